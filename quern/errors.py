@@ -1,0 +1,39 @@
+"""What may go wrong because of something outside quern, said in one message each.
+
+Policy:
+
+- Raised where the cause is known, by any module. ``str(error)`` is the whole message to the user: it names the thing
+  (file and line, option, package), what was found, what was expected and, where there is one, the nearest valid
+  choice or the next thing to do. It may span lines; the first line stands alone.
+- Caught in two places only. ``cli`` prints ``quern-builder: error: MESSAGE`` and exits 1. ``tasks`` turns it into what
+  doit reports without a traceback: ``InvalidDodoFile`` when tasks are created, ``TaskFailed`` when one runs.
+- Anything else that is raised is a defect of quern, and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+__all__ = ["BuildError", "ConfigError", "DriverError", "ProfileError", "QuernError", "RepositoryError"]
+
+
+class QuernError(Exception):
+    """Base of every error whose text is meant for the user."""
+
+
+class ConfigError(QuernError):
+    """A configuration file or a QUERN_ variable is not as it must be."""
+
+
+class RepositoryError(QuernError):
+    """A Portage repository is missing, or is not what the configuration says it is."""
+
+
+class ProfileError(QuernError):
+    """A Portage profile is missing, incomplete, or would give an empty image."""
+
+
+class DriverError(QuernError):
+    """The place where commands run lacks something: a host tool, a daemon, a permission."""
+
+
+class BuildError(QuernError):
+    """A step ran and did not give its output."""
