@@ -12,7 +12,20 @@ Policy:
 
 from __future__ import annotations
 
-__all__ = ["BuildError", "ConfigError", "DriverError", "ProfileError", "QuernError", "RepositoryError"]
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = [
+    "BuildError",
+    "ConfigError",
+    "DriverError",
+    "ProfileError",
+    "QuernError",
+    "RepositoryError",
+    "display",
+    "hint",
+    "nearest",
+]
 
 
 class QuernError(Exception):
@@ -37,3 +50,28 @@ class DriverError(QuernError):
 
 class BuildError(QuernError):
     """A step ran and did not give its output."""
+
+
+def display(path: Path) -> str:
+    """Spell a path for a message: relative when it is below the current folder."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def nearest(word: str, choices: Iterable[str], likeness: float = 0.6) -> str | None:
+    """Find the choice a mistyped word most likely stands for; `likeness` 0 to 1 is how alike it must be at least."""
+    import difflib
+
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=likeness)
+    return near[0] if near else None
+
+
+def hint(word: str, choices: Iterable[str], form: str = "{}") -> str:
+    """End a message about an unknown word: with the nearest choice (formatted by `form`), else with all of them."""
+    choices = list(choices)
+    near = nearest(word, choices)
+    if near:
+        return f"; did you mean {form.format(near)}?"
+    return f"; there are: {', '.join(choices)}" if choices else ""

@@ -1,0 +1,173 @@
+"""The table of options: every section and key there is, what it means, its default, and who parses it.
+
+This is the one place to add an option (and a field of the same name in `settings`).
+"""
+
+from __future__ import annotations
+
+from quern.config import container, values
+from quern.config import portage as gentoo
+from quern.config.option import Option
+from quern.config.values import Parser
+
+REPOSITORY = "repository:"  # how the name of a repository's section begins
+
+
+def _text(section: str, key: str, default: str, parse: Parser, doc: str) -> Option:
+    return Option(section, key, "str", default, doc, parse)
+
+
+def _switch(section: str, key: str, default: str, doc: str) -> Option:
+    return Option(section, key, "bool", default, doc, values.switch)
+
+
+def _list(section: str, key: str, parse: Parser, doc: str) -> Option:
+    return Option(section, key, "list", "", doc, parse, empty=(), multiline=True)
+
+
+def _words(section: str, key: str, parse: Parser, doc: str, empty: object = ()) -> Option:
+    return Option(section, key, "str", "", doc, parse, empty=empty, multiline=True)
+
+
+_BUILD = (
+    _text("build", "driver", "raw", values.one_of("raw", "docker"), "Build driver: raw (this machine) or docker"),
+    _text(
+        "build", "outdir", "", values.folder, "Folder where the generated image will be written; in a project images/"
+    ),
+    _text(
+        "build",
+        "profile",
+        "",
+        gentoo.profile,
+        "Portage profile to use, REPOSITORY:PATH; in a project the image's folder",
+    ),
+    _text(
+        "build",
+        "workdir",
+        "",
+        values.folder,
+        "Working directory for the build process; in a project build/, else below /tmp",
+    ),
+    _text("build", "compression", "gzip", values.one_of("gzip", "zstd"), "Compression of the image: gzip or zstd"),
+    _text(
+        "build",
+        "image_name",
+        "",
+        container.image_name,
+        "Name of the image; by default that of its folder or .conf file",
+    ),
+    _switch("build", "include_system", "off", "Also install the packages of @system"),
+    _list(
+        "build", "baselayout_atoms", gentoo.atoms, "Packages merged alone and first: the skeleton of the file system"
+    ),
+    Option(
+        "build",
+        "source_date_epoch",
+        "int",
+        "",
+        "Time written into the image, in seconds since 1970; SOURCE_DATE_EPOCH counts as well",
+        values.epoch,
+        variable="SOURCE_DATE_EPOCH",
+    ),
+    _switch("build", "keep_failed", "on", "Keep what a failed step made, for inspection"),
+)
+
+_DOCKER = (
+    Option(
+        "docker",
+        "daemon",
+        "str",
+        "",
+        "Address of docker daemon; DOCKER_HOST when unset",
+        container.daemon,
+        shown="unix://var/run/docker.sock",
+    ),
+    _text("docker", "image", "", container.docker_reference, "Docker base image for building"),
+)
+
+_EMERGE = (
+    _switch("emerge", "ask", "off", "Require questions from emerge"),
+    Option("emerge", "jobs", "int", "0", "Parallel portage builds; 0 means one per core", values.count),
+)
+
+_PORTAGE = (
+    _switch("portage", "autofix", "off", "Point system /usr/portage at main repository"),
+    _words("portage", "binhost", gentoo.binhosts, "Space-separated list of binary package hosts"),
+    _text("portage", "binpkg", "", values.folder, "Path where binpkgs should be written"),
+    Option("portage", "distfiles", "str", "", "Path to distfiles", values.folder, aliases=("disftiles",)),
+    Option(
+        "portage",
+        "repositories",
+        "list",
+        "",
+        "Comma-separated paths of portage repositories, or names (starter, a [repository:NAME] section);"
+        " defaults to /var/db/repos/gentoo, else /usr/portage",
+        gentoo.repositories,
+        multiline=True,
+    ),
+    _words("portage", "mirrors", gentoo.mirrors, "Space-separated NAME=URL: where mirror://NAME/ is fetched from"),
+)
+
+_STRIP = (
+    _switch("strip", "doc", "off", "Strip simple files (man/info/doc) from the image"),
+    _switch("strip", "dev", "off", "Strip headers, static libraries, .la and pkg-config files from the image"),
+    _list(
+        "strip", "paths", values.image_paths, "Comma-separated list of folders to strip from the image; globs allowed"
+    ),
+)
+
+_POSTBUILD = (
+    _text(
+        "postbuild",
+        "engines",
+        "",
+        values.one_of("docker", "none"),
+        "What to load the image into: docker or none; when unset, docker if a daemon answers",
+    ),
+)
+
+_DOCKERGEN = (
+    _text("dockergen", "name", "", container.docker_name, "Name of the docker image; by default that of the image"),
+    _text("dockergen", "tag", "latest", container.tag, "Tag of the docker image; $$DATE$$ becomes YYYYMMDD"),
+    _text("dockergen", "maintainer", "", values.line, "Maintainer of the docker image"),
+    _words("dockergen", "entrypoint", container.argv, "Program to run: split as by a shell, or a JSON list", None),
+    _words("dockergen", "command", container.argv, "Its default arguments: split as by a shell, or a JSON list", None),
+    _list("dockergen", "ports", container.ports, "Comma-separated ports the image listens on (80, 53/udp)"),
+    _list("dockergen", "volumes", values.image_paths, "Comma-separated folders of the image that hold data"),
+    _text("dockergen", "workdir", "", values.image_path, "Folder the program starts in"),
+    _text("dockergen", "user", "", container.user, "User the program runs as: USER[:GROUP]"),
+    _words("dockergen", "env", container.env, "Environment variables: KEY=VALUE words, quoted as in a shell"),
+    _words("dockergen", "labels", container.labels, "Labels: KEY=VALUE words, quoted as in a shell"),
+)
+
+OPTIONS: tuple[Option, ...] = (*_BUILD, *_DOCKER, *_EMERGE, *_PORTAGE, *_STRIP, *_POSTBUILD, *_DOCKERGEN)
+
+_ANY = f"{REPOSITORY}NAME"
+
+REPOSITORY_OPTIONS: tuple[Option, ...] = (
+    _text(_ANY, "location", "", values.path, "Path of the repository NAME (required)"),
+    Option(
+        _ANY,
+        "masters",
+        "list",
+        "",
+        "Repositories it builds upon; by default what its layout.conf says",
+        gentoo.repository_names,
+        multiline=True,
+    ),
+    Option(_ANY, "priority", "int", "", "The higher one wins where two have the same package version", values.integer),
+    _list(_ANY, "eclass-overrides", gentoo.repository_names, "Repositories whose eclasses replace its own"),
+    _list(_ANY, "aliases", gentoo.repository_names, "Other names it is known by"),
+)
+
+
+def sections() -> tuple[str, ...]:
+    """The names of the sections, in order (not [repository:NAME], of which there may be many)."""
+    return tuple(dict.fromkeys(option.section for option in OPTIONS))
+
+
+def options_of(section: str) -> tuple[Option, ...]:
+    """The options a section may hold."""
+    if section.startswith(REPOSITORY):
+        return REPOSITORY_OPTIONS
+    return tuple(option for option in OPTIONS if option.section == section)

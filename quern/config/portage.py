@@ -1,0 +1,82 @@
+"""From the text of an option to its value: what Portage's side needs (repositories, profiles, atoms, mirrors)."""
+
+from __future__ import annotations
+
+import re
+
+from quern.config.settings import Pairs, RepositoryRef
+from quern.config.values import Context, Unfit, distinct, items, path, plain
+
+_URL = r"(?:https?|ftp|file)://\S+"
+_BINHOST = r"[a-z][a-z0-9+.-]*://\S+"
+
+
+def is_repository_name(text: str) -> bool:
+    """Is `text` a repository's name (PMS 3.1.5: no hyphen first, and the end must not look like a version)?"""
+    name = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", text)
+    return bool(name) and not re.search(r"-[0-9]+[a-z]?(?:_(?:alpha|beta|pre|rc|p)[0-9]*)*(?:-r[0-9]+)?\Z", text)
+
+
+def repository_names(text: str, context: Context) -> tuple[str, ...]:
+    """Names of repositories, separated by spaces as in layout.conf, or by commas."""
+    names = text.replace(",", " ").split()
+    for name in names:
+        if not is_repository_name(name):
+            raise Unfit("names of repositories", name)
+    return distinct(names, "repository")
+
+
+def repositories(text: str, context: Context) -> tuple[RepositoryRef, ...]:
+    """Comma-separated folders (anything with a slash, ~ or . at its start) and bare names."""
+    distinct(items(text), "repository")
+    return tuple(_repository(item, context) for item in items(text))
+
+
+def _repository(text: str, context: Context) -> RepositoryRef:
+    if "/" in text or text.startswith((".", "~")):
+        return RepositoryRef(None, path(text, context))
+    if not is_repository_name(text):
+        raise Unfit("paths of repositories, or names of [repository:NAME] sections, separated by commas", text)
+    return RepositoryRef(text, None)
+
+
+def profile(text: str, context: Context) -> str:
+    """REPOSITORY:PATH, the path below that repository's profiles folder."""
+    name, colon, below = text.partition(":")
+    parts = below.split("/")
+    if not colon or not is_repository_name(name) or not plain(below) or any(part in ("", ".", "..") for part in parts):
+        raise Unfit("REPOSITORY:PATH, the path below the repository's profiles folder")
+    return text
+
+
+def atoms(text: str, context: Context) -> tuple[str, ...]:
+    """Package atoms separated by spaces or commas (not the commas of USE dependencies)."""
+    from quern.portage.atom import problem
+
+    found = re.findall(r"[^\s,\[]+(?:\[[^\]]*\])?", text)
+    for atom in found:
+        reason = problem(atom)
+        if reason:
+            raise Unfit(f"package atoms ({reason})", atom)
+    if "".join(found) != re.sub(r"\s|,(?![^\[]*\])", "", text):
+        raise Unfit("package atoms")
+    return distinct(found, "atom")
+
+
+def binhosts(text: str, context: Context) -> tuple[str, ...]:
+    """Space-separated URLs of binary package hosts."""
+    for item in text.split():
+        if not plain(item) or not re.fullmatch(_BINHOST, item):
+            raise Unfit("URLs separated by spaces", item)
+    return distinct(text.split(), "URL")
+
+
+def mirrors(text: str, context: Context) -> Pairs:
+    """NAME=URL words, in order of preference; one NAME may have several."""
+    pairs = []
+    for item in text.split():
+        name, _, url = item.partition("=")
+        if not plain(item) or not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or not re.fullmatch(_URL, url):
+            raise Unfit("NAME=URL words separated by spaces", item)
+        pairs.append((name, url))
+    return tuple(pairs)

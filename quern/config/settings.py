@@ -1,0 +1,139 @@
+"""The configuration of one image as a frozen value: everything in it is valid, nothing re-checks it.
+
+Paths are absolute. None and empty tuples stand for "not configured"; what that means is the reader's to know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Build:
+    """[build]: what is built, and where."""
+
+    driver: Literal["raw", "docker"]
+    outdir: Path | None
+    profile: str | None
+    workdir: Path | None
+    compression: Literal["gzip", "zstd"]
+    image_name: str | None
+    include_system: bool
+    baselayout_atoms: tuple[str, ...]
+    source_date_epoch: int | None
+    keep_failed: bool
+
+
+@dataclass(frozen=True)
+class Docker:
+    """[docker]: the daemon's URL (None: the usual socket), and the builder image of the docker driver."""
+
+    daemon: str | None
+    image: str | None
+
+
+@dataclass(frozen=True)
+class Emerge:
+    """[emerge]: how emerge is run. `jobs` 0 means one per core."""
+
+    ask: bool
+    jobs: int
+
+
+@dataclass(frozen=True)
+class RepositoryRef:
+    """One entry of portage.repositories: a folder, or a bare name (exactly one of the two is set)."""
+
+    name: str | None
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class Portage:
+    """[portage]: where packages come from. `repositories` None: the system's. `mirrors`: (name, URL), in order."""
+
+    autofix: bool
+    binhost: tuple[str, ...]
+    binpkg: Path | None
+    distfiles: Path | None
+    repositories: tuple[RepositoryRef, ...] | None
+    mirrors: Pairs
+
+
+@dataclass(frozen=True)
+class RepositorySection:
+    """[repository:NAME]: a repository, and what overrides its own layout.conf. `masters` None: what that says."""
+
+    name: str
+    location: Path
+    masters: tuple[str, ...] | None
+    priority: int | None
+    eclass_overrides: tuple[str, ...]
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """[strip]: what is left out of the image. `paths` are absolute paths in the image, globs allowed."""
+
+    doc: bool
+    dev: bool
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Postbuild:
+    """[postbuild]: what happens to the archive. None: loaded if a daemon answers."""
+
+    engines: Literal["docker", "none"] | None
+
+
+@dataclass(frozen=True)
+class Dockergen:
+    """[dockergen]: name and run-time configuration. `tag` may hold the token $$DATE$$; `ports` are N/PROTOCOL."""
+
+    name: str | None
+    tag: str
+    maintainer: str | None
+    entrypoint: tuple[str, ...] | None
+    command: tuple[str, ...] | None
+    ports: tuple[str, ...]
+    volumes: tuple[str, ...]
+    workdir: str | None
+    user: str | None
+    env: Pairs
+    labels: Pairs
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of it. `sources` are the files read, `origins` where each option that was set comes from (option, place)."""
+
+    build: Build
+    docker: Docker
+    emerge: Emerge
+    portage: Portage
+    repositories: tuple[RepositorySection, ...]
+    strip: Strip
+    postbuild: Postbuild
+    dockergen: Dockergen
+    sources: tuple[Path, ...] = field(default=(), compare=False)
+    origins: Pairs = field(default=(), compare=False)
+
+    def as_dict(self) -> dict[str, object]:
+        """Give the options as plain data for JSON (paths as text), without `sources` and `origins`."""
+        data = asdict(self)
+        del data["sources"], data["origins"]
+        return {key: _plain(value) for key, value in data.items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
