@@ -23,7 +23,8 @@ class Entry(NamedTuple):
     origin: str
 
 
-Entries = dict[tuple[str, str], Entry]
+Entries = dict[tuple[str, str], Entry]  # by section and key
+SECTION = ""  # the key under which an Entry tells where the section itself stands
 
 
 def read_file(path: Path) -> Entries | None:
@@ -85,6 +86,7 @@ class _Reader:
             raise self.error(f"section [{name}] stands on line {self.sections[name]} already")
         self.check_section(name)
         self.sections[name] = self.number
+        self.entries[name, SECTION] = Entry("", f"{self.where}:{self.number}")
         self.section, self.option = name, None
 
     def check_section(self, name: str) -> None:

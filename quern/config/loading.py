@@ -20,7 +20,7 @@ from getconf.finders import NotFound
 from quern.config import settings
 from quern.config.container import daemon
 from quern.config.environment import home, read_environment
-from quern.config.ini import Entries, Entry, read_file
+from quern.config.ini import SECTION, Entries, Entry, read_file
 from quern.config.option import Option
 from quern.config.options import REPOSITORY, options_of
 from quern.config.settings import RepositorySection, Settings
@@ -123,9 +123,9 @@ class _Loader:
 
     def repositories(self) -> Iterator[RepositorySection]:
         """Give every [repository:NAME] section, by name."""
-        for section in sorted({section for section, _ in self.files if section.startswith(REPOSITORY)}):
+        for section in sorted(name for name, key in self.files if key == SECTION and name.startswith(REPOSITORY)):
             if not self.files.get((section, "location"), Entry("", "")).text:
-                where = next(entry.origin for (name, _), entry in self.files.items() if name == section)
+                where = self.files[section, SECTION].origin
                 raise ConfigError(f"{where}: {section}: expected `location = PATH`, got none")
             yield self.section(section, partial(RepositorySection, section.removeprefix(REPOSITORY)))
 
