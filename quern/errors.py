@@ -27,6 +27,8 @@ __all__ = [
     "nearest",
 ]
 
+_SHOWN = 30  # choices in a message
+
 
 class QuernError(Exception):
     """Base of every error whose text is meant for the user."""
@@ -74,4 +76,5 @@ def hint(word: str, choices: Iterable[str], form: str = "{}") -> str:
     near = nearest(word, choices)
     if near:
         return f"; did you mean {form.format(near)}?"
-    return f"; there are: {', '.join(choices)}" if choices else ""
+    more = f" and {len(choices) - _SHOWN} more" if len(choices) > _SHOWN else ""
+    return f"; there are: {', '.join(choices[:_SHOWN])}{more}" if choices else ""

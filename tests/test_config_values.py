@@ -52,7 +52,7 @@ NOWHERE = Context(Path("/project"), None)
         (container.env, "A=1 B='x y' C=", (("A", "1"), ("B", "x y"), ("C", ""))),
         (container.labels, 'org.opencontainers.image.title="A b"', (("org.opencontainers.image.title", "A b"),)),
         (container.labels, "note=a=b", (("note", "a=b"),)),
-        (portage.repositories, "starter, ./a", (RepositoryRef("starter", None), RepositoryRef(None, Path("/project/a")))),
+        (portage.repositories, "r, a/", (RepositoryRef("r", None), RepositoryRef(None, Path("/project/a")))),
         (portage.repositories, "~/r", (RepositoryRef(None, Path("/home/someone/r")),)),
         (portage.profile, "gentoo:default/linux/amd64/23.0", "gentoo:default/linux/amd64/23.0"),
         (portage.atoms, "a/b, c/d:3.13[ssl,-gdbm]", ("a/b", "c/d:3.13[ssl,-gdbm]")),
