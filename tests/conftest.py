@@ -1,0 +1,121 @@
+"""What every test stands on: a scrubbed environment, tools that are there or a reason why not, a private daemon.
+
+A test for which something is missing on this machine skips with the reason. With QUERN_REQUIRE_ALL=1, which .ci/run
+sets, every skip is a failure: a green run there means that everything ran.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tests.dockerd import Dockerd, Unavailable
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
+
+REQUIRE_ALL = os.environ.get("QUERN_REQUIRE_ALL") == "1"
+
+# What a user may have set and quern, doit, Portage, the docker SDK or a compiler would obey. Proxies and CA settings
+# stay: the sources are fetched through them.
+SCRUBBED = ("QUERN_", "DOCKER_", "DOIT_", "PORTAGE_", "PORTDIR", "EMERGE_", "CARGO_", "PYTHON", "LC_")
+SCRUBBED_NAMES = {
+    "ACCEPT_KEYWORDS", "ARCH", "CBUILD", "CC", "CFLAGS", "CHOST", "CONFIG_PROTECT", "CPPFLAGS", "CXX", "CXXFLAGS",
+    "DISTDIR", "EPREFIX", "FEATURES", "FETCHCOMMAND", "GENTOO_MIRRORS", "INSTALL_MASK", "LANG", "LANGUAGE", "LDFLAGS",
+    "MAKEFLAGS", "MAKEOPTS", "PKGDIR", "ROOT", "SOURCE_DATE_EPOCH", "SYSROOT", "USE",
+}  # fmt: skip
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scrubbed_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The same environment for every test, before any other fixture runs; HOME is an empty folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(SCRUBBED) or name in SCRUBBED_NAMES:
+                patch.delenv(name)
+        patch.setenv("LC_ALL", "C.UTF-8")
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def dockerd() -> Iterator[Dockerd]:
+    """A docker daemon of the tests' own, without network and without images; `dockerd.address` is its DOCKER_HOST."""
+    daemon = Dockerd()
+    try:
+        daemon.start()
+    except Unavailable as reason:
+        daemon.stop()
+        pytest.skip(str(reason))
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+
+
+@pytest.fixture(scope="session")
+def skopeo() -> Path:
+    """The skopeo command."""
+    return tool("skopeo", "skopeo")
+
+
+def tool(command: str, package: str) -> Path:
+    """The path of a host tool; skips the test, naming the Debian package, where it is missing."""
+    found = shutil.which(command)
+    if found is None:
+        pytest.skip(f"{command} is missing (Debian package {package})")
+    return Path(found)
+
+
+@pytest.fixture
+def as_nobody() -> Callable[[Path, str], str]:
+    """Runs Python code (the folder to be in, the code) as an ordinary user, from root; returns what it prints.
+
+    The user may not be able to reach this interpreter or this checkout (below /root, say): the code drops its
+    rights after all imports.
+    """
+
+    def run(folder: Path, code: str) -> str:
+        prelude = (
+            "import concurrent.futures.thread, json, os, pathlib, sys\n"
+            "sys.path.insert(0, sys.argv[1]); import quern.worker.pack, quern.worker.trees, tests.trees\n"
+            "os.chdir(sys.argv[2]); os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        )
+        for parent in folder.parents:
+            if not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o001)  # pytest's own folders are 0700
+        checkout = str(Path(__file__).parents[1])
+        ran = subprocess.run(
+            [sys.executable, "-c", prelude + code, checkout, str(folder)], capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    return run
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where everything is required, a skipped test has failed."""
+    return _required((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Where everything is required, a skipped module has failed."""
+    return _required((yield))
+
+
+def _required(report: Report) -> Report:
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"QUERN_REQUIRE_ALL=1, but skipped: {report.longrepr}"
+    return report
