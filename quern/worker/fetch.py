@@ -1,0 +1,47 @@
+"""Portage's FETCHCOMMAND: one try with a short time to connect, and no second try of a host that is dead.
+
+Portage calls it once for each URL of a file, with an environment that it has filtered; what wget needs of the user's
+own (proxies, certificates) is in the run file, which also remembers dead hosts between calls.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from urllib.parse import urlsplit
+
+CONNECT = 10  # seconds
+READ = 60  # seconds without a byte
+NETWORK_FAILURE = 4  # wget(1), EXIT STATUS
+
+
+def fetch(run_file: str, url: str, target: str) -> int:
+    """Fetch `url` into `target`; returns the exit status for Portage, 0 for success.
+
+    `run_file` is JSON: {"wget": path, "environment": {...}}; the names of dead hosts go to `run_file`.dead.
+    """
+    with open(run_file, encoding="utf-8") as file:
+        run = json.load(file)
+    host = urlsplit(url).netloc
+    dead = run_file + ".dead"
+    if host in _lines(dead):
+        print(f"{host} did not answer before; skipping {url}")
+        return NETWORK_FAILURE
+    options = ["--tries=1", f"--connect-timeout={CONNECT}", f"--read-timeout={READ}", "--no-verbose"]
+    options += [f"--dns-timeout={CONNECT}", "--no-hsts"]
+    status = subprocess.call([run["wget"], *options, "-O", target, url], env={**run["environment"], "LC_ALL": "C"})
+    if status == NETWORK_FAILURE:
+        with open(dead, "a", encoding="utf-8") as file:
+            file.write(host + "\n")
+    if status and os.path.exists(target) and not os.path.getsize(target):
+        os.unlink(target)  # wget -O makes the file first; Portage would try to resume it
+    return status
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().split("\n")
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,161 @@
+"""What emerge would do, asked of Portage's own resolver without running emerge.
+
+Runs in Portage's Python with the environment that emerge would get, set before Portage is imported: it reads it then.
+`_emerge` is private to Portage; nothing else here imports it, and a test compares the plan with `emerge --pretend`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from typing import Any
+
+# Portage has no type annotations that mypy could follow
+Config = Any
+Settings = Any
+Graph = Any
+Package = Any
+Entry = dict[str, Any]
+
+
+def resolve(arguments: list[str]) -> dict[str, Any]:
+    """Resolve the emerge command line `arguments`.
+
+    Returns {"success": bool, "output": what emerge would print, "plan": [package, ...] in merge order, "variables":
+    {name: value} that every build of them sees}; see `_entry`.
+    """
+    with tempfile.TemporaryFile() as noise:
+        kept = os.dup(1), os.dup(2)
+        os.dup2(noise.fileno(), 1)
+        os.dup2(noise.fileno(), 2)
+        try:
+            success, plan, variables = _plan(arguments)
+        except SystemExit:  # Portage's way out of an unusable profile or command line
+            success, plan, variables = False, [], {}
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for target, descriptor in enumerate(kept, start=1):
+                os.dup2(descriptor, target)
+                os.close(descriptor)
+        noise.seek(0)
+        output = noise.read().decode(errors="replace")
+    return {"success": success, "output": output, "plan": plan, "variables": variables}
+
+
+def _plan(arguments: list[str]) -> tuple[bool, list[Entry], dict[str, str]]:
+    from _emerge.actions import adjust_configs, expand_set_arguments, load_emerge_config
+    from _emerge.create_depgraph_params import create_depgraph_params
+    from _emerge.depgraph import backtrack_depgraph
+    from _emerge.main import parse_opts, profile_check
+
+    action, options, targets = parse_opts(arguments, silent=True)
+    config = load_emerge_config(action=action, args=targets, opts=options)
+    if options.get("--usepkgonly") is True:
+        options["--usepkg"] = True
+    if options.get("--usepkg") is True:
+        for trees in config.trees.values():
+            trees["bintree"].populate(getbinpkgs=False)
+    adjust_configs(options, config.trees)
+    if profile_check(config.trees, action) != os.EX_OK:
+        return False, [], {}
+    targets, status = expand_set_arguments(targets, action, config.target_config)
+    if status != os.EX_OK:
+        return False, [], {}
+    success, graph, _ = backtrack_depgraph(
+        config.target_config.settings,
+        config.trees,
+        options,
+        create_depgraph_params(options, action),
+        action,
+        targets,
+        None,  # no spinner
+    )
+    graph.display_problems()
+    if not success:
+        return False, [], {}
+    return True, _entries(graph, config), _variables(config.target_config.settings)
+
+
+# set by the run, or already in every package's flags, or about which package is taken rather than how it is built
+NOT_BUILD_VARIABLES = {
+    "USE", "USE_ORDER", "PKGDIR", "DISTDIR", "PORTAGE_TMPDIR", "PORTAGE_LOGDIR", "EMERGE_LOG_DIR", "RPMDIR",
+    "GENTOO_MIRRORS", "FETCHCOMMAND", "RESUMECOMMAND", "EMERGE_DEFAULT_OPTS", "MAKEOPTS", "PORTAGE_BINHOST",
+    "ACCEPT_KEYWORDS", "ACCEPT_LICENSE", "ACCEPT_PROPERTIES", "ACCEPT_RESTRICT", "CLEAN_DELAY",
+    "EMERGE_WARNING_DELAY", "AUTOCLEAN", "CONFIG_PROTECT", "CONFIG_PROTECT_MASK", "PORTAGE_ELOG_SYSTEM",
+}  # fmt: skip
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    """What make.globals, the profile's make.defaults and make.conf set, stacked, that a build can see."""
+    layers = (settings.configdict[name] for name in ("globals", "defaults", "conf"))
+    names = {name for layer in layers for name in layer}
+    expanded = {*settings.get("USE_EXPAND", "").split(), *settings.get("USE_EXPAND_UNPREFIXED", "").split()}
+    skipped = NOT_BUILD_VARIABLES | expanded
+    variables = {
+        name: settings.get(name, "")
+        for name in sorted(names - skipped)
+        if not name.startswith(("FETCHCOMMAND_", "RESUMECOMMAND_", "PORTAGE_RSYNC_", "BINPKG_GPG_"))
+    }
+    for number, folder in enumerate(settings.profiles):
+        for name in ("profile.bashrc", "package.bashrc", "package.env", "env"):
+            if digest := _digest(os.path.join(folder, name)):
+                variables[f"{name} {number}"] = digest
+    return variables
+
+
+def _digest(path: str) -> str:
+    """The SHA-256 of a file, or of the files below a folder with their names; empty where there is none."""
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    if not os.path.isdir(path):
+        return ""
+    rows = [f"{name} {_digest(os.path.join(path, name))}" for name in sorted(os.listdir(path))]
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
+def _entries(graph: Graph, config: Config) -> list[Entry]:
+    """The packages that are to be merged, in order; edges are indices into the same list."""
+    packages = [node for node in graph.altlist() if getattr(node, "operation", None) == "merge"]
+    number = {package: index for index, package in enumerate(packages)}
+    digraph = graph._dynamic_config.digraph
+    return [_entry(package, number, digraph, config) for package in packages]
+
+
+def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Config) -> Entry:
+    trees = config.trees[package.root]
+    ebuild, distfiles, eclasses = "", list[str](), dict[str, str]()
+    if not package.built:
+        portdb = trees["porttree"].dbapi
+        tree = portdb.getRepositoryPath(package.repo)
+        ebuild = portdb.findname(package.cpv, myrepo=package.repo)
+        distfiles = sorted(portdb.getFetchMap(package.cpv, useflags=package.use.enabled, mytree=tree))
+        known = portdb.repositories.get_repo_for_location(tree).eclass_db.eclasses
+        eclasses = {name: known[name].location for name in sorted(package.inherited)}
+    build, run = list[int](), list[int]()
+    if package in digraph:
+        for child, priorities in digraph.nodes[package][0].items():
+            if child in number:
+                at_build = any(getattr(priority, "buildtime", False) for priority in priorities)
+                (build if at_build else run).append(number[child])
+                if at_build and any(getattr(priority, "runtime", False) for priority in priorities):
+                    run.append(number[child])
+    return {
+        "cpv": str(package.cpv),
+        "slot": package.slot,
+        "subslot": package.sub_slot,
+        "repository": package.repo,
+        "use": sorted(package.use.enabled & package.iuse.all),
+        "iuse": sorted(package.iuse.all),
+        "flags": sorted(package.use.enabled),
+        "on_host": package.root != config.trees._target_eroot,
+        "built": package.built,
+        "ebuild": ebuild,
+        "eclasses": eclasses,
+        "distfiles": distfiles,
+        "build_deps": sorted(build),
+        "run_deps": sorted(run),
+    }

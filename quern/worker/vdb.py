@@ -1,0 +1,130 @@
+"""Portage's database of merged packages (PMS appendix C, portage(5) /var/db/pkg), read and made reproducible."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+DATABASE = "var/db/pkg"
+# what env-update makes of the packages' files in /etc/env.d (env-update(1)); of no use where there are none
+FROM_ENV_D = ("etc/profile.env", "etc/csh.env", "etc/ld.so.conf", "etc/env.d", "etc/environment.d")
+# what a merge leaves in a root besides the packages' own files
+LEFTOVERS = (
+    "var/lib/portage",
+    "var/cache/edb",
+    "var/lib/gentoo/news",
+    "etc/passwd-",
+    "etc/group-",
+    "etc/shadow-",
+    "etc/gshadow-",
+    "etc/portage/savedconfig",
+    "tmp/portage",
+    "var/tmp/portage",
+    "usr/lib/debug/.build-id",
+)
+# per-merge noise in a package's database entry
+CONSTANT = ("COUNTER", "BUILD_TIME")  # numbers that Portage must find
+VOLATILE = ("BUILD_ID", "BINPKGMD5", "SIZE", "environment.bz2")
+
+
+def merged(root: str) -> dict[str, Any]:
+    """The packages in the database of `root`: {"packages": [{"cpv", "repository", "slot", "use"}, ...]}, sorted."""
+    packages = []
+    for category, name, folder in _entries(root):
+        iuse = {flag.lstrip("+-") for flag in _read(folder, "IUSE").split()}
+        packages.append(
+            {
+                "cpv": category + "/" + name,
+                "repository": _read(folder, "repository").strip(),
+                "slot": _read(folder, "SLOT").strip().split("/")[0],
+                "use": sorted(iuse.intersection(_read(folder, "USE").split())),
+            }
+        )
+    return {"packages": packages}
+
+
+def finish(root: str, epoch: int) -> dict[str, Any]:
+    """Remove what merging leaves in `root` and give its database entries the same bytes at every build.
+
+    `epoch` (seconds) replaces the times in CONTENTS. Returns {"removed": [path, ...]}.
+    """
+    removed = []
+    owned = any(b" /etc/env.d/" in _read_bytes(os.path.join(folder, "CONTENTS")) for _, _, folder in _entries(root))
+    for name in LEFTOVERS if owned else LEFTOVERS + FROM_ENV_D:
+        path = os.path.join(root, name)
+        if os.path.islink(path) or os.path.isfile(path):
+            os.unlink(path)
+        elif os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            continue
+        removed.append("/" + name)
+    _remove_keep_files(root)
+    for _, _, folder in _entries(root):
+        _normalise(folder, epoch)
+    for name in ("etc/portage", "etc/ld.so.conf.d", "usr/lib/debug"):
+        with contextlib.suppress(OSError):  # not there, or something of a package's is in it
+            os.rmdir(os.path.join(root, name))
+    return {"removed": removed}
+
+
+def _entries(root: str) -> Iterator[tuple[str, str, str]]:
+    """(category, package-version, folder) of every finished entry, sorted; -MERGING- ones are a merge cut short."""
+    database = os.path.join(root, DATABASE)
+    if not os.path.isdir(database):
+        return
+    for category in sorted(os.listdir(database)):
+        folder = os.path.join(database, category)
+        if os.path.isdir(folder) and not category.startswith("."):
+            for name in sorted(os.listdir(folder)):
+                if not name.startswith((".", "-MERGING-")):
+                    yield category, name, os.path.join(folder, name)
+
+
+def _read(folder: str, name: str) -> str:
+    try:
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def _remove_keep_files(root: str) -> None:
+    """Remove keepdir's markers (PMS 12.3.9): an image has no package manager that would prune empty folders."""
+    for folder, folders, names in os.walk(root):
+        if os.path.relpath(folder, root) == DATABASE:
+            folders[:] = []
+            continue
+        for name in names:
+            if name.startswith(".keep_") and not os.path.getsize(os.path.join(folder, name)):
+                os.unlink(os.path.join(folder, name))
+
+
+def _normalise(folder: str, epoch: int) -> None:
+    """Rewrite one database entry without what differs between two merges of the same package."""
+    for name in CONSTANT:
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write("0\n")
+    for name in VOLATILE:
+        if os.path.exists(os.path.join(folder, name)):
+            os.unlink(os.path.join(folder, name))
+    contents = _read_bytes(os.path.join(folder, "CONTENTS"))
+    lines = []
+    for line in contents.splitlines():
+        if re.search(rb"/\.keep_[^/]* [0-9a-f]{32} [0-9]+$", line):
+            continue
+        lines.append(re.sub(rb"^((?:obj|sym) .*) [0-9]+$", lambda match: match[1] + b" %d" % epoch, line))
+    with open(os.path.join(folder, "CONTENTS"), "wb") as file:
+        file.write(b"".join(line + b"\n" for line in sorted(lines)))
+
+
+def _read_bytes(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
