@@ -1,0 +1,1 @@
+"""Where the commands of a step run; a step never asks which."""

@@ -1,0 +1,143 @@
+"""The raw driver: commands run on this machine, as this user."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from quern.drivers.base import Command
+from quern.errors import DriverError
+
+if TYPE_CHECKING:
+    import subprocess
+    from types import FrameType
+
+WORKER = Path(__file__).parent.parent / "worker"
+PATIENCE = 10  # seconds a stopped command has to end by itself; emerge's group needs 0.3
+
+
+@dataclass(frozen=True)
+class RawDriver:
+    """Runs commands in a process group of their own, so that one signal ends emerge and all it started.
+
+    `python` is the interpreter for the worker: the one that has Portage.
+    """
+
+    python: str = sys.executable
+
+    def run(self, command: Command, line: Callable[[str], None]) -> int:
+        """See Driver.run."""
+        import shlex
+        import subprocess
+
+        command.log.parent.mkdir(parents=True, exist_ok=True)
+        with command.log.open("ab") as log, _terminable():
+            log.write(f"$ {shlex.join(command.argv)}\n".encode())
+            log.flush()
+            process = subprocess.Popen(
+                command.argv,
+                env=dict(command.environment),
+                cwd=command.folder,
+                stdin=None if command.terminal else subprocess.DEVNULL,
+                stdout=None if command.terminal else subprocess.PIPE,
+                stderr=None if command.terminal else subprocess.STDOUT,
+                start_new_session=not command.terminal,  # a session of its own would lose the terminal
+                preexec_fn=_end_with_parent,
+            )
+            try:
+                if process.stdout is not None:
+                    _copy_lines(process.stdout, log, line)
+                status = process.wait()
+            except BaseException:
+                _end_group(process, own_group=not command.terminal)
+                raise
+        return 128 - status if status < 0 else status
+
+    def call(self, verb: str, *, environment: Mapping[str, str] | None = None, **params: object) -> dict[str, Any]:
+        """See Driver.call."""
+        import subprocess
+
+        with _terminable():
+            process = subprocess.Popen(
+                [self.python, "-I", str(WORKER), verb],
+                env=dict(environment) if environment is not None else {"LC_ALL": "C.UTF-8"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+            )
+            try:
+                output, noise = process.communicate(json.dumps(params).encode())
+            except BaseException:
+                _end_group(process, own_group=True)
+                raise
+        return _answer(verb, process.returncode, output, noise)
+
+
+def _answer(verb: str, status: int, output: bytes, noise: bytes) -> dict[str, Any]:
+    """The worker's answer; an `error` in it is for the user, anything unreadable is a defect of ours."""
+    try:
+        answer = json.loads(output)
+    except ValueError:
+        raise RuntimeError(f"worker {verb}: exit {status}\n{noise.decode(errors='replace')}") from None
+    if not isinstance(answer, dict):
+        raise RuntimeError(f"worker {verb}: {output[:200]!r} is not an object")
+    if "error" in answer:
+        raise DriverError(answer["error"])
+    return answer
+
+
+def _copy_lines(source: IO[bytes], log: IO[bytes], line: Callable[[str], None]) -> None:
+    for raw in source:
+        log.write(raw)
+        log.flush()  # the log is what is left when we are killed
+        line(raw.decode(errors="replace").rstrip("\r\n"))
+
+
+def _end_with_parent() -> None:
+    """In the child: ask the kernel for SIGTERM when quern dies, SIGKILL included (prctl(2), PR_SET_PDEATHSIG)."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def _end_group(process: subprocess.Popen[bytes], own_group: bool) -> None:
+    """End a command and what it started: SIGTERM, then SIGKILL for what is left."""
+    import subprocess
+
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number) if own_group else process.send_signal(number)
+            process.wait(PATIENCE)
+        except ProcessLookupError:
+            process.wait()
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """While inside, SIGTERM to quern raises SystemExit(143), so that a running command is ended before we go."""
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    former = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
