@@ -1,0 +1,113 @@
+"""How emerge is called: its environment, made from nothing, and its command lines, as data.
+
+Off Gentoo, Portage's EPREFIX would default to the virtual environment: `EPREFIX=` makes ROOT the plain root, and
+`PORTAGE_OVERRIDE_EPREFIX` makes a private folder the host side. `PORTAGE_REPOSITORIES` replaces repos.conf on both
+sides (make.conf(5), emerge(1); the rest was found by trying).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Ebuilds see one constant day: a declared SOURCE_DATE_EPOCH is the image's, and if packages had it too, each commit of
+# a project that declares its own would build everything anew.
+PACKAGE_EPOCH = 315532800  # 1980-01-01, the earliest that zip files can say
+
+# emerge's line for one package of so many; where it goes is of no use to the reader
+PROGRESS = re.compile(r"(>>> (?:Emerging|Installing) .*\(\d+ of \d+\) \S+).*")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Everything one call of emerge is surrounded by; all paths absolute.
+
+    `config` is PORTAGE_CONFIGROOT, `host` the host side, `root` the target (ROOT and SYSROOT), `packages` PKGDIR,
+    `scratch` a folder for PORTAGE_TMPDIR and logs that no other running emerge may share.
+    """
+
+    config: Path
+    host: Path
+    root: Path
+    packages: Path
+    distfiles: Path
+    scratch: Path
+    logs: Path
+    repositories: str
+    jobs: int
+    fetch: Sequence[str] = ()
+    binhosts: Sequence[str] = ()
+
+    def environment(self) -> dict[str, str]:
+        """The environment of emerge and of the resolver; nothing of the caller's own is in it."""
+        variables = {
+            "HOME": f"{self.host}/home",
+            "TERM": "dumb",
+            "NOCOLOR": "true",
+            "NO_COLOR": "1",
+            "LC_ALL": "C.UTF-8",
+            "TZ": "UTC",
+            "PATH": f"{self.host}/usr/bin",
+            "PORTAGE_OVERRIDE_EPREFIX": str(self.host),
+            "EPREFIX": "",
+            "PORTAGE_CONFIGROOT": str(self.config),
+            "ROOT": str(self.root),
+            "SYSROOT": str(self.root),
+            "PORTAGE_REPOSITORIES": self.repositories,
+            "PKGDIR": str(self.packages),
+            "DISTDIR": str(self.distfiles),
+            "PORTAGE_TMPDIR": f"{self.scratch}/tmp",
+            "PORTAGE_LOGDIR": str(self.logs),
+            "EMERGE_LOG_DIR": str(self.logs),
+            "MAKEOPTS": f"-j{self.jobs}",
+            "SOURCE_DATE_EPOCH": str(PACKAGE_EPOCH),
+        }
+        if os.geteuid() == 0:
+            variables |= {"PORTAGE_USERNAME": "root", "PORTAGE_GRPNAME": "root"}
+        if self.fetch:
+            words = " ".join(f'"{word}"' for word in self.fetch)
+            variables["FETCHCOMMAND"] = variables["RESUMECOMMAND"] = f'{words} "${{URI}}" "${{DISTDIR}}/${{FILE}}"'
+        if self.binhosts:
+            variables["PORTAGE_BINHOST"] = " ".join(self.binhosts)
+        return variables
+
+
+def jobs_of(configured: int) -> int:
+    """How many packages to build at once, and the -j of each; 0 is one per core this process may use."""
+    return configured or len(os.sched_getaffinity(0))
+
+
+def common_options(jobs: int) -> list[str]:
+    """Options of every call, from source or from binary packages."""
+    return [
+        "--ignore-default-opts",
+        "--color=n",
+        "--nospinner",
+        "--package-moves=n",  # "Performing Global Updates" would rewrite binary packages
+        "--quiet-build=y",
+        "--update",  # without it @profile is merged anew each time
+        "--deep",
+        "--oneshot",
+        f"--jobs={jobs}",
+    ]
+
+
+def source_options(jobs: int, binhost: bool) -> list[str]:
+    """Options to build: reuse the view's packages, and make packages of what is built."""
+    reuse = ["--getbinpkg"] if binhost else []
+    return [
+        *common_options(jobs),
+        "--usepkg",
+        "--buildpkg",
+        "--binpkg-respect-use=y",
+        "--binpkg-changed-deps=y",
+        *reuse,
+    ]
+
+
+def install_options(jobs: int) -> list[str]:
+    """Options to install from binary packages alone, run-time dependencies only."""
+    return [*common_options(jobs), "--usepkgonly", "--binpkg-respect-use=y"]

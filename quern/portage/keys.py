@@ -1,0 +1,113 @@
+"""What identifies a binary package of ours: everything that went into building it.
+
+    key = its recipe  +  build variables  +  tools, Portage  +  the recipes of all it was built with
+
+emerge reuses a binary package after its ebuild, an eclass or a patch was edited without a new version; keys do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quern.portage.repository import Repository
+
+if TYPE_CHECKING:
+    from quern.portage.plan import Package, Plan
+
+VERSION = 1  # part of every key: raise it when quern builds the same inputs into other bytes
+
+
+def package_keys(plan: Plan, machine: Iterable[str]) -> dict[str, str]:
+    """The key of every package of the plan, by cpv: 64 hexadecimal digits.
+
+    `machine` identifies what is not in the repositories: the tools, Portage, a builder image.
+    """
+    common = _digest([VERSION, sorted(plan.variables.items()), list(machine)])
+    recipes = {package.cpv: _digest(recipe(package)) for package in plan.packages}
+    return {
+        package.cpv: _digest(
+            [common, recipes[package.cpv], [recipes[other.cpv] for other in plan.build_closure(package)]]
+        )
+        for package in plan.packages
+    }
+
+
+def recipe(package: Package) -> dict[str, Any]:
+    """What one package is built from, by itself: its ebuild, eclasses, files/, distfiles and flags."""
+    ebuild = Path(package.ebuild)
+    folder = ebuild.parent
+    return {
+        "cpv": package.cpv,
+        "repository": package.repository,
+        "slot": f"{package.slot}/{package.subslot}",
+        "iuse": package.iuse,
+        "flags": package.flags,
+        "ebuild": file_digest(ebuild),
+        "eclasses": {name: file_digest(Path(path)) for name, path in sorted(package.eclasses.items())},
+        "files": tree_digest(folder / "files"),
+        "distfiles": distfile_digests(folder / "Manifest", package.distfiles),
+    }
+
+
+def distfile_digests(manifest: Path, names: Iterable[str]) -> dict[str, str]:
+    """The DIST lines (GLEP 74) of `names`: name to "size HASH value ..."; a name without a line is not in it."""
+    wanted = set(names)
+    lines = {}
+    if wanted and manifest.exists():
+        for line in manifest.read_text(encoding="utf-8").splitlines():
+            words = line.split()
+            if len(words) > 2 and words[0] == "DIST" and words[1] in wanted:
+                lines[words[1]] = " ".join(words[2:])
+    return dict(sorted(lines.items()))
+
+
+def tree_digest(folder: Path, skip: Iterable[str] = ()) -> str:
+    """A digest of the names, kinds, executable bits and content below `folder`; of nothing if it is not there.
+
+    Entries named in `skip` are left out at any depth.
+    """
+    digest = hashlib.sha256()
+    left_out = set(skip)
+
+    def add(current: Path, prefix: str) -> None:
+        for entry in sorted(current.iterdir()):
+            name = f"{prefix}{entry.name}"
+            if entry.name in left_out:
+                continue
+            if entry.is_symlink():
+                digest.update(f"l {name} {entry.readlink()}\0".encode(errors="surrogateescape"))
+            elif entry.is_dir():
+                digest.update(f"d {name}\0".encode(errors="surrogateescape"))
+                add(entry, f"{name}/")
+            else:
+                executable = "x" if entry.stat().st_mode & 0o111 else "-"
+                line = f"f {name} {executable} {file_digest(entry)}\0"
+                digest.update(line.encode(errors="surrogateescape"))
+
+    if folder.is_dir():
+        add(folder, "")
+    return digest.hexdigest()
+
+
+def repositories_digest(repositories: Iterable[Repository]) -> dict[str, str]:
+    """What of the repositories the resolution depends on, by name: for now, everything in them.
+
+    Version control and what a sync merely notes down are not read by Portage.
+    """
+    return {
+        repository.name: tree_digest(repository.location, skip=(".git", "timestamp.chk", "__pycache__"))
+        for repository in repositories
+    }
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's content, hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,100 @@
+"""What of Portage one image uses: its repositories, its profile, the installed Portage and the machine's tools.
+
+Read when asked, never when tasks are created: `doit list` reads no repository.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from quern.portage import host, installation
+from quern.portage.installation import Installation
+from quern.portage.keys import file_digest
+from quern.portage.profile import ProfileStack, find_profile, read_profile_stack
+from quern.portage.repository import Repository, load_repositories, overlay_repository
+from quern.project import Image
+
+STARTER = Path(__file__).parent.parent / "starter"
+# what Portage reads in an overlay's profiles/ itself (PMS 4.4), and what belongs to people
+NOT_PROFILE = ("repo_name", "README", "README.rst", "README.md")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The Portage side of one image; `path` is the search path for the machine's tools."""
+
+    image: Image
+    path: str
+
+    @property
+    def overlay(self) -> Path:
+        """Where the copy of the project's profiles is, the rest of an overlay around it."""
+        return self.image.work / "portage/overlay"
+
+    @property
+    def has_overlay(self) -> bool:
+        """Whether the profile is the image's own folder, rather than one of a repository."""
+        return self.image.settings.build.profile is None
+
+    @property
+    def profile(self) -> str:
+        """The profile as REPOSITORY:PATH. Raises RepositoryError."""
+        return self.image.settings.build.profile or f"{self.repositories()[-1].name}:{self.image.name}"
+
+    def repositories(self) -> tuple[Repository, ...]:
+        """The repositories, in order; the project's overlay last. Raises RepositoryError."""
+        image = self.image
+        bases = load_repositories(image.settings, STARTER)
+        if not self.has_overlay:
+            return bases
+        assert image.profiles is not None
+        overlay = overlay_repository(image.profiles, self.overlay, [repository.name for repository in bases])
+        return load_repositories(image.settings, STARTER, overlay)
+
+    def bases(self) -> list[str]:
+        """The names of the configured repositories: what the overlay builds upon."""
+        repositories = self.repositories()
+        return [repository.name for repository in (repositories[:-1] if self.has_overlay else repositories)]
+
+    def sets(self) -> list[str]:
+        """What the image consists of: the profile's packages, and with [build] include_system its @system."""
+        return ["@profile", "@system"] if self.image.settings.build.include_system else ["@profile"]
+
+    def stack(self) -> ProfileStack:
+        """The profile with all it inherits. Raises ProfileError."""
+        build = self.image.settings.build
+        repositories = self.repositories()
+        if self.has_overlay:
+            assert self.image.folder is not None
+            folder = self.image.folder
+        else:
+            folder = find_profile(self.profile, repositories)
+        return read_profile_stack(folder, repositories, build.include_system)
+
+    def top_level_files(self) -> list[Path]:
+        """The files of the project's profiles folder itself: masks, categories and the like, for every image."""
+        if not self.has_overlay or self.image.profiles is None:
+            return []
+        found = sorted(self.image.profiles.iterdir())
+        return [path for path in found if path.is_file() and path.name not in NOT_PROFILE and path.suffix != ".conf"]
+
+    def installation(self) -> Installation:
+        """The installed Portage. Raises DriverError."""
+        return installation.find(self.path)
+
+    def tools(self) -> dict[str, Path]:
+        """The machine's tools that the repositories declare. Raises DriverError if some are missing."""
+        return host.found_tools(
+            host.declared_tools(repository.location for repository in self.repositories()), self.path
+        )
+
+    def toolchains(self) -> tuple[Path, ...]:
+        """The toolchain folders of the repositories."""
+        folders = (repository.location / host.TOOLCHAIN for repository in self.repositories())
+        return tuple(folder for folder in folders if folder.is_dir() and (folder.parent / host.TOOLS).is_file())
+
+    def toolchain_identity(self) -> list[str]:
+        """What identifies the toolchain folders: every file's name and content."""
+        files = [file for folder in self.toolchains() for file in sorted(folder.iterdir())]
+        return [f"{file.name} {file_digest(file)}" for file in files]

@@ -1,0 +1,146 @@
+"""The binary packages that quern has built, by key, and the views of them that emerge is given.
+
+    STORE/
+      .lock
+      sys-libs/zlib-1.3.1-3f0c6f2a9d1b.gpkg.tar      the package; the name carries the start of its key
+      sys-libs/zlib-1.3.1-3f0c6f2a9d1b.index         its stanza of a Packages index; written last
+    VIEW/
+      Packages                                       the index, of exactly the packages an image may use
+      sys-libs/zlib/zlib-1.3.1-1.gpkg.tar            a hard link into the store
+
+emerge uses exactly what its index lists, and plans everything from source, silently, where there is none.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quern.errors import BuildError
+
+INDEX = "Packages"
+SUFFIX = ".gpkg.tar"
+KEY_DIGITS = 32  # of the 64 in a file's name
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of all binary packages; grows, shared by every image. Its lock is the caller's to hold."""
+
+    folder: Path
+
+    @property
+    def lock(self) -> Path:
+        """The lock file."""
+        return self.folder / ".lock"
+
+    def path(self, cpv: str, key: str) -> Path:
+        """Where the package `cpv` built under `key` is, or would be."""
+        category, name = cpv.split("/")
+        return self.folder / category / f"{name}-{key[:KEY_DIGITS]}{SUFFIX}"
+
+    def stanza(self, cpv: str, key: str) -> dict[str, str] | None:
+        """The index stanza of a package that is there and whole (by its size), else None."""
+        path = self.path(cpv, key)
+        try:
+            stanza = parse_stanza(path.with_name(path.name.removesuffix(SUFFIX) + ".index").read_text("utf-8"))
+            return stanza if path.stat().st_size == int(stanza["SIZE"]) else None
+        except (OSError, KeyError, ValueError):
+            return None
+
+    def add(self, key: str, package: Path, stanza: Mapping[str, str]) -> None:
+        """Take in a package that emerge has just built; an interrupted call leaves nothing that counts as there."""
+        path = self.path(stanza["CPV"], key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace_by_link(package, path)
+        record = path.with_name(path.name.removesuffix(SUFFIX) + ".index")
+        temporary = record.with_name(f".{record.name}.{os.getpid()}")
+        temporary.write_text(format_stanza(stanza), encoding="utf-8")
+        temporary.replace(record)
+
+
+def make_view(folder: Path, store: Store, keys: Mapping[str, str]) -> list[str]:
+    """Fill the empty `folder` with links to the packages of `keys` (cpv: key) and their index.
+
+    Returns the cpvs that the store lacks, sorted.
+    """
+    stanzas, missing = [], []
+    for cpv, key in sorted(keys.items()):
+        stanza = store.stanza(cpv, key)
+        if stanza is None:
+            missing.append(cpv)
+            continue
+        category, name = cpv.split("/")
+        path = f"{category}/{name.rsplit('-', 1)[0]}/{name}-{stanza['BUILD_ID']}{SUFFIX}"
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        _replace_by_link(store.path(cpv, key), folder / path)
+        stanzas.append({**stanza, "PATH": path})
+    write_index(folder, stanzas)
+    return missing
+
+
+def harvest(folder: Path, store: Store, keys: Mapping[str, str], wanted: Iterable[str]) -> list[str]:
+    """Take the packages `wanted` (cpvs) that emerge has added to the view at `folder` into the store.
+
+    Returns those taken; called after a failed emerge too, so that what was built is not built again.
+    """
+    remaining = set(wanted)
+    taken = []
+    for stanza in read_index(folder):
+        cpv = stanza.get("CPV", "")
+        package = folder / stanza.get("PATH", "")
+        if cpv in remaining and package.is_file() and package.stat().st_size == int(stanza.get("SIZE", -1)):
+            store.add(keys[cpv], package, stanza)
+            remaining.discard(cpv)
+            taken.append(cpv)
+    return taken
+
+
+def check_view(folder: Path, keys: Mapping[str, str]) -> None:
+    """Raise BuildError unless the index of the view lists exactly the packages of `keys`, and their files exist."""
+    listed = read_index(folder)
+    names = sorted(stanza["CPV"] for stanza in listed)
+    lost = [stanza["PATH"] for stanza in listed if not (folder / stanza["PATH"]).is_file()]
+    if names != sorted(keys) or lost:
+        wrong = ", ".join(sorted(set(names) ^ set(keys)) + lost)
+        raise BuildError(f"{folder}: the index of binary packages is not what was planned ({wrong}); run it again")
+
+
+def write_index(folder: Path, stanzas: Iterable[Mapping[str, str]]) -> None:
+    """Write a `Packages` index (Portage's binary package index, version 0); times are constants."""
+    stanzas = list(stanzas)
+    header = {"PACKAGES": str(len(stanzas)), "TIMESTAMP": "0", "VERSION": "0"}
+    text = "\n".join(format_stanza(stanza) for stanza in (header, *stanzas))
+    (folder / INDEX).write_text(text, encoding="utf-8")
+
+
+def read_index(folder: Path) -> list[dict[str, str]]:
+    """The package stanzas of a view's index; none where it is missing."""
+    try:
+        text = (folder / INDEX).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    return [stanza for stanza in map(parse_stanza, text.split("\n\n")) if "CPV" in stanza]
+
+
+def parse_stanza(text: str) -> dict[str, str]:
+    """`KEY: value` lines to a mapping."""
+    return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+
+
+def format_stanza(stanza: Mapping[str, str]) -> str:
+    """A mapping to `KEY: value` lines, sorted."""
+    return "".join(f"{name}: {value}\n" for name, value in sorted(stanza.items()))
+
+
+def _replace_by_link(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.hardlink_to(source)
+    except OSError:  # another file system
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
