@@ -1,0 +1,96 @@
+"""A project folder and its images: what exists, what each is configured to be, and where its things are.
+
+PROJECT/
+  dodo.py
+  profiles/NAME/quern.conf        one image
+  build/NAME/                     its work folder
+  build/binpkgs/  build/distfiles/    shared by all
+  images/                         what is built
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quern import config
+from quern.config import Settings
+from quern.errors import ConfigError
+
+PROFILES = "profiles"
+CONFIG = "quern.conf"
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: its name, its settings, and every path that does not depend on a step.
+
+    `profiles` is the folder of the project's own profiles, None for an image that is only a configuration file.
+    `base` is the folder that relative paths and defaults start from.
+    """
+
+    name: str
+    settings: Settings
+    base: Path
+    profiles: Path | None
+    work: Path
+
+    @property
+    def folder(self) -> Path | None:
+        """The image's own folder, `profiles/NAME`."""
+        return self.profiles / self.name if self.profiles else None
+
+    @property
+    def output_name(self) -> str:
+        """What the names of the files and of the docker image are made of."""
+        return self.settings.build.image_name or self.name
+
+    @property
+    def outdir(self) -> Path:
+        """Where finished images go."""
+        return self.settings.build.outdir or self.base / "images"
+
+    @property
+    def binpkgs(self) -> Path:
+        """The store of binary packages."""
+        return self.settings.portage.binpkg or self.work.parent / "binpkgs"
+
+    @property
+    def distfiles(self) -> Path:
+        """Where source files are looked for first, and kept."""
+        return self.settings.portage.distfiles or self.work.parent / "distfiles"
+
+    @property
+    def archive(self) -> Path:
+        """The archive that docker, podman and skopeo load."""
+        return self.outdir / f"{self.output_name}.oci.tar"
+
+
+def project_images(base: Path, environ: Mapping[str, str]) -> list[Image]:
+    """The images of the project in `base`, by name. Raises ConfigError."""
+    profiles = base / PROFILES
+    if not profiles.is_dir():
+        raise ConfigError(f"{profiles}: no such folder; an image is a folder {PROFILES}/NAME/ with a {CONFIG}")
+    images = []
+    for folder in sorted(profiles.iterdir()):
+        if (folder / CONFIG).is_file():
+            settings = config.load(config.search(folder / CONFIG, environ), environ, base)
+            work = (settings.build.workdir or base / "build") / folder.name
+            images.append(Image(folder.name, settings, base, profiles, work))
+    if not images:
+        raise ConfigError(f"{profiles}: no image here; an image is a folder {PROFILES}/NAME/ with a {CONFIG}")
+    _check_outputs(images)
+    return images
+
+
+def _check_outputs(images: list[Image]) -> None:
+    """Two images must not write the same file."""
+    seen: dict[Path, Image] = {}
+    for image in images:
+        other = seen.setdefault(image.archive, image)
+        if other is not image:
+            raise ConfigError(
+                f"{PROFILES}/{other.name} and {PROFILES}/{image.name} both write {image.archive}; "
+                f"give one of them another [build] image_name or outdir"
+            )

@@ -1,0 +1,261 @@
+"""What a step is, and how any step is run: lock, compare with the receipt, build aside, commit.
+
+    inputs() ──digest──▶ key ──equal to the receipt's, output there?──▶ kept
+                              └─else─▶ build(staging) ▶ rename ▶ publish ▶ STEP.digest ▶ STEP.json
+
+A step is a frozen value that holds only its inputs; everything that happens to disk around `build` happens here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from quern.drivers.base import Driver
+from quern.errors import BuildError
+from quern.steps import receipt as receipts
+from quern.steps.lock import locked
+from quern.steps.receipt import Place, Receipt
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a build is handed besides its inputs: where commands run, and whom to tell.
+
+    `say` takes one line for the user.
+    """
+
+    driver: Driver
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a build reports: facts for later steps, and the output's digest where it was computed on the way."""
+
+    info: Mapping[str, Any] = field(default_factory=dict)
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One build step of one image.
+
+    `version` belongs to the key: raise it when the same inputs give other bytes.
+    """
+
+    name: ClassVar[str]
+    doc: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    work: Path  # the image's work folder
+    keep_failed: bool
+
+    @property
+    def place(self) -> Place:
+        """Where the step keeps its output and records."""
+        return Place(self.work, self.name)
+
+    def files(self) -> list[Path]:
+        """Files that doit is to watch; they add runs, which the receipt turns into "kept"."""
+        return []
+
+    def inputs(self) -> dict[str, Any]:
+        """Everything the output depends on, as JSON values; large things by digest. Raises QuernError."""
+        raise NotImplementedError
+
+    def build(self, staging: Path, run: Run) -> Made:
+        """Write the whole output below `staging`, an empty folder, and nowhere else. Raises QuernError."""
+        raise NotImplementedError
+
+    def published(self, info: Mapping[str, Any]) -> dict[Path, str]:
+        """The paths outside the work folder that are to be hard links to files of the output."""
+        return {}
+
+    def lacking(self, receipt: Receipt) -> str | None:
+        """What a finished step has lost outside the file system (an image tag), if anything."""
+        return None
+
+    def settle(self, receipt: Receipt, run: Run) -> None:
+        """Bring back what `lacking` says is missing; called with the output in place."""
+
+
+def key_of(inputs: Mapping[str, Any], step: Step) -> str:
+    """The step's identity: a digest of its name, its version and its inputs."""
+    text = json.dumps([step.name, step.version, inputs], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_current(step: Step) -> bool:
+    """Whether nothing is left to do; reads, and writes nothing.
+
+    A receipt of an earlier boot is not trusted here: the run that follows digests the output once.
+    """
+    receipt = receipts.read(step.place.receipt)
+    return (
+        receipt is not None
+        and receipt.boot_id == receipts.boot_id()
+        and _is_there(step, receipt)
+        and receipt.key == key_of(step.inputs(), step)
+        and step.lacking(receipt) is None
+    )
+
+
+def run_step(step: Step, run: Run) -> bool:
+    """Bring the step up to date; True if it was built, False if its output was kept. Raises QuernError."""
+    step.work.mkdir(parents=True, exist_ok=True)
+    with locked(step.work / "lock", run.say):
+        inputs = step.inputs()
+        receipt = _trusted(step, key_of(inputs, step), run)
+        built = receipt is None
+        if receipt is None:
+            receipt = _build_and_commit(step, inputs, run)
+        step.settle(receipt, run)
+    return built
+
+
+def clean_step(step: Step, run: Run, dry: bool) -> list[Path]:
+    """Remove everything the step has made, inside and outside the work folder, and return those paths.
+
+    With `dry` only say what would be removed. Raises QuernError where something cannot be removed.
+    """
+    place, receipt = step.place, receipts.read(step.place.receipt)
+    candidates = [place.receipt, place.digest, place.output, place.staging, place.aside, place.log]
+    candidates += [Path(path) for path in (receipt.made if receipt else ())]
+    paths = [path for path in candidates if path.is_symlink() or path.exists()]
+    if dry:
+        return paths
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            discard(path, place.work, run)
+        else:
+            path.unlink()
+    if place.work.is_dir() and not any(place.work.glob("*.json")):
+        for name in ("host", "logs"):
+            discard(place.work / name, place.work, run)
+        (place.work / "lock").unlink(missing_ok=True)
+        if not any(place.work.iterdir()):
+            place.work.rmdir()
+    return paths
+
+
+def _is_there(step: Step, receipt: Receipt) -> bool:
+    place = step.place
+    return (
+        place.output.is_dir()
+        and place.digest.is_file()
+        and all(_is_published(place.output / name, path) for path, name in step.published(receipt.info).items())
+    )
+
+
+def _is_published(source: Path, path: Path) -> bool:
+    """Whether `path` is the hard link, or on another file system the copy, that publishing made."""
+    try:
+        ours, theirs = source.stat(), path.stat()
+    except OSError:
+        return False
+    same = (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)
+    return same or (ours.st_dev != theirs.st_dev and ours.st_size == theirs.st_size)
+
+
+def _trusted(step: Step, key: str, run: Run) -> Receipt | None:
+    """The receipt, if it has this key and the output is there and, after a reboot, still has its digest."""
+    receipt = receipts.read(step.place.receipt)
+    if receipt is None or receipt.key != key or not step.place.output.is_dir():
+        return None
+    if receipt.boot_id != receipts.boot_id() or not step.place.digest.is_file():
+        if run.driver.call("digest", root=str(step.place.output))["digest"] != receipt.info.get("tree", receipt.digest):
+            run.say(f"{step.place.output} is not what was built there; building it again")
+            return None
+        receipts.write_atomically(step.place.digest, receipt.digest + "\n")
+        receipt = _with_boot_id(receipt)
+        receipts.write(step.place.receipt, receipt)
+    if not _is_there(step, receipt):
+        _publish(step, receipt)
+    return receipt
+
+
+def _with_boot_id(receipt: Receipt) -> Receipt:
+    return Receipt(receipt.key, receipt.inputs, receipt.digest, receipts.boot_id(), receipt.info, receipt.made)
+
+
+def _build_and_commit(step: Step, inputs: dict[str, Any], run: Run) -> Receipt:
+    place = step.place
+    discard(place.staging, place.work, run)
+    place.staging.mkdir()
+    place.log.parent.mkdir(exist_ok=True)
+    try:
+        made = step.build(place.staging, run)
+        if changed := _difference(inputs, step.inputs()):
+            raise BuildError(f"{step.name}: {changed} changed while it was built; nothing was kept, run it again")
+    except BaseException:
+        if not step.keep_failed:
+            discard(place.staging, place.work, run)
+        elif any(place.staging.iterdir()):
+            run.say(f"What was built so far is in {place.staging}")
+        raise
+    tree = run.driver.call("digest", root=str(place.staging))["digest"]
+    info = {**made.info, "tree": tree}
+    return _commit(step, Receipt(key_of(inputs, step), inputs, made.digest or tree, receipts.boot_id(), info), run)
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(name for name in {*before, *after} if before.get(name) != after.get(name)))
+
+
+def _commit(step: Step, receipt: Receipt, run: Run) -> Receipt:
+    """Make staging the output.
+
+    The records go first: with the receipt removed last, a kill between the rename and that, followed by an edit
+    taken back, would call the wrong bytes finished.
+    """
+    place = step.place
+    former = receipts.read(place.receipt)
+    made = sorted({*(former.made if former else ()), *(str(path) for path in step.published(receipt.info))})
+    receipt = Receipt(receipt.key, receipt.inputs, receipt.digest, receipt.boot_id, receipt.info, tuple(made))
+    receipts.remove(place.receipt)
+    receipts.remove(place.digest)
+    discard(place.aside, place.work, run)
+    if place.output.exists():
+        place.output.rename(place.aside)
+    place.staging.rename(place.output)
+    os.sync()
+    _publish(step, receipt)
+    receipts.write_atomically(place.digest, receipt.digest + "\n")
+    receipts.write(place.receipt, receipt)
+    discard(place.aside, place.work, run)
+    return receipt
+
+
+def _publish(step: Step, receipt: Receipt) -> None:
+    for path, name in step.published(receipt.info).items():
+        source = step.place.output / name
+        if not _is_published(source, path):
+            try:
+                _link(source, path)
+            except OSError as error:
+                raise BuildError(f"{path} cannot be written: {error.strerror}; set [build] outdir") from None
+
+
+def _link(source: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.hardlink_to(source)
+    except OSError:  # another file system, or one without hard links
+        import shutil
+
+        shutil.copyfile(source, temporary)
+    temporary.replace(path)
+
+
+def discard(path: Path, within: Path, run: Run) -> None:
+    """Remove the tree at `path`, which must lie in `within`; no error if there is none."""
+    if path.is_symlink() or path.exists():
+        run.driver.call("remove", path=str(path), within=str(within))

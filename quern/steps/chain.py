@@ -1,0 +1,46 @@
+"""The steps of one image, made from its settings."""
+
+from __future__ import annotations
+
+import os
+
+from quern.drivers.base import Driver
+from quern.errors import ConfigError, DriverError
+from quern.portage.setup import Setup
+from quern.project import Image
+from quern.steps.base import Step
+from quern.steps.image import ImageStep
+from quern.steps.packages import PackagesStep
+from quern.steps.portage import PortageStep
+from quern.steps.root import RootStep
+from quern.steps.strip import StripStep
+from quern.steps.tarball import TarballStep
+
+STEPS: tuple[type[Step], ...] = (PortageStep, PackagesStep, RootStep, StripStep, TarballStep, ImageStep)
+
+
+def steps_of(image: Image) -> tuple[Step, ...]:
+    """The steps of `image`, in order; reads nothing from disk."""
+    setup = Setup(image, os.environ.get("PATH", os.defpath))
+    keep = image.settings.build.keep_failed
+    return (
+        PortageStep(image.work, keep, setup),
+        PackagesStep(image.work, keep, setup),
+        RootStep(image.work, keep, setup),
+        StripStep(image.work, keep, image),
+        TarballStep(image.work, keep, image),
+        ImageStep(image.work, keep, setup),
+    )
+
+
+def driver_of(image: Image) -> Driver:
+    """Where the image's commands run. Raises ConfigError."""
+    if image.settings.build.driver == "docker":
+        raise ConfigError(f"{image.name}: build.driver: this version builds with driver = raw only, not in a container")
+    from quern.drivers.raw import RawDriver
+    from quern.portage import installation
+
+    try:
+        return RawDriver(str(installation.find(os.environ.get("PATH", os.defpath)).python))
+    except DriverError:
+        return RawDriver()  # steps after `root` do without Portage; the others raise this error themselves

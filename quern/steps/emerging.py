@@ -1,0 +1,176 @@
+"""One step's use of emerge: the folders around it, the resolver, the run, and the comparison with the plan.
+
+STAGING/
+  view/       PKGDIR
+  image/      ROOT and SYSROOT
+  scratch/    the configuration root of this run, PORTAGE_TMPDIR, package logs
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quern.drivers.base import Command
+from quern.drivers.raw import WORKER
+from quern.errors import BuildError
+from quern.portage import emerge, mirrors
+from quern.portage.emerge import Surroundings
+from quern.portage.host import Host
+from quern.portage.plan import Plan, from_answer
+from quern.portage.repository import repos_conf
+from quern.portage.setup import Setup
+from quern.steps.base import Run, discard
+
+# of the user's environment, what fetching needs: proxies and certificates (wget(1), curl(1), openssl(1))
+FETCH_VARIABLES = (
+    *("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HOME", "PATH"),
+)
+
+
+@dataclass(frozen=True)
+class Build:
+    """Emerge around `staging`, for the image of `setup`, with the configuration root `config`.
+
+    `packages` is PKGDIR, by default the view in staging.
+    """
+
+    setup: Setup
+    run: Run
+    staging: Path
+    config: Path
+    log: Path
+    packages: Path | None = None
+
+    @property
+    def view(self) -> Path:
+        """PKGDIR."""
+        return self.packages or self.staging / "view"
+
+    @property
+    def root(self) -> Path:
+        """ROOT: where packages are merged."""
+        return self.staging / "image"
+
+    @property
+    def scratch(self) -> Path:
+        """What does not outlive the step."""
+        return self.staging / "scratch"
+
+    @property
+    def jobs(self) -> int:
+        """How many packages at once."""
+        return emerge.jobs_of(self.setup.image.settings.emerge.jobs)
+
+    @property
+    def host(self) -> Host:
+        """Portage's host side."""
+        setup = self.setup
+        return Host(setup.image.work / "host", setup.installation(), setup.tools(), setup.toolchains())
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """Everything around a call of emerge."""
+        image = self.setup.image
+        run_file = str(self.scratch / "fetch.json")
+        return Surroundings(
+            config=self.scratch / "config",
+            host=self.host.root,
+            root=self.root,
+            packages=self.view,
+            distfiles=image.distfiles,
+            scratch=self.scratch,
+            logs=self.log.parent / "packages",
+            repositories=repos_conf(self.setup.repositories()),
+            jobs=self.jobs,
+            fetch=(sys.executable, "-I", str(WORKER), "fetch", run_file),
+            binhosts=image.settings.portage.binhost,
+        )
+
+    def prepare(self) -> None:
+        """Make the folders, the host side, and this run's configuration root."""
+        self.log.unlink(missing_ok=True)
+        for folder in (self.view, self.root, self.scratch / "tmp", self.setup.image.distfiles, self.log.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        (self.log.parent / "packages").mkdir(exist_ok=True)
+        self.host.prepare(self.setup.profile)
+        shutil.copytree(self.config / "etc", self.scratch / "config/etc")
+        text = mirrors.mirrors_text(self.setup.image.settings.portage.mirrors, mirrors.apt_mirrors())
+        (self.scratch / "config/etc/portage/mirrors").write_text(text)
+        environment = {name: os.environ[name] for name in FETCH_VARIABLES if name in os.environ}
+        run = {"wget": shutil.which("wget", path=self.setup.path) or "wget", "environment": environment}
+        (self.scratch / "fetch.json").write_text(json.dumps(run))
+
+    def clear(self) -> None:
+        """Remove what does not outlive the step; ROOT goes too unless it is the output."""
+        discard(self.scratch, self.staging, self.run)
+        if self.packages is None:
+            discard(self.root, self.staging, self.run)
+
+    def plan(self, options: Sequence[str], targets: Sequence[str]) -> Plan:
+        """What `emerge OPTIONS TARGETS` would do. From source: binary packages are asked for by key, not by name.
+
+        Raises BuildError with the reason if Portage finds no solution, or nothing to do.
+        """
+        arguments = [*options, *targets]
+        if self.packages is None:
+            arguments = [word for word in arguments if word not in ("--usepkg", "--buildpkg", "--getbinpkg")]
+        answer = self.run.driver.call("resolve", environment=self.surroundings.environment(), arguments=arguments)
+        if not answer["success"]:
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(answer["output"])
+            raise BuildError(self._reason(answer["output"]))
+        plan = from_answer(answer)
+        if not plan.packages:
+            raise BuildError(f"{self.setup.profile}: emerge {' '.join(targets)} has nothing to install")
+        return plan
+
+    def emerge(self, options: Sequence[str], targets: Sequence[str]) -> None:
+        """Run emerge, passing on its progress. Raises BuildError if it fails."""
+        ask = self.setup.image.settings.emerge.ask
+        installation = self.setup.installation()
+        argv = [str(installation.python), str(installation.emerge), *options, *(["--ask"] if ask else []), *targets]
+        self.run.say(f'Calling PORTAGE_CONFIGROOT="{self.config}" emerge {" ".join(targets)}')
+        lines: list[str] = []
+
+        def line(text: str) -> None:
+            lines.append(text)
+            if progress := emerge.PROGRESS.fullmatch(text):
+                self.run.say(progress[1])
+
+        environment = self.surroundings.environment()
+        status = self.run.driver.run(Command(argv, environment, self.scratch, self.log, terminal=ask), line)
+        if status != 0:
+            raise BuildError(self._reason("\n".join(lines)))
+
+    def _reason(self, output: str) -> str:
+        """Why emerge failed, from what it printed."""
+        return output[-2000:] + f"\nsee {self.log}"
+
+    def check_merged(self, plan: Plan, wanted: Sequence[str]) -> None:
+        """Raise BuildError unless ROOT holds `wanted` (cpvs), and nothing that is not in the plan as planned.
+
+        A file collision drops a package and emerge goes on.
+        """
+        merged = self.run.driver.call("merged", root=str(self.root))["packages"]
+        found = {package["cpv"]: (package["repository"], tuple(package["use"])) for package in merged}
+        planned = {package.cpv: (package.repository, package.use) for package in plan.packages if not package.on_host}
+        lost = sorted(cpv for cpv in set(wanted) & set(planned) if cpv not in found)
+        other = sorted(cpv for cpv, what in found.items() if planned.get(cpv) != what)
+        if lost or other:
+            parts = [f"not merged: {', '.join(lost)}"] if lost else []
+            parts += [f"merged, but not as planned: {', '.join(other)}"] if other else []
+            raise BuildError(f"what emerge merged is not what was planned ({'; '.join(parts)}); see {self.log}")
+
+    def check_target(self) -> None:
+        """Refuse what the starter's toolchain cannot build, before anything is built."""
+        import platform
+
+        if self.setup.toolchains() and platform.machine() != "x86_64":
+            raise BuildError(f"the starter repository builds on x86_64 only; this machine is {platform.machine()}")

@@ -1,0 +1,139 @@
+"""image:NAME: the image archive, loaded into the docker daemon and tagged there.
+
+build/NAME/image/image.oci.tar
+OUTDIR/NAME.oci.tar                 a hard link to it: what docker, podman and skopeo load
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from quern import __version__
+from quern.portage.setup import Setup
+from quern.steps.base import Made, Run, Step
+from quern.steps.receipt import Receipt
+from quern.steps.tarball import tarball_of
+
+if TYPE_CHECKING:
+    from quern import oci
+
+FILE = "image.oci.tar"
+DATE = "$$DATE$$"
+# Seconds a daemon has to answer whether the tag is there: where one is wished for but not required, a run that has
+# nothing to do must not wait for one that hangs.
+PATIENCE = {"docker": 2.0, None: 0.03}
+
+
+@dataclass(frozen=True)
+class ImageStep(Step):
+    """Makes and loads the image."""
+
+    name: ClassVar[str] = "image"
+    doc: ClassVar[str] = "make and tag the image"
+
+    setup: Setup
+
+    def files(self) -> list[Path]:
+        """The tarball's digest."""
+        return [self.place.beside("tarball").digest]
+
+    def inputs(self) -> dict[str, Any]:
+        """The tarball, what [dockergen] says, and the labels' contents."""
+        from dataclasses import asdict
+
+        image = self.setup.image
+        return {
+            "tarball": self.place.beside("tarball").digest_text(),
+            "dockergen": asdict(image.settings.dockergen),
+            "profile": self.setup.profile,
+            "version": __version__,
+            "archive": str(image.archive),
+            "source_date_epoch": image.settings.build.source_date_epoch,
+        }
+
+    def build(self, staging: Path, run: Run) -> Made:
+        """Write the archive around the tarball."""
+        from quern import oci
+
+        image = self.setup.image
+        tarball, packed = tarball_of(image)
+        reference = self._reference(packed["date"])
+        media_type = oci.LAYER_TYPES[image.settings.build.compression]
+        layer = oci.Layer(tarball, packed["digest"], packed["diff_id"], packed["size"], media_type)
+        archive = oci.write_archive(staging / FILE, layer, self._config(packed["epoch"]), reference, packed["epoch"])
+        info = {"reference": reference, "ids": [archive.config_digest, archive.manifest_digest], "size": archive.size}
+        return Made(info, archive.digest)
+
+    def _reference(self, date: str) -> str:
+        """NAME:TAG; `date` (YYYY-MM-DD) is the content's day."""
+        dockergen = self.setup.image.settings.dockergen
+        name = dockergen.name or self.setup.image.output_name.lower()
+        return f"{name}:{dockergen.tag.replace(DATE, date.replace('-', ''))}"
+
+    def _config(self, epoch: int) -> oci.ImageConfig:
+        from quern import oci
+
+        image, said = self.setup.image, self.setup.image.settings.dockergen
+        labels = oci.image_labels(
+            said.labels,
+            name=image.output_name,
+            tag="" if DATE in said.tag else said.tag,  # the image id does not depend on the day
+            profile=self.setup.profile,
+            author=said.maintainer,
+            epoch=epoch,
+        )
+        return oci.ImageConfig(
+            entrypoint=said.entrypoint,
+            command=said.command,
+            ports=said.ports,
+            volumes=said.volumes,
+            workdir=said.workdir,
+            user=said.user,
+            env=said.env,
+            labels=labels,
+            author=said.maintainer,
+        )
+
+    def published(self, info: Mapping[str, Any]) -> dict[Path, str]:
+        """The archive's name in outdir."""
+        return {self.setup.image.archive: FILE}
+
+    def lacking(self, receipt: Receipt) -> str | None:
+        """The tag, where a daemon answers and has none or another image by it."""
+        from quern.engine import EngineError, EngineUnavailable, tagged_image_id
+
+        settings = self.setup.image.settings
+        engine, reference = settings.postbuild.engines, receipt.info["reference"]
+        if engine == "none":
+            return None
+        try:
+            found = tagged_image_id(settings.docker.daemon, reference, PATIENCE[engine])
+        except EngineUnavailable:
+            return reference if engine else None
+        except EngineError:
+            return str(reference)
+        return None if found in receipt.info["ids"] else reference
+
+    def settle(self, receipt: Receipt, run: Run) -> None:
+        """Load and tag. Raises EngineError if that fails; an absent daemon is an error only where one is required."""
+        from quern.engine import EngineUnavailable, load_and_tag, ping
+
+        settings, archive = self.setup.image.settings, self.setup.image.archive
+        reference, daemon = receipt.info["reference"], settings.docker.daemon
+        if settings.postbuild.engines == "none":
+            return
+        try:
+            ping(daemon, PATIENCE["docker"] or 0)
+        except EngineUnavailable as error:
+            if settings.postbuild.engines:
+                raise
+            run.say(f"{error}; {archive} was not loaded")
+            return
+        if self.lacking(receipt):
+            run.say("Connecting to docker")
+            run.say(f"Building full image {reference} from {archive}")
+            image_id = load_and_tag(daemon, archive, [reference], receipt.info["ids"])
+            run.say(f"Image {reference} successfully built: {image_id}")

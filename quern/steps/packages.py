@@ -1,0 +1,119 @@
+"""packages:NAME: every package of the image as a binary package, and `packages.lock`.
+
+resolve from source ▶ a key for each package ▶ lock the store ▶ view of those it has
+    ▶ emerge what is missing ▶ harvest into the store ▶ the view, whole
+
+build/NAME/packages/
+  view/            exactly the image's packages, hard links into the store, with their index
+  packages.lock    what was resolved, for people and `git diff`
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from quern.errors import BuildError
+from quern.portage.host import tools_identity
+from quern.portage.keys import repositories_digest
+from quern.portage.setup import Setup
+from quern.steps.base import Made, Run, Step, discard
+from quern.steps.lock import locked
+
+if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date step costs milliseconds
+    from quern.portage.plan import Plan
+    from quern.portage.store import Store
+    from quern.steps.emerging import Build
+
+
+@dataclass(frozen=True)
+class PackagesStep(Step):
+    """Builds the packages."""
+
+    name: ClassVar[str] = "packages"
+    doc: ClassVar[str] = "build the packages of"
+
+    setup: Setup
+
+    def files(self) -> list[Path]:
+        """The configuration root's digest."""
+        return [self.place.beside("portage").digest]
+
+    def inputs(self) -> dict[str, Any]:
+        """The configuration root, the repositories, the options of emerge, and the machine's tools."""
+        setup, settings = self.setup, self.setup.image.settings
+        return {
+            "portage": self.place.beside("portage").digest_text(),
+            "repositories": repositories_digest(setup.repositories()),
+            "machine": self._machine(),
+            "sets": setup.sets(),
+            "baselayout": settings.build.baselayout_atoms,
+            "binhost": settings.portage.binhost,
+        }
+
+    def _machine(self) -> list[str]:
+        setup = self.setup
+        return [setup.installation().identity, *tools_identity(setup.tools()), *setup.toolchain_identity()]
+
+    def build(self, staging: Path, run: Run) -> Made:
+        """Resolve, build what the store lacks, and lay out the view."""
+        from quern.portage import emerge, lockfile, store
+        from quern.portage.keys import package_keys
+        from quern.portage.store import Store
+        from quern.steps.emerging import Build
+
+        image = self.setup.image
+        build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log)
+        build.prepare()
+        plan = build.plan(emerge.source_options(build.jobs, bool(image.settings.portage.binhost)), self._targets())
+        keys = package_keys(plan, self._machine())
+        packages = Store(image.binpkgs)
+        packages.folder.mkdir(parents=True, exist_ok=True)
+        with locked(packages.lock, run.say):
+            missing = store.make_view(build.view, packages, keys)
+            if missing:
+                self._build_missing(build, plan, packages, keys, missing)
+                discard(build.view, staging, run)
+                missing = store.make_view(build.view, packages, keys)
+            if missing:
+                raise BuildError(f"emerge succeeded but made no binary package of {', '.join(missing)}")
+        store.check_view(build.view, keys)
+        lock = lockfile.text(plan)
+        (staging / lockfile.NAME).write_text(lock, encoding="utf-8")
+        build.clear()
+        return Made({"packages": len(plan.packages)}, _digest(build.view, lock))
+
+    def _targets(self) -> list[str]:
+        return [*self.setup.sets(), *self.setup.image.settings.build.baselayout_atoms]
+
+    def _build_missing(
+        self, build: Build, plan: Plan, packages: Store, keys: dict[str, str], missing: list[str]
+    ) -> None:
+        """Emerge the missing packages from source, with what they are built with from the view."""
+        from quern.portage import emerge, store
+        from quern.portage.keys import package_keys
+
+        build.check_target()
+        if len(missing) == len(plan.packages):
+            targets = self._targets()
+        else:  # only what is missing and what that needs: the rest is not merged again
+            targets = [package.atom for package in plan.packages if package.cpv in missing]
+        try:
+            build.emerge(emerge.source_options(build.jobs, bool(self.setup.image.settings.portage.binhost)), targets)
+        finally:  # what was built before a failure, or before Ctrl-C, is not built again
+            now = package_keys(plan, self._machine())
+            unchanged = [cpv for cpv in missing if now[cpv] == keys[cpv]]  # edited meanwhile: built from who knows what
+            store.harvest(build.view, packages, keys, unchanged)
+        build.check_merged(plan, missing)
+
+
+def _digest(view: Path, lock: str) -> str:
+    """The output's digest: the lock and the binary packages' own digests, from their index."""
+    from quern.portage import store
+
+    digest = hashlib.sha256(lock.encode())
+    for stanza in store.read_index(view):
+        digest.update(f"{stanza['CPV']} {stanza['SHA1']} {stanza['SIZE']}\n".encode())
+    return f"sha256:{digest.hexdigest()}"

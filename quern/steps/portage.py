@@ -1,0 +1,117 @@
+"""portage:NAME: Portage's configuration for one image.
+
+build/NAME/portage/
+  etc/portage/make.conf
+  etc/portage/repos.conf
+  etc/portage/make.profile/    parent = REPOSITORY:PROFILE
+  overlay/                     a copy of the project's profiles, with the rest of an overlay around it
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from quern.portage import configroot
+from quern.portage.host import write_profile
+from quern.portage.keys import file_digest, tree_digest
+from quern.portage.repository import repos_conf
+from quern.portage.setup import Setup
+from quern.project import CONFIG
+from quern.steps.base import Made, Run, Step
+
+
+@dataclass(frozen=True)
+class PortageStep(Step):
+    """Configures Portage."""
+
+    name: ClassVar[str] = "portage"
+    doc: ClassVar[str] = "configure Portage for"
+
+    setup: Setup
+
+    def files(self) -> list[Path]:
+        """The configuration files and those of the image's own profile folder."""
+        image = self.setup.image
+        files = [*image.settings.sources]
+        if image.folder:
+            files += [path for path in sorted(image.folder.iterdir()) if path.is_file()]
+        return files
+
+    def inputs(self) -> dict[str, Any]:
+        """The profile with all it inherits, the repositories, and our own text."""
+        setup = self.setup
+        return {
+            "profile": setup.profile,
+            "stack": [[str(folder), profile_digests(folder)] for folder in setup.stack().folders],
+            "top": {path.name: file_digest(path) for path in setup.top_level_files()},
+            "repos.conf": repos_conf(setup.repositories()),
+            "make.conf": configroot.make_conf(),
+            "layout.conf": configroot.overlay_layout(setup.bases()),
+        }
+
+    def build(self, staging: Path, run: Run) -> Made:
+        """Write the configuration root."""
+        setup = self.setup
+        sources = [str(path) for path in setup.image.settings.sources]
+        run.say(f"Successfully loaded configuration from files {sources}")
+        run.say(f"Configuring build portage at {self.place.output / 'etc/portage'}")
+        etc = staging / "etc/portage"
+        (etc / "make.profile").mkdir(parents=True)
+        (etc / "make.conf").write_text(configroot.make_conf())
+        run.say("Configuring build repositories")
+        for repository in setup.repositories():
+            run.say(f"Configuring repository {repository.location}")
+        (etc / "repos.conf").write_text(repos_conf(setup.repositories()))
+        if setup.has_overlay:
+            self._copy_overlay(staging / "overlay")
+        run.say(f"Enabling profile {setup.profile}")
+        write_profile(etc / "make.profile", setup.profile)
+        for warning in setup.stack().warnings:
+            run.say(f"Warning: {warning}")
+        if setup.image.settings.portage.autofix:
+            run.say("Warning: portage.autofix is for builds in a container; this machine's /usr/portage is left alone")
+        return Made()
+
+    def _copy_overlay(self, overlay: Path) -> None:
+        """Copy what this image uses of the project's profiles: another image's folder is none of its inputs."""
+        source = self.setup.image.profiles
+        assert source is not None
+        (overlay / "metadata").mkdir(parents=True)
+        (overlay / "metadata/layout.conf").write_text(configroot.overlay_layout(self.setup.bases()))
+        profiles = overlay / "profiles"
+        profiles.mkdir()
+        for path in self.setup.top_level_files():
+            shutil.copyfile(path, profiles / path.name)
+        (profiles / "repo_name").write_text(f"{self.setup.repositories()[-1].name}\n")
+        for folder in self.setup.stack().folders:
+            if folder.is_relative_to(source):
+                _copy_profile(folder, profiles / folder.relative_to(source))
+
+
+def profile_digests(folder: Path) -> dict[str, str]:
+    """The digest of everything in a profile folder that is part of the profile, by name."""
+    return {entry.name: tree_digest(entry) if entry.is_dir() else file_digest(entry) for entry in _parts(folder)}
+
+
+def _parts(folder: Path) -> list[Path]:
+    """A profile folder's files, and the folders that Portage reads as if they were files (`package.use/`, ...).
+
+    Other folders are profiles of their own; quern.conf is not Portage's.
+    """
+    entries = [entry for entry in sorted(folder.iterdir()) if entry.name != CONFIG]
+    return [entry for entry in entries if entry.is_file() or entry.name.startswith(("package.", "use.", "env"))]
+
+
+def _copy_profile(folder: Path, target: Path) -> None:
+    """Copy one profile folder, links as what they point to; inherited twice, it is copied once."""
+    if target.exists():
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in _parts(folder):
+        if entry.is_dir():
+            shutil.copytree(entry, target / entry.name)
+        else:
+            shutil.copyfile(entry, target / entry.name)

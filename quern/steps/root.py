@@ -1,0 +1,60 @@
+"""root:NAME: the image root, complete: documentation, headers and the package database are still there.
+
+build/NAME/root/image/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from quern.portage.setup import Setup
+from quern.steps.base import Made, Run, Step
+
+
+@dataclass(frozen=True)
+class RootStep(Step):
+    """Installs the packages."""
+
+    name: ClassVar[str] = "root"
+    doc: ClassVar[str] = "install the packages into the root of"
+
+    setup: Setup
+
+    def files(self) -> list[Path]:
+        """The packages' digest."""
+        return [self.place.beside("packages").digest]
+
+    def inputs(self) -> dict[str, Any]:
+        """The packages, the configuration root, the order of merging, and Portage."""
+        build = self.setup.image.settings.build
+        return {
+            "packages": self.place.beside("packages").digest_text(),
+            "portage": self.place.beside("portage").digest_text(),
+            "sets": self.setup.sets(),
+            "baselayout": build.baselayout_atoms,
+            "installation": self.setup.installation().identity,
+        }
+
+    def build(self, staging: Path, run: Run) -> Made:
+        """Merge from exactly the view, then take out what merging leaves behind."""
+        from quern.portage import emerge
+        from quern.portage.store import check_view, read_index
+        from quern.steps.emerging import Build
+
+        settings = self.setup.image.settings.build
+        view = self.place.beside("packages").output / "view"
+        check_view(view, {stanza["CPV"]: "" for stanza in read_index(view)})
+        build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log, view)
+        build.prepare()
+        options = emerge.install_options(build.jobs)
+        targets = [*self.setup.sets(), *settings.baselayout_atoms]
+        plan = build.plan(options, targets)
+        if settings.baselayout_atoms:  # alone and first: they make the skeleton that others install into
+            build.emerge(options, settings.baselayout_atoms)
+        build.emerge(options, targets)
+        build.check_merged(plan, [package.cpv for package in plan.packages])
+        run.driver.call("finish", root=str(build.root), epoch=emerge.PACKAGE_EPOCH)
+        build.clear()
+        return Made({"packages": len(plan.packages)})

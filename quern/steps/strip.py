@@ -1,0 +1,46 @@
+"""strip:NAME: the image root without what [strip] names, as hard links to it.
+
+    build/NAME/strip/image/
+
+A changed rule thus never costs an emerge. Nothing may ever write into this tree: it shares its files with the root.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from quern.project import Image
+from quern.steps.base import Made, Run, Step
+from quern.strip_rules import rules
+
+
+@dataclass(frozen=True)
+class StripStep(Step):
+    """Strips the root."""
+
+    name: ClassVar[str] = "strip"
+    doc: ClassVar[str] = "strip documentation and other unwanted files from"
+
+    image: Image
+
+    def files(self) -> list[Path]:
+        """The root's digest."""
+        return [self.place.beside("root").digest]
+
+    def inputs(self) -> dict[str, Any]:
+        """The root and the rules."""
+        return {"root": self.place.beside("root").digest_text(), "rules": rules(self.image.settings.strip)}
+
+    def build(self, staging: Path, run: Run) -> Made:
+        """Link everything but what the rules name."""
+        strip = self.image.settings.strip
+        source = self.place.beside("root").output / "image"
+        answer = run.driver.call("clone", source=str(source), target=str(staging / "image"), skip=rules(strip))
+        for rule in answer["rules"]:
+            if rule["paths"]:
+                run.say(f"Pruning {source}{rule['rule']}")
+            elif rule["rule"] in strip.paths:
+                run.say(f"Warning: strip.paths: {rule['rule']} matches nothing in the image")
+        return Made({"removed": answer["removed"], "rules": answer["rules"]})

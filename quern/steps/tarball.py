@@ -1,0 +1,100 @@
+"""tarball:NAME: the stripped root as one compressed tar, the same bytes for the same tree.
+
+build/NAME/tarball/image.tar.gz
+OUTDIR/image-NAME-YYYY-MM-DD.tar.gz      a hard link to it
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from quern.project import Image
+from quern.steps import receipt as receipts
+from quern.steps.base import Made, Run, Step
+
+SUFFIX = {"gzip": "gz", "zstd": "zst"}
+
+
+@dataclass(frozen=True)
+class TarballStep(Step):
+    """Packs the stripped root."""
+
+    name: ClassVar[str] = "tarball"
+    doc: ClassVar[str] = "pack the tarball of"
+
+    image: Image
+
+    @property
+    def file(self) -> str:
+        """The tarball's name in the output folder, which does not depend on the day."""
+        return f"image.tar.{SUFFIX[self.image.settings.build.compression]}"
+
+    def files(self) -> list[Path]:
+        """The stripped root's digest."""
+        return [self.place.beside("strip").digest]
+
+    def inputs(self) -> dict[str, Any]:
+        """The stripped root, the compressor and its version, the declared time, the names."""
+        from quern.worker.compress import identity
+
+        build = self.image.settings.build
+        return {
+            "strip": self.place.beside("strip").digest_text(),
+            "compressor": identity(build.compression),
+            "source_date_epoch": build.source_date_epoch,
+            "outdir": str(self.image.outdir),
+            "output_name": self.image.output_name,
+        }
+
+    def build(self, staging: Path, run: Run) -> Made:
+        """Pack, and decide the day of the file's name."""
+        build = self.image.settings.build
+        source = self.place.beside("strip").output / "image"
+        epoch = self._epoch()
+        packed = run.driver.call(
+            "pack", root=str(source), target=str(staging / self.file), compression=build.compression, epoch=epoch
+        )
+        info = {**packed, "epoch": epoch, "date": self._date(packed["digest"])}
+        run.say(f"Collecting image at {next(iter(self.published(info)))}")
+        return Made(info, packed["digest"])
+
+    def published(self, info: Mapping[str, Any]) -> dict[Path, str]:
+        """The dated name in outdir."""
+        suffix = SUFFIX[self.image.settings.build.compression]
+        return {self.image.outdir / f"image-{self.image.output_name}-{info['date']}.tar.{suffix}": self.file}
+
+    def _epoch(self) -> int:
+        """The time of every entry, in seconds: the declared one, else that of the newest of the image's own files.
+
+        Never the clock's. Part of the key only when declared: touching a file is not a change.
+        """
+        declared = self.image.settings.build.source_date_epoch
+        if declared is not None:
+            return declared
+        files = [*self.image.settings.sources]
+        if self.image.folder:
+            files += [path for path in self.image.folder.rglob("*") if path.is_file()]
+        return max((int(path.stat().st_mtime) for path in files), default=0)
+
+    def _date(self, digest: str) -> str:
+        """The content's day, YYYY-MM-DD in UTC: the declared one, else the day on which these bytes were first made."""
+        import time
+
+        declared = self.image.settings.build.source_date_epoch
+        former = receipts.read(self.place.receipt)
+        if declared is None and former is not None and former.digest == digest:
+            return str(former.info["date"])
+        return time.strftime("%Y-%m-%d", time.gmtime(declared if declared is not None else time.time()))
+
+
+def tarball_of(image: Image) -> tuple[Path, Mapping[str, Any]]:
+    """The finished tarball and what its step noted: digest, diff_id, sizes in bytes, epoch, date."""
+    place = receipts.Place(image.work, TarballStep.name)
+    receipt = receipts.read(place.receipt)
+    if receipt is None:
+        raise FileNotFoundError(os.fspath(place.receipt))
+    return place.output / TarballStep(image.work, True, image).file, receipt.info
