@@ -1,0 +1,96 @@
+"""quern-builder FILE.conf: build the one image of a configuration file, without a project around it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from quern import __version__, config
+from quern.errors import ConfigError, QuernError
+from quern.project import CONFIG, Image
+from quern.steps.base import Run, run_step
+from quern.steps.chain import driver_of, steps_of
+from quern.steps.tarball import TarballStep
+
+WORKDIR = Path("/tmp/quern")
+
+DESCRIPTION = "Build the image that FILE.conf describes, and print where it is."
+EPILOG = """\
+Options are read from /etc/quern.conf, FILE.conf and the file that $QUERN_CONFIG names; the later one wins, and an
+environment variable wins over them all. These are the options, with their variables and defaults:
+
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    file = _parse(arguments)
+    try:
+        build(_image(file))
+    except QuernError as error:
+        print(f"quern-builder: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("quern-builder: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def build(image: Image) -> None:
+    """Run the image's steps in order. Raises QuernError."""
+    run = Run(driver_of(image), _say)
+    for step in steps_of(image):
+        if not run_step(step, run):
+            _say(f"Step {step.name} is up to date")
+        if isinstance(step, TarballStep):
+            from quern.steps.tarball import tarball_of
+
+            _say(f"Build complete, image is available at {next(iter(step.published(tarball_of(image)[1])))}")
+
+
+def _parse(arguments: Sequence[str] | None) -> Path:
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog="quern-builder",
+        description=DESCRIPTION,
+        epilog=EPILOG + config.template(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="FILE.conf", type=Path, help="the image's configuration file")
+    parser.add_argument("--version", action="version", version=f"quern {__version__}")
+    file: Path = parser.parse_args(arguments).file
+    return file
+
+
+def _image(file: Path) -> Image:
+    """The image of a configuration file. Raises ConfigError."""
+    if not file.is_file():
+        raise ConfigError(f"{file}: expected a configuration file, found none")
+    file = file.resolve()
+    base = file.parent
+    settings = config.load(config.search(file, os.environ), os.environ, base)
+    name = base.name if file.name == CONFIG else file.stem
+    if settings.build.profile is None and file.name != CONFIG:
+        raise ConfigError(f"{file}: build.profile: expected REPOSITORY:PATH, found nothing")
+    work = _private(settings.build.workdir or WORKDIR) / name
+    return Image(name, settings, base, base.parent if settings.build.profile is None else None, work)
+
+
+def _private(folder: Path) -> Path:
+    """Make `folder` with mode 0700, or accept it if it is ours. Raises ConfigError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"build.workdir: {folder} cannot be made: {error.strerror}") from None
+    status = folder.lstat()
+    if folder.is_symlink() or status.st_uid != os.geteuid():
+        raise ConfigError(f"build.workdir: {folder} belongs to someone else; set [build] workdir to a folder of yours")
+    return folder
+
+
+def _say(line: str) -> None:
+    """Show a stage of the build; emerge's own lines come with their `>>>`."""
+    print(line if line.startswith(">>> ") else f">>> INFO: {line}", flush=True)

@@ -1,0 +1,94 @@
+"""The images of a project as doit tasks: the one module that speaks doit.
+
+    portage:NAME ──▶ packages:NAME ──▶ root:NAME ──▶ strip:NAME ──▶ tarball:NAME ──▶ image:NAME
+
+A project's dodo.py:
+
+    from quern.tasks import DOIT_CONFIG, project_tasks
+
+    def task_images():
+        return project_tasks(__file__)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from doit.exceptions import InvalidDodoFile, TaskFailed
+
+from quern.errors import QuernError
+from quern.project import Image, project_images
+from quern.steps import base
+from quern.steps.base import Run, Step
+from quern.steps.chain import STEPS, driver_of, steps_of
+
+# json: doit's other databases make a file even for `doit list`
+DOIT_CONFIG = {"default_tasks": ["image"], "backend": "json", "dep_file": ".doit.db", "sort": "definition"}
+
+
+def project_tasks(dodo_file: str) -> Iterator[dict[str, Any]]:
+    """The tasks of the project whose dodo.py is `dodo_file`. Raises InvalidDodoFile, one message."""
+    try:
+        images = project_images(Path(dodo_file).resolve().parent, os.environ)
+    except QuernError as error:
+        raise InvalidDodoFile(str(error)) from None
+    names = ", ".join(image.name for image in images)
+    for kind in STEPS:
+        yield {"basename": kind.name, "name": None, "doc": f"{kind.doc} {names}"}
+    for image in images:
+        for step in steps_of(image):
+            yield _task(image, step)
+
+
+def _task(image: Image, step: Step) -> dict[str, Any]:
+    return {
+        "basename": step.name,
+        "name": image.name,
+        "doc": f"{step.doc} {image.name}",
+        "file_dep": [str(path) for path in step.files()],
+        "targets": [str(step.place.output), str(step.place.digest), str(step.place.receipt)],
+        "uptodate": [(_is_current, [step])],
+        "actions": [(_run, [image, step])],
+        "clean": [(_clean, [image, step])],
+        "verbosity": 2,  # a build takes minutes: its lines are shown as they come
+    }
+
+
+def _is_current(task: object, values: object, step: Step) -> bool:
+    """For doit's `uptodate`; the receipt on disk decides. What is wrong is reported by the run that follows."""
+    try:
+        return base.is_current(step)
+    except QuernError:
+        return False
+
+
+def _run(image: Image, step: Step) -> TaskFailed | None:
+    """A task's action. A message for the user becomes a TaskFailed; a defect keeps its traceback."""
+    try:
+        base.run_step(step, _context(image))
+    except QuernError as error:
+        return TaskFailed(str(error))
+    return None
+
+
+def _clean(image: Image, step: Step, dryrun: bool) -> None:
+    """Remove what the step has made, and nothing else."""
+    try:
+        for path in base.clean_step(step, _context(image), dryrun):
+            print(f"{step.name}:{image.name} - removing {path}")
+    except QuernError as error:
+        raise InvalidDodoFile(str(error)) from None
+
+
+def _context(image: Image) -> Run:
+    from functools import partial
+
+    return Run(driver_of(image), partial(_say, image.name))
+
+
+def _say(name: str, line: str) -> None:
+    """Show a line of the build; with two images at once (doit -n 2) their lines mix."""
+    print(f"   {name}: {line}", flush=True)
