@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 import os
-import shutil
-import struct
 import zlib
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from types import ModuleType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from . import WorkerError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Sink = Callable[[bytes], object]
 
@@ -59,6 +59,8 @@ class Gzip(Compressor):
     """
 
     def __init__(self, sink: Sink) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # here: identity() is asked at every run of doit
+
         self.sink = sink
         self.cores = len(os.sched_getaffinity(0))
         self.pool = ThreadPoolExecutor(self.cores)  # zlib lets go of the interpreter's lock
@@ -78,7 +80,7 @@ class Gzip(Compressor):
         self._submit(bytes(self.buffer), zlib.Z_FINISH)
         while self.pending:
             self.sink(self.pending.popleft().result())
-        self.sink(struct.pack("<LL", self.crc, self.size & 0xFFFFFFFF))
+        self.sink(self.crc.to_bytes(4, "little") + (self.size & 0xFFFFFFFF).to_bytes(4, "little"))
 
     def close(self) -> None:
         self.pool.shutdown(wait=True)
@@ -117,6 +119,7 @@ class ZstdCommand(Compressor):
 
     def __init__(self, sink: Sink, command: str) -> None:
         import subprocess
+        from concurrent.futures import ThreadPoolExecutor
 
         self.sink = sink
         self.process = subprocess.Popen(
@@ -189,6 +192,8 @@ def _zstd(name: str) -> tuple[ModuleType | None, str]:
     """The `zstandard` module, or None and the path of the zstd command."""
     if name != "zstd":
         raise WorkerError(f"compression {name!r}: expected gzip or zstd")
+    import shutil
+
     try:
         import zstandard
     except ImportError:

@@ -1,0 +1,175 @@
+"""The docker daemon: is the tag there, and load the archive.
+
+The first is asked at every run, so it is a bare request over the Unix socket: importing the docker SDK or http.client
+would cost more than all the rest of a run that has nothing to do. tcp, TLS and ssh daemons, and everything else that
+is asked, go through the SDK. An address is what DOCKER_HOST holds; None is the usual socket.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quern.errors import QuernError
+
+if TYPE_CHECKING:
+    import socket
+
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+ASK_TIMEOUT = 0.5  # seconds for a question at every run; a daemon that is well answers in 0.002
+LOAD_TIMEOUT = 600  # seconds without a word while loading; 600 MB took 15 s
+
+
+class EngineError(QuernError):
+    """The daemon refused, or did something else than asked."""
+
+
+class EngineUnavailable(EngineError):
+    """No daemon can be reached: none there, no permission, or none that answers."""
+
+
+class EngineSilent(EngineUnavailable):
+    """Something listens and does not answer in time."""
+
+
+def tagged_image_id(address: str | None, reference: str, timeout: float = ASK_TIMEOUT) -> str | None:
+    """The id (sha256:HEX) of the image that `reference`, NAME:TAG, stands for in the daemon; None if it has none.
+
+    `timeout` is for the whole answer, in seconds. EngineUnavailable, EngineSilent or EngineError otherwise.
+    """
+    if not reference.isascii() or not reference.isprintable() or " " in reference or "%" in reference:
+        raise EngineError(f"{reference!r} cannot be the name of an image")
+    if not (address or DEFAULT_ADDRESS).startswith("unix://"):
+        with _client(address, timeout=max(timeout, 5)) as client:
+            return _sdk_image_id(client, reference)
+    status, body = _get(address or DEFAULT_ADDRESS, f"/images/{reference}/json", timeout)
+    if status == 404:
+        return None
+    import json
+
+    try:
+        answer = json.loads(body)
+        if status == 200:
+            return _normal(answer["Id"])
+    except (ValueError, KeyError, TypeError):
+        answer = None
+    said = answer.get("message") if isinstance(answer, dict) else body[:200].decode(errors="replace")
+    raise EngineError(f"docker daemon at {address or DEFAULT_ADDRESS}: status {status}: {said}")
+
+
+def ping(address: str | None, timeout: float = ASK_TIMEOUT) -> None:
+    """Return if a daemon answers; EngineUnavailable or EngineSilent otherwise."""
+    if not (address or DEFAULT_ADDRESS).startswith("unix://"):
+        with _client(address, timeout=max(timeout, 5)) as client:
+            client.ping()
+        return
+    status, _ = _get(address or DEFAULT_ADDRESS, "/_ping", timeout)
+    if status != 200:
+        raise EngineUnavailable(f"docker daemon at {address or DEFAULT_ADDRESS}: status {status}")
+
+
+def load_and_tag(address: str | None, archive: Path, references: Sequence[str], ids: Collection[str]) -> str:
+    """Load `archive` into the daemon and give the image each of `references`; returns its id there.
+
+    `ids` are those it may have (ArchiveInfo.ids). EngineError if it has another one afterwards.
+    """
+    with _client(address, timeout=LOAD_TIMEOUT) as client:
+        with archive.open("rb") as stream:
+            loaded = client.images.load(stream)
+        found = next((image for image in loaded if _normal(image.id) in ids), None)
+        if found is None:
+            names = ", ".join(str(image.id) for image in loaded) or "nothing"
+            raise EngineError(f"{archive}: the daemon loaded {names}, expected {' or '.join(sorted(ids))}")
+        for reference in references:
+            repository, _, tag = reference.rpartition(":")
+            found.tag(repository, tag=tag)
+            if _sdk_image_id(client, reference) not in ids:
+                raise EngineError(f"{reference}: the daemon gave this name to another image")
+        return _normal(found.id)
+
+
+def _sdk_image_id(client: Any, reference: str) -> str | None:  # noqa: ANN401 (the SDK ships no types)
+    import docker
+
+    try:
+        return _normal(client.images.get(reference).id)
+    except docker.errors.ImageNotFound:
+        return None
+
+
+def _normal(image_id: str) -> str:
+    """Docker writes sha256:HEX, Podman HEX alone."""
+    return image_id if image_id.startswith("sha256:") else f"sha256:{image_id}"
+
+
+@contextmanager
+def _client(address: str | None, timeout: float) -> Iterator[Any]:
+    """The SDK's client, TLS as DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say; its errors become ours, in one line."""
+    import docker
+    import requests
+
+    where = address or DEFAULT_ADDRESS
+    try:
+        client = docker.from_env(
+            environment={**os.environ, "DOCKER_HOST": where}, timeout=timeout, use_ssh_client=where.startswith("ssh:")
+        )
+        with closing(client):
+            yield client
+    except docker.errors.APIError as error:  # ImageNotFound too
+        raise EngineError(f"docker daemon at {where}: {_one_line(error.explanation or error)}") from error
+    except docker.errors.ImageLoadError as error:
+        raise EngineError(f"docker daemon at {where} cannot load the image: {_one_line(error)}") from error
+    except requests.exceptions.Timeout as error:
+        raise EngineSilent(f"docker daemon at {where} does not answer within {timeout:g} s") from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        raise EngineUnavailable(f"no docker daemon at {where}: {_one_line(error)}") from error
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
+
+
+def _get(address: str, path: str, timeout: float) -> tuple[int, bytes]:
+    """Status and body of a GET over the Unix socket of `address`, within `timeout` seconds in all.
+
+    HTTP/1.0, so the answer is neither chunked nor kept open: it ends where the connection does.
+    """
+    import socket
+
+    file = address[len("unix://") :]
+    request = f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            answer = _exchange(connection, file, request, timeout)
+        except (TimeoutError, BlockingIOError):  # the latter: its backlog is full
+            raise EngineSilent(f"docker daemon at {address} does not answer within {timeout:g} s") from None
+        except PermissionError:
+            raise EngineUnavailable(f"no permission to use {file} (are you in the group docker?)") from None
+        except OSError as error:
+            raise EngineUnavailable(f"no docker daemon at {address}: {error.strerror or error}") from None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    words = head.split(None, 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+        raise EngineError(f"what listens at {address} does not speak HTTP")
+    return int(words[1]), body
+
+
+def _exchange(connection: socket.socket, file: str, request: bytes, timeout: float) -> bytes:
+    """All that comes back on `request`; TimeoutError after `timeout` seconds, however busily the other side drips."""
+    from time import monotonic
+
+    deadline = monotonic() + timeout
+    connection.settimeout(timeout)
+    connection.connect(file)
+    connection.sendall(request)
+    answer = b""
+    while (left := deadline - monotonic()) > 0:
+        connection.settimeout(left)
+        piece = connection.recv(1 << 16)
+        if not piece:
+            return answer
+        answer += piece
+    raise TimeoutError

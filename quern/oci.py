@@ -1,0 +1,234 @@
+"""The image archive: docker-archive and OCI image layout at once, its only layer the tarball as it is.
+
+    oci-layout  index.json                   what OCI tools read (OCI image-spec, image-layout.md)
+    manifest.json                            what `docker load` read before it knew OCI layouts
+    blobs/sha256/CONFIG MANIFEST LAYER       shared by both
+
+The configuration is JSON, never Dockerfile text, in which a newline in a label could change the user. Everything is
+written in canonical form: the image id, which is the digest of the configuration, depends on the arguments only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from quern.errors import BuildError
+
+if TYPE_CHECKING:
+    import tarfile
+
+Pairs = tuple[tuple[str, str], ...]
+Json = dict[str, object]
+
+LAYER_TYPES = {
+    "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
+    "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
+}
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The compressed tarball: `digest` and `size` of the file, `diff_id` the digest of the tar inside."""
+
+    path: Path
+    digest: str
+    diff_id: str
+    size: int
+    media_type: str
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """How containers of the image start; None and empty: not said. `ports` are N/PROTOCOL."""
+
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    workdir: str | None = None
+    user: str | None = None
+    env: Pairs = ()
+    labels: Pairs = ()
+    author: str | None = None
+    architecture: str = "amd64"  # Go's name for it (OCI image-spec, config.md)
+
+
+@dataclass(frozen=True)
+class ArchiveInfo:
+    """What was written. Engines call either of `ids` the image's id: the manifest's with a containerd store."""
+
+    config_digest: str
+    manifest_digest: str
+    digest: str
+    size: int
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """What an engine that loaded this archive may answer."""
+        return frozenset((self.config_digest, self.manifest_digest))
+
+
+def timestamp(epoch: int) -> str:
+    """Seconds since 1970 as OCI writes a time (RFC 3339)."""
+    from datetime import datetime, timezone
+
+    return datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def image_labels(own: Pairs, *, name: str, tag: str, profile: str, author: str | None, epoch: int) -> Pairs:
+    """The labels of an image: ours, the standard ones (OCI image-spec, annotations.md), and `own`, which win.
+
+    `tag` and `author` may be empty: then their labels are not there.
+    """
+    from quern import __version__
+
+    labels = {
+        "quern-version": __version__,
+        "quern-profile": profile,
+        "org.opencontainers.image.title": name,
+        "org.opencontainers.image.created": timestamp(epoch),
+        "org.opencontainers.image.version": tag,
+        "org.opencontainers.image.authors": author,
+    }
+    return tuple(sorted({**{key: value for key, value in labels.items() if value}, **dict(own)}.items()))
+
+
+def write_archive(target: Path, layer: Layer, config: ImageConfig, reference: str, epoch: int) -> ArchiveInfo:
+    """Write the new file `target`, and to the disk.
+
+    `reference` is NAME:TAG, which the archive carries; `epoch`, in seconds, is the time of the image and of all in it.
+    BuildError if the layer is not what its digest says.
+    """
+    settings = _encode(image_json(config, layer.diff_id, epoch))
+    manifest = _encode(_manifest(layer, settings))
+    small = {
+        _blob(_digest(settings)): settings,
+        _blob(_digest(manifest)): manifest,
+        "index.json": _encode(_index(manifest, reference)),
+        "manifest.json": _encode(
+            [{"Config": _blob(_digest(settings)), "Layers": [_blob(layer.digest)], "RepoTags": [reference]}]
+        ),
+        "oci-layout": _encode({"imageLayoutVersion": "1.0.0"}),
+    }
+    _write_tar(target, small, layer, epoch)
+    with target.open("rb") as stream:
+        digest = _stream_digest(stream)
+    return ArchiveInfo(_digest(settings), _digest(manifest), digest, target.stat().st_size)
+
+
+def image_json(config: ImageConfig, diff_id: str, epoch: int) -> Json:
+    """The image configuration (OCI image-spec, config.md; docker reads the same)."""
+    said: Json = {
+        "Entrypoint": list(config.entrypoint or ()),
+        "Cmd": list(config.command or ()),
+        "ExposedPorts": {port: {} for port in config.ports},
+        "Volumes": {volume: {} for volume in config.volumes},
+        "WorkingDir": config.workdir,
+        "User": config.user,
+        "Env": [f"{name}={value}" for name, value in config.env],
+        "Labels": dict(config.labels),
+    }
+    image: Json = {
+        "architecture": config.architecture,
+        "os": "linux",
+        "created": timestamp(epoch),
+        "config": {key: value for key, value in said.items() if value},
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        "history": [{"created": timestamp(epoch), "created_by": "quern"}],
+    }
+    if config.author:
+        image["author"] = config.author
+    return image
+
+
+def _manifest(layer: Layer, settings: bytes) -> Json:
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": {"mediaType": CONFIG_TYPE, "digest": _digest(settings), "size": len(settings)},
+        "layers": [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}],
+    }
+
+
+def _index(manifest: bytes, reference: str) -> Json:
+    annotations = {
+        # the whole name for containerd, which takes the other for a tag alone
+        "io.containerd.image.name": qualified(reference),
+        "org.opencontainers.image.ref.name": reference.rpartition(":")[2],
+    }
+    entry = {"mediaType": MANIFEST_TYPE, "digest": _digest(manifest), "size": len(manifest)}
+    return {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [{**entry, "annotations": annotations}]}
+
+
+def qualified(reference: str) -> str:
+    """The name as docker completes it: without a registry's host it is Docker Hub's, without a user `library`'s."""
+    first, slash, _ = reference.partition("/")
+    if not slash:
+        return f"docker.io/library/{reference}"
+    return reference if "." in first or ":" in first or first == "localhost" else f"docker.io/{reference}"
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _stream_digest(stream: IO[bytes]) -> str:
+    sha256 = hashlib.sha256()
+    while data := stream.read(1 << 20):
+        sha256.update(data)
+    return f"sha256:{sha256.hexdigest()}"
+
+
+def _encode(value: object) -> bytes:
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise BuildError(f"[dockergen]: {error.object[error.start : error.end]!r} in a value is not UTF-8") from None
+
+
+def _write_tar(target: Path, small: dict[str, bytes], layer: Layer, epoch: int) -> None:
+    import io
+    import tarfile
+
+    with target.open("xb") as stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for folder in ("blobs", "blobs/sha256"):
+            archive.addfile(_member(folder, tarfile.DIRTYPE, 0, epoch))
+        for name in sorted([*small, _blob(layer.digest)]):
+            if name in small:
+                archive.addfile(_member(name, tarfile.REGTYPE, len(small[name]), epoch), io.BytesIO(small[name]))
+            else:
+                _add_layer(archive, name, layer, epoch)
+        archive.close()
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _add_layer(archive: tarfile.TarFile, name: str, layer: Layer, epoch: int) -> None:
+    import tarfile
+
+    with layer.path.open("rb") as stream:
+        if _stream_digest(stream) != layer.digest:
+            raise BuildError(f"{layer.path} is not what was packed (its digest is not {layer.digest}); remove it")
+        stream.seek(0)
+        archive.addfile(_member(name, tarfile.REGTYPE, layer.size, epoch), stream)
+
+
+def _member(name: str, kind: bytes, size: int, epoch: int) -> tarfile.TarInfo:
+    import tarfile
+
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.mtime = kind, size, epoch
+    info.mode = 0o755 if kind == tarfile.DIRTYPE else 0o644
+    return info

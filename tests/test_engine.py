@@ -1,0 +1,224 @@
+"""quern.engine against a real daemon, and against everything else that may listen on a socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quern import engine, oci
+from quern.worker import pack
+from tests.conftest import tool
+from tests.dockerd import Dockerd
+from tests.trees import CAPABILITY
+
+PROGRAM = """
+#include <stdio.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) puts(argv[i]);
+    printf("uid %d\\n", getuid());
+    return 0;
+}
+"""
+
+
+@contextmanager
+def listener(tmp_path: Path, answer: bytes | None, *, drip: float = 0) -> Iterator[str]:
+    """A daemon that answers every request with `answer`, a byte each `drip` seconds if set; None: never."""
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen(8)
+        server.settimeout(5)
+        done = threading.Event()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                pieces = [answer] if not drip else [bytes([byte]) for byte in answer or b""]
+                for piece in pieces:
+                    if piece is None or done.wait(drip):
+                        done.wait(5)
+                        return
+                    connection.sendall(piece)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"unix://{path}"
+        done.set()
+        thread.join()
+
+
+def answer(status: str, body: object) -> bytes:
+    return f"HTTP/1.0 {status}\r\nContent-Type: application/json\r\n\r\n{json.dumps(body)}".encode()
+
+
+@pytest.mark.parametrize("image_id", ["sha256:abc", "abc"])
+def test_id_of_docker_and_of_podman(tmp_path: Path, image_id: str) -> None:
+    with listener(tmp_path, answer("200 OK", {"Id": image_id})) as address:
+        assert engine.tagged_image_id(address, "name:1") == "sha256:abc"
+
+
+def test_no_such_image(tmp_path: Path) -> None:
+    with listener(tmp_path, answer("404 Not Found", {"message": "No such image: name:1"})) as address:
+        assert engine.tagged_image_id(address, "name:1") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (answer("500 Oops", {"message": "disk on fire"}), "status 500: disk on fire"),
+        (answer("500 Oops", ["?"]), "status 500"),
+        (b"HTTP/1.0 200 OK\r\n\r\nnot JSON", "status 200: not JSON"),
+        (answer("200 OK", {}), "status 200"),
+        (b"SSH-2.0-OpenSSH\r\n", "does not speak HTTP"),
+        (b"", "does not speak HTTP"),
+    ],
+)
+def test_answers_that_make_no_sense(tmp_path: Path, said: bytes, message: str) -> None:
+    with listener(tmp_path, said) as address, pytest.raises(engine.EngineError, match=message) as caught:
+        engine.tagged_image_id(address, "name:1")
+    assert not isinstance(caught.value, engine.EngineUnavailable)
+
+
+@pytest.mark.parametrize("drip", [0, 0.05])
+def test_a_daemon_that_hangs_or_drips(tmp_path: Path, drip: float) -> None:
+    said = answer("200 OK", {"Id": "sha256:abc"}) if drip else None
+    with listener(tmp_path, said, drip=drip) as address:
+        before = time.monotonic()
+        with pytest.raises(engine.EngineSilent, match=r"does not answer within 0\.3 s"):
+            engine.tagged_image_id(address, "name:1", timeout=0.3)
+        assert time.monotonic() - before < 2
+
+
+def test_a_daemon_whose_backlog_is_full(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
+        server.bind(str(tmp_path / "s"))
+        server.listen(0)
+        first.connect(str(tmp_path / "s"))
+        with pytest.raises(engine.EngineSilent):
+            engine.ping(f"unix://{tmp_path}/s", timeout=0.3)
+
+
+def test_no_daemon(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("nothing", "file", "x" * 200):
+        for ask in (engine.ping, lambda address: engine.tagged_image_id(address, "name:1")):
+            with pytest.raises(engine.EngineUnavailable, match="no docker daemon at unix://"):
+                ask(f"unix://{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "unix:///nowhere/docker.sock", "nonsense://x"])
+def test_no_daemon_by_the_sdk_is_one_line(tmp_path: Path, address: str) -> None:
+    with pytest.raises(engine.EngineUnavailable) as caught:
+        engine.load_and_tag(address, tmp_path / "x", ["name:1"], ["sha256:0"])
+    assert str(caught.value).startswith(f"no docker daemon at {address}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reference", ["a b:1", "a\r\nX: y:1", "é:1", "a%2f:1"])
+def test_a_name_cannot_leave_the_request_line(reference: str) -> None:
+    with pytest.raises(engine.EngineError, match="cannot be the name of an image"):
+        engine.tagged_image_id(None, reference)
+
+
+def test_asking_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from quern import engine\n"
+        "before = set(sys.modules); assert 'socket' not in before\n"
+        "try: engine.tagged_image_id('unix:///nowhere', 'a:1')\n"
+        "except engine.EngineUnavailable: pass\n"
+        "heavy = {'docker', 'requests', 'urllib.request', 'http', 'ssl', 'email', 'logging', 'tempfile'}\n"
+        "print(*sorted(heavy & set(sys.modules)))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert ran.stdout == "\n"
+
+
+@pytest.fixture(scope="session")
+def small_layer(tmp_path_factory: pytest.TempPathFactory) -> oci.Layer:
+    """A root that can run: one static program."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "root").mkdir()
+    compiler = tool("gcc", "gcc libc6-dev")
+    echo = folder / "root/echo"
+    subprocess.run([compiler, "-static", "-x", "c", "-", "-o", str(echo)], input=PROGRAM.encode(), check=True)
+    os.setxattr(echo, "security.capability", CAPABILITY)
+    packed = pack.pack(str(folder / "root"), str(folder / "x.tar.gz"), "gzip", 0)
+    return oci.Layer(
+        folder / "x.tar.gz", packed["digest"], packed["diff_id"], packed["size"], oci.LAYER_TYPES["gzip"]
+    )
+
+
+@pytest.mark.docker
+def test_a_real_daemon(tmp_path: Path, dockerd: Dockerd, small_layer: oci.Layer) -> None:
+    """Loads, tags, answers for both names with the id we computed, runs; a second load changes nothing."""
+    import docker
+
+    engine.ping(dockerd.address)
+    config = oci.ImageConfig(entrypoint=("/echo", "a b", 'q"\n'), command=("$HOME",), user="70:70", author="é")
+    info = oci.write_archive(tmp_path / "x.tar", small_layer, config, "quern-test/echo:1", 0)
+    assert engine.tagged_image_id(dockerd.address, "quern-test/echo:1") is None
+    for _ in range(2):
+        found = engine.load_and_tag(
+            dockerd.address, tmp_path / "x.tar", ["quern-test/echo:1", "other:latest"], info.ids
+        )
+        assert found == info.config_digest
+    assert engine.tagged_image_id(dockerd.address, "quern-test/echo:1", timeout=5) in info.ids
+    assert engine.tagged_image_id(dockerd.address, "other:latest", timeout=5) in info.ids
+    with closing(docker.DockerClient(base_url=dockerd.address)) as client:
+        container = client.containers.create("quern-test/echo:1", network_mode="none")
+        try:
+            container.start()
+            assert container.wait()["StatusCode"] == 0
+            assert container.logs() == b'a b\nq"\n\n$HOME\nuid 70\n'
+        finally:
+            container.remove(force=True, v=True)
+        layer = Path(client.images.get("other:latest").attrs["GraphDriver"]["Data"]["UpperDir"])
+        assert os.getxattr(layer / "echo", "security.capability") == CAPABILITY
+
+
+@pytest.mark.docker
+def test_what_a_real_daemon_refuses(tmp_path: Path, dockerd: Dockerd, small_layer: oci.Layer) -> None:
+    (tmp_path / "junk").write_bytes(b"junk" * 1000)
+    with pytest.raises(engine.EngineError, match=r"docker daemon at .*: ") as caught:
+        engine.load_and_tag(dockerd.address, tmp_path / "junk", [], [])
+    assert "\n" not in str(caught.value)
+    oci.write_archive(tmp_path / "x.tar", small_layer, oci.ImageConfig(), "quern-test/other:1", 0)
+    with pytest.raises(engine.EngineError, match=r"the daemon loaded sha256:\w+, expected sha256:0"):
+        engine.load_and_tag(dockerd.address, tmp_path / "x.tar", [], ["sha256:0"])
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@pytest.mark.docker
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(labels=st.dictionaries(TEXT.filter(bool), TEXT, max_size=3))
+def test_labels_come_out_of_docker_as_they_are(
+    tmp_path_factory: pytest.TempPathFactory, dockerd: Dockerd, small_layer: oci.Layer, labels: dict[str, str]
+) -> None:
+    import docker
+
+    target = tmp_path_factory.mktemp("labels") / "x.tar"
+    config = oci.ImageConfig(labels=(*labels.items(), ("nasty", 'a"\nUSER nobody\n')))
+    info = oci.write_archive(target, small_layer, config, "quern-test/labels:1", 0)
+    engine.load_and_tag(dockerd.address, target, ["quern-test/labels:1"], info.ids)
+    with closing(docker.DockerClient(base_url=dockerd.address)) as client:
+        assert client.images.get("quern-test/labels:1").labels == {**labels, "nasty": 'a"\nUSER nobody\n'}
+    target.unlink()
