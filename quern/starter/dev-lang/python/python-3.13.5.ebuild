@@ -75,7 +75,8 @@ src_configure() {
 # The interpreter being built also serves the build: run by its own loader, it is its own build-python. So no Python
 # of the machine is needed, and nothing is compiled twice.
 python_make() {
-	local run="$(quern-musl_run)" arguments=(
+	local run="$(quern-musl_run)"
+	local arguments=(
 		FREEZE_MODULE_BOOTSTRAP="${run} ./Programs/_freeze_module"
 		FREEZE_MODULE="${run} ./_bootstrap_python \$(srcdir)/Programs/_freeze_module.py"
 		# musl gives a thread 128 KiB of stack, too little for Python's recursion limit.

@@ -50,7 +50,7 @@ my %early = map { $_ => 1 } $resolve =~ /case (OP_\w+)/g;
 # Every opcode in the order of vdbe.c: name, the words of its comment, the number that a token gives it.
 my (@opcodes, %number, %used);
 for my $line (split(/\n/, text("$source/src/vdbe.c"))) {
-	my ($name, $comment) = $line =~ /^case (OP_\w+):\s*(?:\/\*(.*?)\*\/)?/ or next;
+	my ($name, $comment) = $line =~ /^case (OP_\w+):[\s{]*(?:\/\*(.*?)\*\/)?/ or next;
 	next if $name eq 'OP_Abortable';
 	$comment //= '';
 	if ($comment =~ s/same as (TK_\w+)//) {
