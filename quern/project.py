@@ -11,8 +11,8 @@ PROJECT/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from quern import config
 from quern.config import Settings
@@ -22,8 +22,7 @@ PROFILES = "profiles"
 CONFIG = "quern.conf"
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(NamedTuple):
     """One image: its name, its settings, and every path that does not depend on a step.
 
     `profiles` is the folder of the project's own profiles, None for an image that is only a configuration file.

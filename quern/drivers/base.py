@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A command to run: argv, its whole environment (nothing is inherited), folder, and log file.
 
     `terminal` hands it the user's terminal (emerge --ask); its output is then not read.

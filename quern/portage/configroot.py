@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from quern.portage.repository import OVERLAY_EAPI, OVERLAY_FORMATS
 
 FEATURES = (
@@ -64,3 +66,9 @@ def overlay_layout(masters: list[str]) -> str:
     """
     formats = " ".join(OVERLAY_FORMATS)
     return OVERLAY_LAYOUT.format(masters=" ".join(masters), formats=formats, eapi=OVERLAY_EAPI)
+
+
+def write_profile(folder: Path, parent: str) -> None:
+    """Make `folder` a profile whose only content is its parent, a `repository:path` (portage-2 profile format)."""
+    (folder / "eapi").write_text("8\n")
+    (folder / "parent").write_text(f"{parent}\n")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from quern.errors import DriverError
 
@@ -15,8 +15,7 @@ Portage is not installed: neither an emerge on PATH nor the Python package 'port
 On a Gentoo host it is part of the system; elsewhere: pip install 'quern-builder[portage]'"""
 
 
-@dataclass(frozen=True)
-class Installation:
+class Installation(NamedTuple):
     """An installed Portage: its `emerge` script, its `python`, and the folder of its make.globals and sets."""
 
     emerge: Path

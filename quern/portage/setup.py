@@ -5,10 +5,10 @@ Read when asked, never when tasks are created: `doit list` reads no repository.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from quern.portage import host, installation
+from quern.portage import installation, tools
 from quern.portage.installation import Installation
 from quern.portage.keys import file_digest
 from quern.portage.profile import ProfileStack, find_profile, read_profile_stack
@@ -20,8 +20,7 @@ STARTER = Path(__file__).parent.parent / "starter"
 NOT_PROFILE = ("repo_name", "README", "README.rst", "README.md")
 
 
-@dataclass(frozen=True)
-class Setup:
+class Setup(NamedTuple):
     """The Portage side of one image; `path` is the search path for the machine's tools."""
 
     image: Image
@@ -85,14 +84,14 @@ class Setup:
 
     def tools(self) -> dict[str, Path]:
         """The machine's tools that the repositories declare. Raises DriverError if some are missing."""
-        return host.found_tools(
-            host.declared_tools(repository.location for repository in self.repositories()), self.path
+        return tools.found_tools(
+            tools.declared_tools(repository.location for repository in self.repositories()), self.path
         )
 
     def toolchains(self) -> tuple[Path, ...]:
         """The toolchain folders of the repositories."""
-        folders = (repository.location / host.TOOLCHAIN for repository in self.repositories())
-        return tuple(folder for folder in folders if folder.is_dir() and (folder.parent / host.TOOLS).is_file())
+        folders = (repository.location / tools.TOOLCHAIN for repository in self.repositories())
+        return tuple(folder for folder in folders if folder.is_dir() and (folder.parent / tools.TOOLS).is_file())
 
     def toolchain_identity(self) -> list[str]:
         """What identifies the toolchain folders: every file's name and content."""

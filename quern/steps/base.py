@@ -12,9 +12,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from quern.drivers.base import Driver
 from quern.errors import BuildError
@@ -23,8 +23,7 @@ from quern.steps.lock import locked
 from quern.steps.receipt import Place, Receipt
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """What a build is handed besides its inputs: where commands run, and whom to tell.
 
     `say` takes one line for the user.
@@ -34,11 +33,10 @@ class Run:
     say: Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(NamedTuple):
     """What a build reports: facts for later steps, and the output's digest where it was computed on the way."""
 
-    info: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any]
     digest: str | None = None
 
 
@@ -173,15 +171,11 @@ def _trusted(step: Step, key: str, run: Run) -> Receipt | None:
             run.say(f"{step.place.output} is not what was built there; building it again")
             return None
         receipts.write_atomically(step.place.digest, receipt.digest + "\n")
-        receipt = _with_boot_id(receipt)
+        receipt = receipt._replace(boot_id=receipts.boot_id())
         receipts.write(step.place.receipt, receipt)
     if not _is_there(step, receipt):
         _publish(step, receipt)
     return receipt
-
-
-def _with_boot_id(receipt: Receipt) -> Receipt:
-    return Receipt(receipt.key, receipt.inputs, receipt.digest, receipts.boot_id(), receipt.info, receipt.made)
 
 
 def _build_and_commit(step: Step, inputs: dict[str, Any], run: Run) -> Receipt:
@@ -217,7 +211,7 @@ def _commit(step: Step, receipt: Receipt, run: Run) -> Receipt:
     place = step.place
     former = receipts.read(place.receipt)
     made = sorted({*(former.made if former else ()), *(str(path) for path in step.published(receipt.info))})
-    receipt = Receipt(receipt.key, receipt.inputs, receipt.digest, receipt.boot_id, receipt.info, tuple(made))
+    receipt = receipt._replace(made=tuple(made))
     receipts.remove(place.receipt)
     receipts.remove(place.digest)
     discard(place.aside, place.work, run)

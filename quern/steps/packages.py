@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from quern.errors import BuildError
-from quern.portage.host import tools_identity
 from quern.portage.keys import repositories_digest
 from quern.portage.setup import Setup
+from quern.portage.tools import tools_identity
 from quern.steps.base import Made, Run, Step, discard
 from quern.steps.lock import locked
 

@@ -9,13 +9,11 @@ build/NAME/portage/
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from quern.portage import configroot
-from quern.portage.host import write_profile
 from quern.portage.keys import file_digest, tree_digest
 from quern.portage.repository import repos_conf
 from quern.portage.setup import Setup
@@ -68,15 +66,17 @@ class PortageStep(Step):
         if setup.has_overlay:
             self._copy_overlay(staging / "overlay")
         run.say(f"Enabling profile {setup.profile}")
-        write_profile(etc / "make.profile", setup.profile)
+        configroot.write_profile(etc / "make.profile", setup.profile)
         for warning in setup.stack().warnings:
             run.say(f"Warning: {warning}")
         if setup.image.settings.portage.autofix:
             run.say("Warning: portage.autofix is for builds in a container; this machine's /usr/portage is left alone")
-        return Made()
+        return Made({})
 
     def _copy_overlay(self, overlay: Path) -> None:
         """Copy what this image uses of the project's profiles: another image's folder is none of its inputs."""
+        import shutil
+
         source = self.setup.image.profiles
         assert source is not None
         (overlay / "metadata").mkdir(parents=True)
@@ -107,6 +107,8 @@ def _parts(folder: Path) -> list[Path]:
 
 def _copy_profile(folder: Path, target: Path) -> None:
     """Copy one profile folder, links as what they point to; inherited twice, it is copied once."""
+    import shutil
+
     if target.exists():
         return
     target.mkdir(parents=True, exist_ok=True)

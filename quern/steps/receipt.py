@@ -15,15 +15,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 FORMAT = 1  # of the receipt file; another one is read as "no receipt", so the step runs again
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a finished step wrote down.
 
     `inputs` are the values the key was made of, `digest` that of the output (`sha256:...`), `info` what the step
@@ -34,12 +32,11 @@ class Receipt:
     inputs: Mapping[str, Any]
     digest: str
     boot_id: str
-    info: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any]
     made: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """The paths of one step, all siblings in the image's work folder, derived here and nowhere else."""
 
     work: Path
@@ -108,7 +105,7 @@ def read(path: Path) -> Receipt | None:
 
 def write(path: Path, receipt: Receipt) -> None:
     """Put `receipt` at `path`, whole or not at all."""
-    write_atomically(path, json.dumps({"format": FORMAT, **asdict(receipt)}, indent=1, sort_keys=True) + "\n")
+    write_atomically(path, json.dumps({"format": FORMAT, **receipt._asdict()}, indent=1, sort_keys=True) + "\n")
 
 
 def write_atomically(path: Path, text: str) -> None:

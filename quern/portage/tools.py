@@ -1,0 +1,82 @@
+"""The machine's programs that a build uses: declared by the repositories, found, checked, and identified.
+
+What a build takes from the machine is declared, tool by tool, in the repository's `metadata/quern-tools`, checked
+before anything is built, and part of every package's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from quern.errors import DriverError, RepositoryError
+
+TOOLS = "metadata/quern-tools"  # in a repository: tool<TAB>Debian package<TAB>what needs it
+TOOLCHAIN = "toolchain"  # in the starter: files to be put on the build's PATH
+
+
+class Tool(NamedTuple):
+    """A program of the machine that a build uses."""
+
+    name: str
+    debian: str
+    needed_by: str
+
+
+def declared_tools(repositories: Iterable[Path]) -> list[Tool]:
+    """The tools that the repositories at these paths declare, each once; a repository need not declare any.
+
+    Raises RepositoryError.
+    """
+    tools: dict[str, Tool] = {}
+    for repository in repositories:
+        try:
+            text = (repository / TOOLS).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        for line in text.splitlines():
+            if line.strip() and not line.startswith("#"):
+                words = line.split("\t")
+                if len(words) != 3 or "/" in words[0]:
+                    raise RepositoryError(
+                        f"{repository / TOOLS}: expected TOOL<TAB>PACKAGE<TAB>NEEDED BY, got {line!r}"
+                    )
+                tools.setdefault(words[0], Tool(*words))
+    return list(tools.values())
+
+
+def found_tools(tools: Iterable[Tool], path: str) -> dict[str, Path]:
+    """Where each tool is on the search path `path`. Raises DriverError naming all that are missing."""
+    import shutil
+
+    found: dict[str, Path] = {}
+    missing: list[Tool] = []
+    for tool in tools:
+        where = shutil.which(tool.name, path=path)
+        if where:
+            found[tool.name] = Path(where)
+        else:
+            missing.append(tool)
+    if missing:
+        width = max(len(tool.name) for tool in missing)
+        rows = "\n".join(f"  {t.name:{width}}  Debian package {t.debian}, needed by {t.needed_by}" for t in missing)
+        packages = " ".join(sorted({tool.debian for tool in missing}))
+        raise DriverError(f"tools that the build needs are missing:\n{rows}\nOn Debian: apt-get install {packages}")
+    return found
+
+
+def tools_identity(tools: dict[str, Path]) -> list[str]:
+    """What identifies the tools and the compiler behind `gcc`: path, size in bytes and time of each file.
+
+    A distribution's package fixes all three, and reading 40 MB of compiler at every no-op would cost more than
+    everything else together.
+    """
+    files = {path.resolve() for path in tools.values()}
+    for pattern in ("cc1", "collect2", "lto1", "libgcc*.a", "crt*.o"):
+        files.update(Path("/usr/lib/gcc").glob(f"*/*/{pattern}"))
+    rows = []
+    for file in sorted(files):
+        stat = file.stat()
+        rows.append(f"{file} {stat.st_size} {int(stat.st_mtime)}")
+    return rows
