@@ -142,14 +142,14 @@ def test_zstd_by_module_and_by_command_hold_the_same(tmp_path: Path, monkeypatch
     tool("zstd", "zstd")
     tree = make_tree(tmp_path / "root")
     by_module = packed(tree, tmp_path / "1", "zstd")
-    assert pack.compressor("zstd").startswith("zstd libzstd-")
+    assert compress.identity("zstd").startswith("zstd libzstd-")
     monkeypatch.setitem(sys.modules, "zstandard", None)
     by_command = packed(tree, tmp_path / "2", "zstd")
     assert by_command["diff_id"] == by_module["diff_id"] == packed(tree, tmp_path / "3")["diff_id"]
-    assert pack.compressor("zstd").startswith("zstd command")
+    assert compress.identity("zstd").startswith("zstd command")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(WorkerError, match=r"module zstandard .* or the zstd command \(Debian package zstd\)"):
-        pack.compressor("zstd")
+        compress.identity("zstd")
 
 
 def test_a_zstd_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,11 +59,6 @@ def pack(root: str, target: str, compression: str, epoch: int) -> dict[str, Any]
     }
 
 
-def compressor(compression: str) -> str:
-    """Verb: name and version of what would compress here, for the step's key."""
-    return compress.identity(compression)
-
-
 class Output:
     """Counts and digests what goes by."""
 

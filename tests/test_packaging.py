@@ -1,0 +1,73 @@
+"""What a wheel holds, built without the network."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from quern import __version__
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which a wheel of this checkout was installed."""
+    source = tmp_path_factory.mktemp("source")  # building in the checkout would leave files there
+    for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.rst"):
+        shutil.copy(CHECKOUT / name, source / name)
+    shutil.copytree(CHECKOUT / "quern", source / "quern", ignore=shutil.ignore_patterns("__pycache__"))
+    wheels = tmp_path_factory.mktemp("wheels")
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(source))
+    (wheel,) = wheels.glob(f"quern_builder-{__version__}-py3-none-any.whl")
+    target = tmp_path_factory.mktemp("installed")
+    pip("install", "--no-deps", "--target", str(target), str(wheel))
+    return target
+
+
+def pip(*words: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", *words], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def files(top: Path) -> dict[str, bool]:
+    """Every file below `top`: may it be executed?"""
+    return {
+        str(path.relative_to(top)): os.access(path, os.X_OK)
+        for path in top.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_wheel_has_every_file_and_executable_bit(installed: Path) -> None:
+    """Those of the starter's toolchain above all."""
+    assert files(installed / "quern") == files(CHECKOUT / "quern")
+
+
+def test_installed_wheel_runs(installed: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "quern.cli", "--help"],
+        cwd=installed, env={**os.environ, "PYTHONPATH": str(installed)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "[build]" in ran.stdout
+
+
+def test_every_dependency_says_why() -> None:
+    """A comment stands above each requirement: whoever adds one argues for it."""
+    lines = (CHECKOUT / "setup.cfg").read_text().splitlines()
+    config = configparser.ConfigParser()
+    config.read(CHECKOUT / "setup.cfg")
+    wanted = config["options"]["install_requires"].split() + config["options.extras_require"]["test"].split()
+    assert wanted
+    for requirement in wanted:
+        above = [lines[number - 1].strip() for number, line in enumerate(lines) if line.strip() == requirement]
+        assert any(line.startswith("#") for line in above), requirement
