@@ -123,6 +123,22 @@ def load_repositories(
     return tuple(found)
 
 
+def available_packages(repositories: Iterable[Repository]) -> list[str]:
+    """The names category/package of all the repositories' packages, sorted (PMS 4.4 profiles/categories, 4.5)."""
+    names: set[str] = set()
+    for repository in repositories:
+        for category in _lines(repository.profiles / "categories"):
+            folder = repository.location / category
+            if folder.is_dir():
+                names.update(f"{category}/{entry.name}" for entry in folder.iterdir() if entry.is_dir())
+    return sorted(names)
+
+
+def _lines(file: Path) -> list[str]:
+    """The words of a file with one a line; none where there is no file."""
+    return file.read_text(encoding="utf-8", errors="replace").split() if file.is_file() else []
+
+
 def repos_conf(repositories: Sequence[Repository]) -> str:
     """Write repos.conf, which is the value of PORTAGE_REPOSITORIES as well.
 

@@ -19,12 +19,12 @@ from pathlib import Path
 from quern.drivers.base import Command
 from quern.drivers.raw import WORKER
 from quern.errors import BuildError
-from quern.portage import emerge, mirrors
+from quern.portage import emerge, failures, mirrors
 from quern.portage.emerge import Surroundings
 from quern.portage.host import Host
 from quern.portage.plan import Plan, from_answer
-from quern.portage.repository import repos_conf
-from quern.portage.setup import Setup
+from quern.portage.repository import available_packages, repos_conf
+from quern.portage.setup import STARTER, Setup
 from quern.steps.base import Run, discard
 
 # of the user's environment, what fetching needs: proxies and certificates (wget(1), curl(1), openssl(1))
@@ -108,7 +108,7 @@ class Build:
         (self.scratch / "fetch.json").write_text(json.dumps(run))
 
     def clear(self) -> None:
-        """Remove what does not outlive the step; ROOT goes too unless it is the output."""
+        """Remove what does not outlive the step: all but the output, which is the view, or else ROOT."""
         discard(self.scratch, self.staging, self.run)
         if self.packages is None:
             discard(self.root, self.staging, self.run)
@@ -125,6 +125,7 @@ class Build:
         if not answer["success"]:
             with self.log.open("a", encoding="utf-8") as log:
                 log.write(answer["output"])
+            self.clear()  # nothing was built: nothing is left to inspect
             raise BuildError(self._reason(answer["output"]))
         plan = from_answer(answer)
         if not plan.packages:
@@ -134,6 +135,8 @@ class Build:
     def emerge(self, options: Sequence[str], targets: Sequence[str]) -> None:
         """Run emerge, passing on its progress. Raises BuildError if it fails."""
         ask = self.setup.image.settings.emerge.ask
+        if ask and not sys.stdin.isatty():
+            raise BuildError("emerge.ask = on needs a terminal for emerge's questions, and there is none")
         installation = self.setup.installation()
         argv = [str(installation.python), str(installation.emerge), *options, *(["--ask"] if ask else []), *targets]
         self.run.say(f'Calling PORTAGE_CONFIGROOT="{self.config}" emerge {" ".join(targets)}')
@@ -151,7 +154,13 @@ class Build:
 
     def _reason(self, output: str) -> str:
         """Why emerge failed, from what it printed."""
-        return output[-2000:] + f"\nsee {self.log}"
+        repositories = self.setup.repositories()
+        starter_only = all(repository.location in (STARTER, self.setup.overlay) for repository in repositories)
+        failure = failures.explain(output, available_packages(repositories), starter_only)
+        if failure is None:
+            last = "\n".join(output.rstrip().splitlines()[-20:])
+            return f"emerge failed:\n{last}\nlog: {self.log}"
+        return str(failure) if failure.log else f"{failure}\nlog: {self.log}"
 
     def check_merged(self, plan: Plan, wanted: Sequence[str]) -> None:
         """Raise BuildError unless ROOT holds `wanted` (cpvs), and nothing that is not in the plan as planned.
