@@ -31,12 +31,13 @@ class PortageStep(Step):
     setup: Setup
 
     def files(self) -> list[Path]:
-        """The configuration files and those of the image's own profile folder."""
-        image = self.setup.image
-        files = [*image.settings.sources]
-        if image.folder:
-            files += [path for path in sorted(image.folder.iterdir()) if path.is_file()]
-        return files
+        """The files of the image's own profile folder.
+
+        Not quern.conf: which of its options matter here only `inputs` can tell.
+        """
+        if not self.setup.has_overlay or self.setup.image.folder is None:
+            return []
+        return [path for path in _parts(self.setup.image.folder) if path.is_file()]
 
     def inputs(self) -> dict[str, Any]:
         """The profile with all it inherits, the repositories, and our own text."""

@@ -1,0 +1,100 @@
+"""Real projects for the tests that build: the shipped profiles in a folder of their own, sharing one store.
+
+What is built from source is built once a session: every project uses the same store of binary packages.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parent.parent
+# For whoever runs these tests often: a folder that keeps the sources. Read here, before the environment is scrubbed.
+KEPT_DISTFILES = os.environ.get("QUERN_TEST_DISTFILES")
+
+BUILT = re.compile(r">>> Emerging \(\d+ of \d+\) ([^\s:]+)")  # not "Emerging binary (...)"
+RAN = re.compile(r"^\.  (\w+):", re.MULTILINE)
+
+
+@dataclass
+class Project:
+    """A project folder; `doit` runs there with `variables` added to the environment."""
+
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def doit(self, *arguments: str, status: int = 0, **variables: str) -> str:
+        """Run doit and return what it printed; the exit status must be `status`."""
+        ran = subprocess.run(
+            [sys.executable, "-m", "doit", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), **self.variables, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert ran.returncode == status, f"doit {' '.join(arguments)}: exit {ran.returncode}\n{ran.stdout[-6000:]}"
+        return ran.stdout
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a text of a file, which must be there."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def tarball(self, image: str) -> Path:
+        """The one tarball of an image."""
+        (found,) = (self.folder / "images").glob(f"image-{image}-????-??-??.tar.gz")
+        return found
+
+    def names(self, image: str) -> set[str]:
+        """What is in the tarball of an image, as absolute paths."""
+        with tarfile.open(self.tarball(image)) as tar:
+            return {member.name.lstrip(".") for member in tar}
+
+    def unpack(self, image: str, target: Path) -> Path:
+        """An extracted copy of an image; nothing may ever run in or write to the trees in the work folder."""
+        target.mkdir()
+        subprocess.run(["tar", "-xpf", self.tarball(image), "-C", target], check=True)
+        return target
+
+    def copy(self, target: Path) -> Project:
+        """The same profiles in a new project, with nothing built but the shared store."""
+        return make_project(target, self.variables, self.folder / "profiles")
+
+
+def make_project(folder: Path, variables: dict[str, str], profiles: Path = CHECKOUT / "profiles") -> Project:
+    """A project as a person makes it: a dodo.py of a few lines, and profiles."""
+    folder.mkdir(parents=True)
+    shutil.copyfile(CHECKOUT / "dodo.py", folder / "dodo.py")
+    shutil.copytree(profiles, folder / "profiles")
+    return Project(folder, variables)
+
+
+def built(output: str) -> list[str]:
+    """The packages that emerge built from source, in the order of doit's output."""
+    return BUILT.findall(output)
+
+
+def ran(output: str) -> list[str]:
+    """The steps that doit ran."""
+    return RAN.findall(output)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Every path below a folder with its inode, size and time: equal only if nothing was written."""
+    rows = {}
+    for current, folders, names in os.walk(folder):
+        for name in folders + names:
+            path = os.path.join(current, name)
+            status = os.lstat(path)
+            rows[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return rows

@@ -1,0 +1,228 @@
+"""The shipped images, built from real sources by the real emerge, once, and what follows from a change."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.building import CHECKOUT, KEPT_DISTFILES, Project, built, make_project, ran, snapshot
+from tests.conftest import tool
+from tests.dockerd import Dockerd
+
+pytestmark = pytest.mark.emerge
+
+IMAGE = "musl-python3"
+IMPORTS = "import ssl, sqlite3, ctypes, lzma, bz2, readline, zlib"
+STEPS = ["portage", "packages", "root", "strip", "tarball", "image"]
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables that make projects share sources and packages, and build without a daemon."""
+    tool("gcc", "gcc")
+    tool("scanelf", "pax-utils")
+    folder = tmp_path_factory.mktemp("shared")
+    return {
+        "QUERN_PORTAGE_BINPKG": str(folder / "binpkgs"),
+        "QUERN_PORTAGE_DISTFILES": KEPT_DISTFILES or str(folder / "distfiles"),
+        "QUERN_POSTBUILD_ENGINES": "none",
+    }
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory, shared: dict[str, str]) -> tuple[Project, str]:
+    """musl-python3 from source: the project, and what doit printed."""
+    project = make_project(tmp_path_factory.mktemp("first") / "project", shared)
+    return project, project.doit(f"image:{IMAGE}")
+
+
+@pytest.fixture
+def project(tmp_path: Path, first: tuple[Project, str]) -> Project:
+    """A project of one's own, with the packages of the first in the store."""
+    return first[0].copy(tmp_path / "project")
+
+
+def test_builds_from_source(first: tuple[Project, str]) -> None:
+    project, output = first
+    assert ran(output) == STEPS
+    assert "dev-lang/python-3.13.5" in built(output)
+    assert (project.folder / f"images/{IMAGE}.oci.tar").is_file()
+    assert "TaskFailed" not in output
+
+
+def test_second_run_does_nothing(first: tuple[Project, str]) -> None:
+    project, _ = first
+    before = snapshot(project.folder / "build"), snapshot(project.folder / "images")
+    assert project.doit(f"image:{IMAGE}").splitlines() == [f"-- {step}:{IMAGE}" for step in STEPS]
+    assert (snapshot(project.folder / "build"), snapshot(project.folder / "images")) == before
+
+
+def test_size(first: tuple[Project, str]) -> None:
+    project, _ = first
+    with tarfile.open(project.tarball(IMAGE)) as tar:
+        assert sum(member.size for member in tar if member.isreg()) <= 40 * MIB
+    assert project.tarball(IMAGE).stat().st_size <= 15.5 * MIB
+
+
+def test_runs_after_chroot(first: tuple[Project, str], tmp_path: Path) -> None:
+    root = first[0].unpack(IMAGE, tmp_path / "root")
+    code = f"{IMPORTS}; print(len(ssl.create_default_context().get_ca_certs()) > 100, sqlite3.sqlite_version)"
+    command = ["chroot", str(root), "/usr/bin/python3", "-c", code]
+    ran_there = subprocess.run(command, env={}, capture_output=True, text=True)
+    assert (ran_there.returncode, ran_there.stderr) == (0, "")
+    assert ran_there.stdout.startswith("True 3.")
+
+
+def test_python_starts_from_compiled_files(first: tuple[Project, str]) -> None:
+    names = first[0].names(IMAGE)
+    assert "/usr/lib/python3.13/__pycache__/os.cpython-313.pyc" in names
+    assert not [name for name in names if name.startswith(("/usr/lib/python3.13/test/", "/usr/include", "/var/db/pkg"))]
+
+
+@pytest.mark.docker
+def test_runs_in_docker(project: Project, dockerd: Dockerd) -> None:
+    """A required daemon: loaded, tagged, run; then nothing to do; then the tag is gone, and only that is mended."""
+    import docker
+
+    docker_there = {"QUERN_POSTBUILD_ENGINES": "docker", "DOCKER_HOST": dockerd.address}
+    project.doit(f"image:{IMAGE}", **docker_there)
+    client = docker.DockerClient(dockerd.address)
+    try:
+        command = ["-c", f"{IMPORTS}; print('imported')"]
+        assert client.containers.run(IMAGE, command, network_mode="none", remove=True) == b"imported\n"
+        assert client.images.get(IMAGE).attrs["Config"]["Entrypoint"] == ["/usr/bin/python3"]
+        assert ran(project.doit(f"image:{IMAGE}", **docker_there)) == []
+        client.images.remove(f"{IMAGE}:latest", force=True)
+        assert ran(project.doit(f"image:{IMAGE}", **docker_there)) == ["image"]
+        assert client.images.get(f"{IMAGE}:latest")
+    finally:
+        client.close()
+
+
+def test_strip_change_costs_no_emerge(project: Project) -> None:
+    """`doc = off` is an image with man pages."""
+    project.doit(f"image:{IMAGE}")
+    assert "/usr/share/man/man1/python3.13.1" not in project.names(IMAGE)
+    project.edit(f"profiles/{IMAGE}/quern.conf", "doc = on", "doc = off")
+    output = project.doit(f"image:{IMAGE}")
+    assert ran(output) == ["strip", "tarball", "image"]
+    assert "emerge" not in output
+    assert "/usr/share/man/man1/python3.13.1" in project.names(IMAGE)
+    assert "/usr/include/zlib.h" not in project.names(IMAGE)
+
+
+def test_profile_change_builds_only_what_is_new(project: Project) -> None:
+    """One package added, one dropped: the added one is built, and the dropped one leaves no trace."""
+    project.doit(f"image:{IMAGE}")
+    project.edit(f"profiles/{IMAGE}/packages", "app-misc/mime-types", "app-misc/hello-quern")
+    output = project.doit(f"image:{IMAGE}")
+    assert built(output) == ["app-misc/hello-quern-1"]
+    names = project.names(IMAGE)
+    assert "/usr/bin/hello-quern" in names
+    assert not [name for name in names if "mime.types" in name]
+    work = project.folder / "build" / IMAGE
+    assert "mime-types" not in (work / "packages/packages.lock").read_text()
+    assert not list((work / "packages/view").rglob("*mime-types*"))
+    assert not list((work / "root").rglob("*mime-types*"))
+
+
+def test_same_bytes_in_another_folder(first: tuple[Project, str], tmp_path: Path) -> None:
+    """From the same packages: another folder, umask, locale and job count, and the same declared time."""
+    digests = []
+    for number, variables in enumerate(({"QUERN_EMERGE_JOBS": "1", "LC_ALL": "C"}, {"QUERN_EMERGE_JOBS": "3"})):
+        project = first[0].copy(tmp_path / f"project{number}")
+        former = os.umask(0o077 if number else 0o022)
+        try:
+            project.doit(f"image:{IMAGE}", SOURCE_DATE_EPOCH="1700000000", **variables)
+        finally:
+            os.umask(former)
+        work = project.folder / "build" / IMAGE
+        digests.append([(work / f"{step}.digest").read_text() for step in ("root", "strip", "tarball", "image")])
+        assert project.tarball(IMAGE).name == f"image-{IMAGE}-2023-11-14.tar.gz"
+    assert digests[0] == digests[1]
+
+
+def test_two_images_at_once(project: Project) -> None:
+    output = project.doit("-n", "2", "image:hello", "image:musl-busybox")
+    assert sorted(path.name for path in (project.folder / "images").glob("*.oci.tar")) == [
+        "hello.oci.tar",
+        "musl-busybox.oci.tar",
+    ]
+    assert len(built(output)) == len(set(built(output)))
+    shell = ["-c", "echo $((6 * 7))"]
+    root = project.unpack("musl-busybox", project.folder / "unpacked")
+    assert subprocess.check_output(["chroot", root, "/bin/sh", *shell]) == b"42\n"
+
+
+def test_clean_removes_what_was_made(project: Project) -> None:
+    project.doit("image:hello")
+    project.doit("clean", "-c", "image:hello")
+    assert not (project.folder / "build/hello").exists()
+    assert list((project.folder / "images").iterdir()) == []
+    assert (project.folder / "profiles/hello/packages").exists()
+
+
+def test_quern_builder(project: Project) -> None:
+    """One configuration file, the stages in order, and the same image as the project's."""
+    command = [sys.executable, "-c", "import quern.cli; raise SystemExit(quern.cli.main())"]
+    command += [str(project.folder / "profiles/hello/quern.conf")]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), **project.variables}
+    environment |= {"QUERN_BUILD_WORKDIR": str(project.folder / "w"), "QUERN_BUILD_OUTDIR": str(project.folder / "out")}
+    output = subprocess.check_output(command, env=environment, text=True)
+    stages = ["Successfully loaded configuration", "Configuring build portage at", "Configuring build repositories"]
+    stages += ["Configuring repository", "Enabling profile quern-images:hello", "Calling PORTAGE_CONFIGROOT"]
+    stages += ["Emerging binary (1 of 2)", "Pruning", "Collecting image at", "Build complete, image is available at"]
+    places = [output.index(stage) for stage in stages]
+    assert places == sorted(places)
+    assert len(list((project.folder / "out").iterdir())) == 2
+
+
+READ_ONLY = """
+set -e
+mount --make-rprivate /
+mount --bind "$1" "$1"
+while read -r _ _ _ _ point _; do
+    case "$point" in "$1"|"$1"/*|/proc|/proc/*) ;; *) mount -o remount,bind,ro "$point" ;; esac
+done < /proc/self/mountinfo
+if touch /etc/quern-was-here 2>/dev/null; then echo "the host can be written to"; exit 9; fi
+cd "$1/project"
+exec "$2" -m doit image:musl-busybox
+"""
+
+
+@pytest.fixture
+def mount_namespace() -> None:
+    """Nothing but a reason to skip where mounts cannot be made read-only."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("needs the right to make a mount namespace")
+
+
+@pytest.mark.usefixtures("mount_namespace")
+def test_writes_nothing_outside_its_folders(first: tuple[Project, str], tmp_path: Path) -> None:
+    """musl-busybox from source, every other mount read-only, and the host's folders as they were."""
+    own = tmp_path / "own"
+    variables = {
+        "QUERN_PORTAGE_DISTFILES": str(own / "distfiles"),
+        "QUERN_POSTBUILD_ENGINES": "none",
+        "PYTHONPATH": str(CHECKOUT),
+    }
+    project = make_project(own / "project", variables)
+    sources = Path(first[0].variables["QUERN_PORTAGE_DISTFILES"])
+    (own / "distfiles").mkdir()
+    for source in sources.glob("*"):
+        if source.is_file() and not source.name.startswith("."):
+            (own / "distfiles" / source.name).hardlink_to(source)
+    watched = [Path(name) for name in ("/etc", "/var/lib", "/var/cache", "/var/db", "/usr/local", "/opt", "/root")]
+    before = [snapshot(folder) for folder in watched]
+    script = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(own), sys.executable]
+    ran_there = subprocess.run(script, env={**os.environ, **variables}, capture_output=True, text=True)
+    assert ran_there.returncode == 0, ran_there.stdout[-3000:] + ran_there.stderr[-3000:]
+    assert [snapshot(folder) for folder in watched] == before
+    assert "sys-apps/busybox-1.37.0" in built(ran_there.stdout)
+    assert project.tarball("musl-busybox").is_file()
