@@ -83,10 +83,13 @@ class Setup(NamedTuple):
         return installation.find(self.path)
 
     def tools(self) -> dict[str, Path]:
-        """The machine's tools that the repositories declare. Raises DriverError if some are missing."""
-        return tools.found_tools(
-            tools.declared_tools(repository.location for repository in self.repositories()), self.path
-        )
+        """The machine's tools that the repositories declare. Raises DriverError if some are missing.
+
+        A tree that declares none, like Gentoo's, gets what the starter does: without bash and the like Portage cannot
+        even read an ebuild, and calls it masked by corruption.
+        """
+        declared = tools.declared_tools(repository.location for repository in self.repositories())
+        return tools.found_tools(declared or tools.declared_tools([STARTER]), self.path)
 
     def toolchains(self) -> tuple[Path, ...]:
         """The toolchain folders of the repositories."""
