@@ -1,0 +1,11 @@
+EAPI=8
+
+inherit nothing
+
+DESCRIPTION="Installs nothing"
+HOMEPAGE="https://example.org/"
+LICENSE="none"
+SLOT="2.7"
+KEYWORDS="amd64"
+RDEPEND="virtual/libc"
+DEPEND="${RDEPEND}"
