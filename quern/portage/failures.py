@@ -1,0 +1,24 @@
+"""From what emerge printed to one message that says what to do.
+
+emerge exits 1 for every failure, so the kind is read from its text. What it prints was captured from the real one for
+every case (tests/data/failures), and tests run it again where Portage is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quern.portage import failures_building, failures_resolving
+from quern.portage.failure import Failure, Kind
+
+__all__ = ["Failure", "Kind", "explain"]
+
+
+def explain(output: str, available: Sequence[str] = (), starter_only: bool = False) -> Failure | None:
+    """Explain why emerge (or the resolver) failed, or give None when `output` has no cause that is known.
+
+    output          all that was printed, stdout and stderr as they came
+    available       category/package of all packages there are, for the nearest one to an unknown name
+    starter_only    is the starter the only repository? Then an unknown package needs another tree, and that is said
+    """
+    return failures_resolving.explain(output, available, starter_only) or failures_building.explain(output)

@@ -1,0 +1,151 @@
+"""Failures while packages are fetched, built or merged."""
+
+from __future__ import annotations
+
+import re
+
+from quern.portage.failure import Failure, Kind
+
+_CONTEXT = 4  # lines of a build's own errors that are shown
+
+
+def explain(output: str) -> Failure | None:
+    """Find the first cause that applies; see `failures.explain`."""
+    return (
+        _space(output)
+        or _no_manifest_entry(output)
+        or _checksum(output)
+        or _fetch_restricted(output)
+        or _fetch(output)
+        or _collision(output)
+        or _died(output)
+    )
+
+
+def _failed(output: str) -> tuple[str | None, str | None]:
+    """Find the package that emerge gave up on, and its log (the path is on the next line that has one)."""
+    match = re.search(
+        r"^>>> Failed to (?:emerge|install) (\S+?)(?:::\S+)?(?: (?:for|to) .*)?, Log file:$", output, re.M
+    )
+    if not match:
+        return None, None
+    log = re.search(r"^>>>\s+'(.*)'$", output[match.end() :], re.M)
+    return match[1].rstrip(","), log[1] if log else None
+
+
+def _space(output: str) -> Failure | None:
+    match = re.search(r"^.*No space left on device.*$", output, re.M)
+    if not match:
+        return None
+    package, log = _failed(output)
+    hint = "Free some, or set [build] workdir to a folder on a larger disk."
+    return Failure(Kind.SPACE, package, "there is no space left on the disk", (match[0].strip(),), hint, log=log)
+
+
+def _no_manifest_entry(output: str) -> Failure | None:
+    if "Insufficient data for checksum verification" not in output:
+        return None
+    package, log = _failed(output)
+    file = _search(r"Fetched file: (\S+) VERIFY FAILED!", output) or "a source file"
+    hint = "Add it to the repository: `ebuild FILE.ebuild manifest` writes the Manifest."
+    return Failure(Kind.MANIFEST, package, f"{file} has no digest in the Manifest of {package}", (), hint, log=log)
+
+
+def _checksum(output: str) -> Failure | None:
+    file = _search(r"(?:Previously fetched file: '|Fetched file: )(.+?)(?:'| VERIFY FAILED!)$", output)
+    if not file:
+        return None
+    package, log = _failed(output)
+    reason = _search(r"^!!! Reason: (.*)$", output)
+    renamed = _search(r"File renamed to '(.*?)'", output)
+    reasons = [reason] if reason else []
+    if renamed:
+        reasons.append(f"the file that was there is now {renamed}")
+    name = file.rpartition("/")[2]
+    hint = f"Put the right {name} into the distfiles folder; if upstream changed it, the Manifest must follow."
+    summary = f"{name} of {package} is not the file that its Manifest describes"
+    return Failure(Kind.CHECKSUM, package, summary, tuple(reasons), hint, log=log)
+
+
+def _fetch_restricted(output: str) -> Failure | None:
+    package = _search(r"^!!! (\S+) has fetch restriction turned on\.$", output)
+    if not package:
+        return None
+    said = re.findall(
+        r"^ \* (?!Package:|Repository:|USE:|FEATURES:)(.+)$", output[output.index("fetch restriction") :], re.M
+    )
+    hint = "Get its source files by hand, and put them into the distfiles folder."
+    summary = f"the sources of {package} cannot be fetched automatically"
+    return Failure(Kind.FETCH_RESTRICTED, package, summary, tuple(said), hint, log=_failed(output)[1])
+
+
+def _fetch(output: str) -> Failure | None:
+    file = _search(r"^!!! Couldn't download '(.*)'\. Aborting\.$", output)
+    if not file:
+        return None
+    package, log = _failed(output)
+    tried = tuple(_attempts(output))
+    hint = (
+        f"Put {file} into the distfiles folder, name a mirror in [portage] mirrors, "
+        "or check the network (http_proxy and https_proxy are obeyed)."
+    )
+    return Failure(Kind.FETCH, package, f"{file} of {package} could not be fetched", tried, hint, log=log)
+
+
+def _attempts(output: str) -> list[str]:
+    """Say what was tried: each address, with the last line of its download that looks like a reason."""
+    attempts = {}
+    for part in re.split(r"^>>> Downloading ", output, flags=re.M)[1:]:
+        url, *lines = part.splitlines()
+        said = [line.strip() for line in lines if re.search(r"failed|ERROR|unable|timed out|did not answer", line)]
+        attempts[url.strip("'")] = said[-1] if said else "no answer"
+    return [f"tried {url}: {reason}" for url, reason in attempts.items()]
+
+
+def _collision(output: str) -> Failure | None:
+    package = _search(r"Package '(\S+)' NOT merged due to file collisions", output)
+    if not package:
+        return None
+    block = output[output.index("Detected file collision(s)") :]
+    lines = [line.removeprefix(" *").strip() for line in block.splitlines()[1:]]
+    searching = next((n for n, line in enumerate(lines) if line.startswith("Searching all")), 0)
+    files = [line for line in lines[:searching] if line]
+    owners = [line for line in lines[searching:] if re.fullmatch(r"\S+/\S+:\S+::\S+", line)]
+    reasons = [f"file {file}" for file in files] + [f"owned by {owner.split(':')[0]}" for owner in owners]
+    hint = "Two packages must not install the same file: drop one, or switch the file off in one of them."
+    summary = f"{package} was not merged: it would overwrite files of another package"
+    return Failure(Kind.COLLISION, package, summary, tuple(reasons), hint, log=_failed(output)[1])
+
+
+def _died(output: str) -> Failure | None:
+    error = re.search(r"^ \* ERROR: (\S+?)(?:::\S+)? failed(?: \((\w+) phase\))?:\n((?: \*   .*\n)*)", output, re.M)
+    if not error:
+        return _died_silently(output)
+    package, phase = error[1], error[2]
+    said = [line.removeprefix(" *").strip() for line in error[3].splitlines()]
+    log = _search(r"^ \* The complete build log is located at '(.*)'\.$", output) or _failed(output)[1]
+    others = sorted(set(re.findall(r"^ \* ERROR: (\S+?)(?:::\S+)? failed", output, re.M)) - {package})
+    reasons = said + _errors_before(output[: error.start()]) + [f"{other} failed as well" for other in others]
+    if phase == "postinst":
+        hint = "Its files are installed, but not set up; the root is built anew."
+        summary = f"{package} was merged, but its pkg_postinst failed"
+        return Failure(Kind.POSTINST, package, summary, tuple(reasons), hint, phase, log)
+    return Failure(Kind.PHASE, package, f"{package} failed in its {phase} phase", tuple(reasons), "", phase, log)
+
+
+def _died_silently(output: str) -> Failure | None:
+    """Give what there is when emerge names a package that failed, but the output has no reason: its log has."""
+    package, log = _failed(output)
+    return Failure(Kind.PHASE, package, f"{package} failed", log=log) if package else None
+
+
+def _errors_before(output: str) -> list[str]:
+    """Give the last lines of a build that look like errors."""
+    pattern = r"\berror\b|undefined reference|cannot find|not found|No such file|Traceback|^\w*Error:"
+    own = [line.strip() for line in output.rpartition(">>> ")[2].splitlines() if not line.startswith(" *")]
+    return [line for line in own if re.search(pattern, line, re.I)][-_CONTEXT:]
+
+
+def _search(pattern: str, output: str) -> str | None:
+    match = re.search(pattern, output, re.M)
+    return match[1] if match else None

@@ -1,0 +1,260 @@
+"""What emerge says when it fails, and what we make of it. The texts are real: see tests/failing.py."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quern.portage.failures import Kind, explain
+from tests.failing import CASES, DATA, Lab, anonymous, missing
+
+AVAILABLE = ["lab/fine", "lab/absents", "app-misc/absent"]
+
+# case: kind, package, phase, and lines that the message has
+EXPECTED: dict[str, tuple[Kind, str | None, str | None, list[str]]] = {
+    "compile": (
+        Kind.PHASE,
+        "lab/broken-1",
+        "compile",
+        [
+            "lab/broken-1 failed in its compile phase",
+            "  cannot compile parser.c",
+            "  parser.c:12:5: error: unknown type name 'foo'",
+            "log: /build/logs/lab:broken-1:20160516-152300.log",
+        ],
+    ),
+    "compile-two": (Kind.PHASE, None, None, []),
+    "configure": (Kind.PHASE, "lab/configure-1", "configure", ["  zlib not found"]),
+    "unpack": (
+        Kind.PHASE,
+        "lab/unpack-1",
+        "unpack",
+        ["  unpack: './absent.tar.gz' either does not exist or is not a regular file"],
+    ),
+    "setup": (Kind.PHASE, "lab/setup-1", "setup", ["  this machine is not supported"]),
+    "preinst": (Kind.PHASE, "lab/preinst-1", "preinst", ["  cannot move the old files"]),
+    "postinst": (
+        Kind.POSTINST,
+        "lab/postinst-1",
+        "postinst",
+        ["lab/postinst-1 was merged, but its pkg_postinst failed", "  cannot add the user"],
+    ),
+    "full": (Kind.SPACE, "lab/full-1", None, ["there is no space left on the disk"]),
+    "fetch": (
+        Kind.FETCH,
+        "lab/fetch-1",
+        None,
+        [
+            "fetch-1.tar.gz of lab/fetch-1 could not be fetched",
+            "  tried http://127.0.0.1:9/pub/fetch-1.tar.gz: Connecting to 127.0.0.1:9... failed: Connection refused.",
+        ],
+    ),
+    "fetch-restricted": (Kind.FETCH_RESTRICTED, "lab/fetch-restricted-1", None, ["  Get it from the vendor"]),
+    "checksum": (
+        Kind.CHECKSUM,
+        "lab/checksum-1",
+        None,
+        [
+            "checksum-1.tar.gz of lab/checksum-1 is not the file that its Manifest describes",
+            "  Failed on BLAKE2B verification",
+            "  the file that was there is now /build/distfiles/checksum-1.tar.gz._checksum_failure_.x",
+        ],
+    ),
+    "no-manifest-entry": (
+        Kind.MANIFEST,
+        "lab/nomanifest-1",
+        None,
+        ["nomanifest-1.tar.gz has no digest in the Manifest of lab/nomanifest-1"],
+    ),
+    "masked": (
+        Kind.MASKED,
+        "lab/masked",
+        None,
+        [
+            "lab/masked is masked",
+            "  lab/masked-1: package.mask",
+            "  # Does not build with anything",
+            "To use it all the same, write `lab/masked` into package.unmask of the profile.",
+        ],
+    ),
+    "masked-dependency": (
+        Kind.MASKED,
+        "lab/masked",
+        None,
+        ["  required by lab/needs-masked-1", "  required by @profile"],
+    ),
+    "masked-keyword": (
+        Kind.MASKED,
+        "lab/keyword",
+        None,
+        ["To accept it, write `lab/keyword ~amd64` into package.accept_keywords of the profile."],
+    ),
+    "masked-no-keyword": (
+        Kind.MASKED,
+        "lab/nokeyword",
+        None,
+        [
+            "It was never tried on this architecture; to try, write `lab/nokeyword **` into package.accept_keywords.",
+        ],
+    ),
+    "masked-license": (
+        Kind.MASKED,
+        "lab/license",
+        None,
+        [
+            "  lab/license-1: Secret license(s)",
+            "To accept the license, add it to ACCEPT_LICENSE in make.defaults of the profile.",
+        ],
+    ),
+    "masked-eapi": (Kind.MASKED, "lab/eapi", None, ["  lab/eapi-1: EAPI 42"]),
+    "masked-invalid": (
+        Kind.MASKED,
+        "lab/invalid",
+        None,
+        ["  lab/invalid-1: invalid: DEPEND: Missing ')' at end of string"],
+    ),
+    "keyword-changes": (
+        Kind.KEYWORDS,
+        "lab/keyword",
+        None,
+        ["Write into package.accept_keywords of the profile:", "    =lab/keyword-1 ~amd64"],
+    ),
+    "unsatisfied": (
+        Kind.UNSATISFIED,
+        "lab/absent",
+        None,
+        ["no repository has lab/absent", "Did you mean app-misc/absent or lab/absents?"],
+    ),
+    "unsatisfied-version": (
+        Kind.UNSATISFIED,
+        ">=lab/fine-2",
+        None,
+        ["There is lab/fine, but in no version or slot that fits."],
+    ),
+    "unsatisfied-dependency": (
+        Kind.UNSATISFIED,
+        "lab/absent",
+        None,
+        ["  required by lab/needs-1", "  required by lab/middle-1", "  required by @profile"],
+    ),
+    "unsatisfied-host": (
+        Kind.UNSATISFIED,
+        "dev-util/absent-tool",
+        None,
+        ["no repository has dev-util/absent-tool, which must run on the machine that builds (BDEPEND)"],
+    ),
+    "no-binary": (Kind.NO_BINARY, "lab/fine", None, ["there is no binary package of lab/fine"]),
+    "circular": (Kind.CIRCULAR, None, None, ["  lab/ring-other-1 depends on"]),
+    "use-needed": (Kind.USE, "lab/flags[extra]", None, ["Write `lab/flags extra` into package.use of the profile."]),
+    "use-changes": (Kind.USE, "lab/flags", None, ["Write into package.use of the profile:", "    >=lab/flags-1 extra"]),
+    "use-missing": (
+        Kind.USE,
+        "lab/flags[nothere]",
+        None,
+        ["No version of it has such a USE flag; what requires it must change."],
+    ),
+    "required-use": (
+        Kind.REQUIRED_USE,
+        "lab/required",
+        None,
+        ["the USE flags of lab/required contradict each other (REQUIRED_USE)", "  it wants exactly-one-of ( gtk qt )"],
+    ),
+    "blocker": (Kind.BLOCKER, "lab/fine", None, ["lab/one-1 cannot be installed together with lab/fine"]),
+    "slot-conflict": (
+        Kind.SLOT,
+        "lab/lib:0",
+        None,
+        [
+            "two versions of lab/lib:0 are required at once",
+            "  =lab/lib-1 required by lab/wants-lib1-1",
+            "  =lab/lib-2 required by lab/wants-lib2-1",
+        ],
+    ),
+    "collision": (
+        Kind.COLLISION,
+        "lab/file-b-1",
+        None,
+        [
+            "lab/file-b-1 was not merged: it would overwrite files of another package",
+            "  file /build/image/usr/share/x",
+            "  owned by lab/file-a-1",
+        ],
+    ),
+    "parent-missing": (
+        Kind.PARENT,
+        None,
+        None,
+        ["/lab/lab/profiles/parent-missing/parent: there is no profile /lab/lab/profiles/nowhere"],
+    ),
+}
+NO_FAILURE = {"success", "invalid-atom"}
+
+
+def check(case: str, output: str) -> None:
+    """Compare what we make of an output with what is expected of its case."""
+    failure = explain(output, AVAILABLE)
+    if case in NO_FAILURE:
+        assert failure is None
+        return
+    kind, package, phase, lines = EXPECTED[case]
+    assert failure is not None
+    assert failure.kind is kind
+    assert package is None or failure.package == package
+    assert phase is None or failure.phase == phase
+    assert [line for line in lines if line not in str(failure).splitlines()] == []
+
+
+def test_every_case_was_captured() -> None:
+    assert {path.stem for path in DATA.iterdir()} == set(CASES) == set(EXPECTED) | NO_FAILURE
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_emerge_said_is_explained(case: str) -> None:
+    check(case, (DATA / f"{case}.txt").read_text())
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    if missing():
+        pytest.skip(missing())
+    return Lab(tmp_path_factory.mktemp("failing") / "lab")
+
+
+@pytest.mark.emerge
+@pytest.mark.parametrize("case", CASES)
+def test_what_emerge_says_today_is_explained(case: str, lab: Lab) -> None:
+    status, output = lab.emerge(case)
+    assert (status == 0) == (case in NO_FAILURE)
+    check(case, anonymous(output, lab, case))
+
+
+def test_the_starter_says_what_it_has_and_how_to_get_more() -> None:
+    failure = explain((DATA / "unsatisfied.txt").read_text(), AVAILABLE, starter_only=True)
+    assert failure is not None
+    assert "The starter repository has: app-misc/absent lab/absents lab/fine\n" in str(failure)
+    assert "    repositories = /var/db/repos/gentoo" in str(failure)
+
+
+def test_two_failures_name_both() -> None:
+    text = str(explain((DATA / "compile-two.txt").read_text()))
+    assert "lab/broken-1" in text
+    assert "lab/configure-1" in text
+
+
+def test_a_failure_without_reason_still_names_package_and_log() -> None:
+    output = (DATA / "compile.txt").read_text().split("\n * Package:")[0]
+    failure = explain(output)
+    assert failure is not None
+    assert str(failure) == "lab/broken-1 failed\nlog: /build/logs/lab:broken-1:20160516-152300.log"
+
+
+@given(st.lists(st.sampled_from([line for path in sorted(DATA.iterdir()) for line in path.read_text().splitlines()])))
+def test_any_mixture_of_lines_is_read(lines: list[str]) -> None:
+    failure = explain("\n".join(lines), AVAILABLE, starter_only=True)
+    assert failure is None or str(failure)
+
+
+def test_captures_name_no_machine() -> None:
+    for path in DATA.iterdir():
+        assert not any(word in path.read_text() for word in (" /tmp/", "'/tmp/", "/opt/", "/home/", "/root/")), path
