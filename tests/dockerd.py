@@ -50,8 +50,9 @@ class Dockerd:
         return [
             # A killed pytest takes its daemon along.
             *("setpriv", "--pdeathsig", "TERM"),
-            # Without a bridge it would delete that of another daemon in the same network namespace.
-            *("unshare", "--net"),
+            # Without a bridge it would delete that of another daemon in the same network namespace. Its mounts, some
+            # of which it leaves behind, go with it; those of the host still reach it.
+            *("unshare", "--net", "--mount", "--propagation", "slave"),
             *("dockerd", "--bridge", "none", "--iptables=false"),
             *("--host", self.address, "--pidfile", str(self.folder / "pid")),
             *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")),

@@ -54,7 +54,7 @@ def test_wheel_has_every_file_and_executable_bit(installed: Path) -> None:
 
 def test_installed_wheel_runs(installed: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "quern.cli", "--help"],
+        [installed / "bin/quern-builder", "--help"],
         cwd=installed, env={**os.environ, "PYTHONPATH": str(installed)}, capture_output=True, text=True,
     )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, "")
