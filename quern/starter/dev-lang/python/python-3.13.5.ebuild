@@ -37,10 +37,9 @@ RDEPEND="
 "
 
 src_prepare() {
-	# Neither a second package manager nor graphics: python -m pip comes from a wheel where it is wanted.
-	sed -i -E 's/(ensurepip|idlelib|tkinter|turtledemo|ensurepip\/_bundled|idlelib\/Icons) //g' Makefile.pre.in || die
-	sed -i -E '/^\t\t(ensurepip|idlelib|tkinter|turtledemo)[ \/a-zA-Z_]*\\$/d' Makefile.pre.in || die
-	rm -r Lib/{ensurepip,idlelib,tkinter,turtledemo,turtle.py} || die
+	# Neither a second package manager nor graphics, nor the language reference as a megabyte of strings.
+	sed -i -E '/^\t\t(ensurepip|idlelib|pydoc_data|tkinter|turtledemo)[ \/a-zA-Z_]*\\$/d' Makefile.pre.in || die
+	rm -r Lib/{ensurepip,idlelib,pydoc_data,tkinter,turtledemo,turtle.py} || die
 	quern-musl_src_prepare
 }
 
@@ -93,7 +92,7 @@ src_compile() {
 # processes with fixed shares, because what a process compiled before shows in the marshalled bytes.
 python_compile_modules() {
 	local library="${ED}/usr/lib/python${MY_PV}" share jobs=()
-	find "${library}" -name '*.py' ! -path "${library}/test/*" | LC_ALL=C sort > "${T}"/modules || die
+	find "${library}" -name '*.py' ! -path "${library}/test/*" ! -path '*/config-*' | LC_ALL=C sort > "${T}"/modules || die
 	split -n r/2 "${T}"/modules "${T}"/share. || die
 	for share in "${T}"/share.*; do
 		$(quern-musl_run) ./python -E -m compileall -q -f -o 0 --invalidation-mode unchecked-hash \
@@ -109,14 +108,16 @@ src_install() {
 	local library="/usr/lib/python${MY_PV}"
 
 	python_make PYTHON_FOR_BUILD=true DESTDIR="${D}" install
-	rm "${ED}"/usr/bin/idle* || die
+	rm "${ED}"/usr/bin/idle* "${ED}${library}"/config-*/{install-sh,config.c*} || die
 	find "${ED}" -name __pycache__ -prune -exec rm -r {} + || die
 
-	# What was recorded about the build, without where it happened. Written anew, because its line breaks depend on
-	# the length of what is replaced.
-	$(quern-musl_run) ./python -E "${FILESDIR}"/relocate.py "${WORKDIR}" /build "${ED}${library}"/_sysconfigdata_*.py || die
-	sed -i "s:${WORKDIR}:/build:g" "${ED}${library}"/config-*/Makefile "${ED}"/usr/lib/pkgconfig/*.pc \
-		"${ED}"/usr/bin/python*-config "${ED}${library}"/config-*/python-config.py || die
+	# What was recorded about the build, without where it happened. The module is written anew, because its line breaks
+	# depend on the length of what is replaced.
+	local tools="$(type -P install)"
+	local moves=( "${WORKDIR}" /build "${tools%/*}" /usr/bin )
+	$(quern-musl_run) ./python -E "${FILESDIR}"/relocate.py "${ED}${library}"/_sysconfigdata_*.py "${moves[@]}" || die
+	sed -i "s:${moves[0]}:${moves[1]}:g; s:${moves[2]}:${moves[3]}:g" "${ED}${library}"/config-*/Makefile \
+		"${ED}"/usr/lib/pkgconfig/*.pc "${ED}"/usr/bin/python*-config "${ED}${library}"/config-*/python-config.py || die
 
 	python_compile_modules
 	if use test-suite; then

@@ -22,8 +22,6 @@ src_install() {
 	keepdir /tmp /var/tmp
 	diropts -m 0755
 	dosym ../run /var/run
-	dosym ../run/lock /var/lock
-	dosym ../proc/self/mounts /etc/mtab
 
 	insinto /etc
 	doins "${FILESDIR}"/{group,hosts,os-release,passwd,profile,protocols,services,shells}
