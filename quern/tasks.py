@@ -71,6 +71,9 @@ def _run(image: Image, step: Step) -> TaskFailed | None:
         base.run_step(step, _context(image))
     except QuernError as error:
         return TaskFailed(str(error))
+    except KeyboardInterrupt:  # doit would print a traceback
+        print(f"{step.name}:{image.name} interrupted; run it again to go on", flush=True)
+        raise SystemExit(130) from None
     return None
 
 

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,12 +30,12 @@ class Project:
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
 
-    def doit(self, *arguments: str, status: int = 0, **variables: str) -> str:
+    def doit(self, *arguments: str, status: int = 0, variables: Mapping[str, str] | None = None) -> str:
         """Run doit and return what it printed; the exit status must be `status`."""
         ran = subprocess.run(
             [sys.executable, "-m", "doit", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT), **self.variables, **variables},
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), **self.variables, **(variables or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

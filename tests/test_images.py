@@ -91,15 +91,15 @@ def test_runs_in_docker(project: Project, dockerd: Dockerd) -> None:
     import docker
 
     docker_there = {"QUERN_POSTBUILD_ENGINES": "docker", "DOCKER_HOST": dockerd.address}
-    project.doit(f"image:{IMAGE}", **docker_there)
+    project.doit(f"image:{IMAGE}", variables=docker_there)
     client = docker.DockerClient(dockerd.address)
     try:
         command = ["-c", f"{IMPORTS}; print('imported')"]
         assert client.containers.run(IMAGE, command, network_mode="none", remove=True) == b"imported\n"
         assert client.images.get(IMAGE).attrs["Config"]["Entrypoint"] == ["/usr/bin/python3"]
-        assert ran(project.doit(f"image:{IMAGE}", **docker_there)) == []
+        assert ran(project.doit(f"image:{IMAGE}", variables=docker_there)) == []
         client.images.remove(f"{IMAGE}:latest", force=True)
-        assert ran(project.doit(f"image:{IMAGE}", **docker_there)) == ["image"]
+        assert ran(project.doit(f"image:{IMAGE}", variables=docker_there)) == ["image"]
         assert client.images.get(f"{IMAGE}:latest")
     finally:
         client.close()
@@ -139,7 +139,7 @@ def test_same_bytes_in_another_folder(first: tuple[Project, str], tmp_path: Path
         project = first[0].copy(tmp_path / f"project{number}")
         former = os.umask(0o077 if number else 0o022)
         try:
-            project.doit(f"image:{IMAGE}", SOURCE_DATE_EPOCH="1700000000", **variables)
+            project.doit(f"image:{IMAGE}", variables={"SOURCE_DATE_EPOCH": "1700000000", **variables})
         finally:
             os.umask(former)
         work = project.folder / "build" / IMAGE

@@ -18,6 +18,7 @@ from pathlib import Path
 PACKAGE_EPOCH = 315532800  # 1980-01-01, the earliest that zip files can say
 
 # emerge's line for one package of so many; where it goes is of no use to the reader
+INSTALLING = ">>> Installing "
 PROGRESS = re.compile(r"(>>> (?:Emerging|Installing) .*\(\d+ of \d+\) \S+).*")
 
 

@@ -92,6 +92,8 @@ def harvest(folder: Path, store: Store, keys: Mapping[str, str], wanted: Iterabl
     for stanza in read_index(folder):
         cpv = stanza.get("CPV", "")
         package = folder / stanza.get("PATH", "")
+        if cpv in remaining and store.stanza(cpv, keys[cpv]):
+            remaining.discard(cpv)
         if cpv in remaining and package.is_file() and package.stat().st_size == int(stanza.get("SIZE", -1)):
             store.add(keys[cpv], package, stanza)
             remaining.discard(cpv)

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,8 +132,13 @@ class Build:
             raise BuildError(f"{self.setup.profile}: emerge {' '.join(targets)} has nothing to install")
         return plan
 
-    def emerge(self, options: Sequence[str], targets: Sequence[str]) -> None:
-        """Run emerge, passing on its progress. Raises BuildError if it fails."""
+    def emerge(
+        self, options: Sequence[str], targets: Sequence[str], packaged: Callable[[], None] | None = None
+    ) -> None:
+        """Run emerge, passing on its progress; `packaged` is called when a package was built and is being installed.
+
+        Raises BuildError if emerge fails.
+        """
         ask = self.setup.image.settings.emerge.ask
         if ask and not sys.stdin.isatty():
             raise BuildError("emerge.ask = on needs a terminal for emerge's questions, and there is none")
@@ -146,6 +151,8 @@ class Build:
             lines.append(text)
             if progress := emerge.PROGRESS.fullmatch(text):
                 self.run.say(progress[1])
+                if packaged and text.startswith(emerge.INSTALLING):
+                    packaged()
 
         environment = self.surroundings.environment()
         status = self.run.driver.run(Command(argv, environment, self.scratch, self.log, terminal=ask), line)

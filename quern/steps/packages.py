@@ -100,12 +100,17 @@ class PackagesStep(Step):
             targets = self._targets()
         else:  # only what is missing and what that needs: the rest is not merged again
             targets = [package.atom for package in plan.packages if package.cpv in missing]
-        try:
-            build.emerge(emerge.source_options(build.jobs, bool(self.setup.image.settings.portage.binhost)), targets)
-        finally:  # what was built before a failure, or before Ctrl-C, is not built again
+
+        def harvest() -> None:
             now = package_keys(plan, self._machine())
             unchanged = [cpv for cpv in missing if now[cpv] == keys[cpv]]  # edited meanwhile: built from who knows what
             store.harvest(build.view, packages, keys, unchanged)
+
+        options = emerge.source_options(build.jobs, bool(self.setup.image.settings.portage.binhost))
+        try:  # at each package, and at a failure: what was built is not built again, however this ends
+            build.emerge(options, targets, harvest)
+        finally:
+            harvest()
         build.check_merged(plan, missing)
 
 
