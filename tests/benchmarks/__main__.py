@@ -1,0 +1,101 @@
+"""Measure quern against what one would do without it.
+
+    python -m tests.benchmarks noop PROJECT TASK   a `doit TASK` with nothing to do, against doit with a trivial task
+    python -m tests.benchmarks pack TREE           the tarball, against `tar | gzip -9`
+
+PROJECT is a folder with dodo.py where TASK has been built. The two sides take turns, so that a busy machine slows
+both; the figures are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+TRIVIAL = """\
+DOIT_CONFIG = {"backend": "json", "dep_file": ".doit.db"}
+def task_trivial():
+    return {"actions": ["touch out"], "file_dep": ["dodo.py"], "targets": ["out"]}
+"""
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """How long `action` takes."""
+    before = time.perf_counter()
+    action()
+    return time.perf_counter() - before
+
+
+def compare(name: str, ours: Callable[[], object], yardstick: Callable[[], object], rounds: int) -> None:
+    """Print the medians of both and their ratio."""
+    pairs = [(seconds(ours), seconds(yardstick)) for _ in range(rounds)]
+    mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(f"{name}: {mine:.3f} s, yardstick {theirs:.3f} s, ratio {mine / theirs:.2f} ({rounds} rounds)")
+
+
+def doit(folder: Path, *tasks: str) -> str:
+    """Run doit there; returns what it says."""
+    argv = [sys.executable, "-m", "doit", *tasks]
+    return subprocess.run(argv, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def noop(project: Path, task: str, rounds: int) -> None:
+    """A run in which every step is up to date."""
+    with tempfile.TemporaryDirectory() as folder:
+        bare = Path(folder)
+        (bare / "dodo.py").write_text(TRIVIAL)
+        doit(bare)
+        doit(project, task)
+        said = doit(project, task).splitlines()
+        if not said or any(not line.startswith("--") for line in said):
+            sys.exit("a step ran, nothing can be measured:\n" + "\n".join(said))
+        compare(f"nothing to do for {task}", lambda: doit(project, task), lambda: doit(bare), rounds)
+
+
+def pack(tree: Path, rounds: int) -> None:
+    """The tarball of a tree."""
+    worker = str(Path(__file__).parents[2])
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from quern.worker.pack import pack; "
+        "pack(sys.argv[2], sys.argv[3], 'gzip', 0)"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "x.tar.gz"
+
+        def ours() -> None:
+            target.unlink(missing_ok=True)
+            subprocess.run([sys.executable, "-c", code, worker, str(tree), str(target)], check=True)
+
+        def yardstick() -> None:
+            script = 'tar --sort=name -cf - -C "$1" . | gzip -9 > "$2"'
+            subprocess.run(["sh", "-c", script, "sh", str(tree), f"{target}.gnu"], check=True)
+
+        compare(f"pack {tree}", ours, yardstick, rounds)
+        sizes = target.stat().st_size, Path(f"{target}.gnu").stat().st_size
+        print(f"size: {sizes[0]} bytes, yardstick {sizes[1]}, ratio {sizes[0] / sizes[1]:.3f}")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int)
+    commands = parser.add_subparsers(dest="command", required=True)
+    of_noop = commands.add_parser("noop")
+    of_noop.add_argument("project", type=Path)
+    of_noop.add_argument("task")
+    commands.add_parser("pack").add_argument("tree", type=Path)
+    words = parser.parse_args()
+    if words.command == "noop":
+        noop(words.project, words.task, words.rounds or 20)
+    else:
+        pack(words.tree, words.rounds or 3)
+
+
+if __name__ == "__main__":
+    main()
