@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from quern.errors import ProfileError, display, hint
 from quern.portage import profile_files
@@ -22,8 +22,7 @@ from quern.portage.repository import LAYOUT, Repository
 _LIMIT = 500  # folders in a stack, and how deep they may inherit; Gentoo's deepest have some 30
 
 
-@dataclass(frozen=True)
-class ProfileStack:
+class ProfileStack(NamedTuple):
     """A profile that was read and found good.
 
     folders     parents first, the profile itself last; a folder inherited twice stands there twice, as in Portage
@@ -38,8 +37,7 @@ class ProfileStack:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Node:
+class _Node(NamedTuple):
     """One folder of a stack, with the repository it belongs to (None: it is outside of all) and its EAPI."""
 
     folder: Path
@@ -86,7 +84,9 @@ def _walk(
     folder: Path, repositories: Sequence[Repository], child: Repository | None, chain: tuple[Path, ...]
 ) -> Iterator[_Node]:
     """Give the parents of a profile folder, in order and each after its own parents, then the folder itself."""
-    if folder in chain or len(chain) == _LIMIT:
+    if len(chain) == _LIMIT:
+        raise ProfileError(f"{display(chain[0])}: inherits {_LIMIT} folders or more")
+    if folder in chain:
         raise ProfileError(f"{display(chain[-1] / 'parent')}: {display(folder)} inherits itself")
     repository = _owner(folder, repositories)
     parents = folder / "parent"
