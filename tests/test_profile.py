@@ -245,6 +245,12 @@ def test_a_profile_is_found_by_its_repository() -> None:
         find_profile("nowhere:base", known)
 
 
+def test_the_files_for_all_images_are_checked_too() -> None:
+    assert refusal(ONE | {"profiles/package.mask": "x/two\nx-three\n"}) == (
+        "profiles/package.mask:2: 'x-three' is no package atom: expected category/package"
+    )
+
+
 def test_a_profile_must_be_there() -> None:
     with pytest.raises(ProfileError, match=r"^profiles/z: there is no such profile folder$"):
         read_profile_stack(Path.cwd() / "profiles/z", repositories())

@@ -69,6 +69,9 @@ def read_profile_stack(folder: Path, repositories: Sequence[Repository], include
         raise ProfileError(f"{display(folder)}: inherits {_LIMIT} folders or more")
     for node in nodes:
         profile_files.check(node.folder, node.eapi)
+    owner = nodes[-1].repository
+    if owner and owner.is_copied:
+        profile_files.check(owner.profiles, profile_files.eapi(owner.profiles, owner.profile_eapi))
     for problem in _ignored(nodes[-1:]):
         raise ProfileError(problem)
     packages = _stack_packages([node for node in nodes if node.has_profile_set])
