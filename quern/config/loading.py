@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -119,7 +118,7 @@ class _Loader:
         found = self.section("docker", settings.Docker)
         if found.daemon or not docker_host:
             return found
-        return replace(found, daemon=str(self.parse(daemon, "docker.daemon", Entry(docker_host, "DOCKER_HOST"))))
+        return found._replace(daemon=str(self.parse(daemon, "docker.daemon", Entry(docker_host, "DOCKER_HOST"))))
 
     def repositories(self) -> Iterator[RepositorySection]:
         """Give every [repository:NAME] section, by name."""

@@ -5,15 +5,13 @@ Paths are absolute. None and empty tuples stand for "not configured"; what that 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Pairs = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Build:
+class Build(NamedTuple):
     """[build]: what is built, and where."""
 
     driver: Literal["raw", "docker"]
@@ -28,32 +26,28 @@ class Build:
     keep_failed: bool
 
 
-@dataclass(frozen=True)
-class Docker:
+class Docker(NamedTuple):
     """[docker]: the daemon's URL (None: the usual socket), and the builder image of the docker driver."""
 
     daemon: str | None
     image: str | None
 
 
-@dataclass(frozen=True)
-class Emerge:
+class Emerge(NamedTuple):
     """[emerge]: how emerge is run. `jobs` 0 means one per core."""
 
     ask: bool
     jobs: int
 
 
-@dataclass(frozen=True)
-class RepositoryRef:
+class RepositoryRef(NamedTuple):
     """One entry of portage.repositories: a folder, or a bare name (exactly one of the two is set)."""
 
     name: str | None
     path: Path | None
 
 
-@dataclass(frozen=True)
-class Portage:
+class Portage(NamedTuple):
     """[portage]: where packages come from. `repositories` None: the system's. `mirrors`: (name, URL), in order."""
 
     autofix: bool
@@ -64,8 +58,7 @@ class Portage:
     mirrors: Pairs
 
 
-@dataclass(frozen=True)
-class RepositorySection:
+class RepositorySection(NamedTuple):
     """[repository:NAME]: a repository, and what overrides its own layout.conf. `masters` None: what that says."""
 
     name: str
@@ -76,8 +69,7 @@ class RepositorySection:
     aliases: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Strip:
+class Strip(NamedTuple):
     """[strip]: what is left out of the image. `paths` are absolute paths in the image, globs allowed."""
 
     doc: bool
@@ -85,15 +77,13 @@ class Strip:
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Postbuild:
+class Postbuild(NamedTuple):
     """[postbuild]: what happens to the archive. None: loaded if a daemon answers."""
 
     engines: Literal["docker", "none"] | None
 
 
-@dataclass(frozen=True)
-class Dockergen:
+class Dockergen(NamedTuple):
     """[dockergen]: name and run-time configuration. `tag` may hold the token $$DATE$$; `ports` are N/PROTOCOL."""
 
     name: str | None
@@ -109,8 +99,7 @@ class Dockergen:
     labels: Pairs
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """All of it. `sources` are the files read, `origins` where each option that was set comes from (option, place)."""
 
     build: Build
@@ -121,19 +110,18 @@ class Settings:
     strip: Strip
     postbuild: Postbuild
     dockergen: Dockergen
-    sources: tuple[Path, ...] = field(default=(), compare=False)
-    origins: Pairs = field(default=(), compare=False)
+    sources: tuple[Path, ...] = ()
+    origins: Pairs = ()
 
     def as_dict(self) -> dict[str, object]:
         """Give the options as plain data for JSON (paths as text), without `sources` and `origins`."""
-        data = asdict(self)
-        del data["sources"], data["origins"]
-        return {key: _plain(value) for key, value in data.items()}
+        fields = self._asdict()
+        return {key: _plain(value) for key, value in fields.items() if key not in ("sources", "origins")}
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+    if hasattr(value, "_asdict"):
+        return {key: _plain(item) for key, item in value._asdict().items()}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value

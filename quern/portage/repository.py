@@ -9,8 +9,8 @@ Sources: PMS 4 (tree layout), portage(5) for metadata/layout.conf and repos.conf
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from quern.config import Settings
 from quern.config.portage import is_repository_name
@@ -30,8 +30,7 @@ Set it to the path of one, or to the small repository that comes with quern:
     repositories = starter"""
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(NamedTuple):
     """One repository, as Portage will see it.
 
     location            its folder
@@ -222,8 +221,7 @@ def _read_named(location: Path, where: str, option: str) -> Repository:
 
 def _apply(section: RepositorySection, repository: Repository) -> Repository:
     """Let a [repository:NAME] section override what the repository says of itself."""
-    repository = replace(
-        repository,
+    repository = repository._replace(
         masters=repository.masters if section.masters is None else section.masters,
         priority=section.priority,
         eclass_overrides=section.eclass_overrides,

@@ -40,7 +40,7 @@ class Made(NamedTuple):
     digest: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # neither is used, and both cost time at every start
 class Step:
     """One build step of one image.
 

@@ -27,7 +27,7 @@ DATE = "$$DATE$$"
 PATIENCE = {"docker": 2.0, None: 0.03}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageStep(Step):
     """Makes and loads the image."""
 
@@ -42,12 +42,10 @@ class ImageStep(Step):
 
     def inputs(self) -> dict[str, Any]:
         """The tarball, what [dockergen] says, and the labels' contents."""
-        from dataclasses import asdict
-
         image = self.setup.image
         return {
             "tarball": self.place.beside("tarball").digest_text(),
-            "dockergen": asdict(image.settings.dockergen),
+            "dockergen": image.settings.dockergen._asdict(),
             "profile": self.setup.profile,
             "version": __version__,
             "archive": str(image.archive),

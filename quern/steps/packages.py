@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date st
     from quern.steps.emerging import Build
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PackagesStep(Step):
     """Builds the packages."""
 

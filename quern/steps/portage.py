@@ -21,7 +21,7 @@ from quern.project import CONFIG
 from quern.steps.base import Made, Run, Step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class PortageStep(Step):
     """Configures Portage."""
 

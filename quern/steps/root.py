@@ -13,7 +13,7 @@ from quern.portage.setup import Setup
 from quern.steps.base import Made, Run, Step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RootStep(Step):
     """Installs the packages."""
 

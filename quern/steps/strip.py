@@ -16,7 +16,7 @@ from quern.steps.base import Made, Run, Step
 from quern.strip_rules import rules
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StripStep(Step):
     """Strips the root."""
 

@@ -19,7 +19,7 @@ from quern.steps.base import Made, Run, Step
 SUFFIX = {"gzip": "gz", "zstd": "zst"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TarballStep(Step):
     """Packs the stripped root."""
 
