@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quern.portage.failures import Kind, explain
@@ -249,7 +249,11 @@ def test_a_failure_without_reason_still_names_package_and_log() -> None:
     assert str(failure) == "lab/broken-1 failed\nlog: /build/logs/lab:broken-1:20160516-152300.log"
 
 
-@given(st.lists(st.sampled_from([line for path in sorted(DATA.iterdir()) for line in path.read_text().splitlines()])))
+LINES = sorted({line for path in DATA.iterdir() for line in path.read_text().splitlines()})
+
+
+@settings(max_examples=1000)
+@given(st.lists(st.sampled_from(LINES)))
 def test_any_mixture_of_lines_is_read(lines: list[str]) -> None:
     failure = explain("\n".join(lines), AVAILABLE, starter_only=True)
     assert failure is None or str(failure)

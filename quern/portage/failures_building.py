@@ -106,7 +106,7 @@ def _collision(output: str) -> Failure | None:
     package = _search(r"Package '(\S+)' NOT merged due to file collisions", output)
     if not package:
         return None
-    block = output[output.index("Detected file collision(s)") :]
+    block = output.partition("Detected file collision(s)")[2]
     lines = [line.removeprefix(" *").strip() for line in block.splitlines()[1:]]
     searching = next((n for n, line in enumerate(lines) if line.startswith("Searching all")), 0)
     files = [line for line in lines[:searching] if line]

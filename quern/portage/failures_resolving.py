@@ -165,7 +165,7 @@ def _circular(output: str) -> Failure | None:
     if not match:
         return None
     names = re.findall(r"\((\S+?):\S+, .*?\)(.*)", match[1])
-    packages = list(dict.fromkeys(name for name, _ in names))
+    packages = list(dict.fromkeys(name for name, _ in names)) or ["?"]
     reasons = tuple(line.strip() for line in _shorten(match[1]).splitlines())
     hint = "Break the circle: a USE flag that drops one of these dependencies, or package.provided."
     return Failure(
