@@ -123,7 +123,8 @@ def clean_step(step: Step, run: Run, dry: bool) -> list[Path]:
     With `dry` only say what would be removed. Raises QuernError where something cannot be removed.
     """
     place, receipt = step.place, receipts.read(step.place.receipt)
-    candidates = [place.receipt, place.digest, place.output, place.staging, place.aside, place.log]
+    candidates = [place.receipt, place.digest, place.output, place.staging, place.aside]
+    candidates += [place.log, place.log.with_suffix("")]
     candidates += [Path(path) for path in (receipt.made if receipt else ())]
     paths = [path for path in candidates if path.is_symlink() or path.exists()]
     if dry:

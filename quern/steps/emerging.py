@@ -86,7 +86,7 @@ class Build:
             packages=self.view,
             distfiles=image.distfiles,
             scratch=self.scratch,
-            logs=self.log.parent / "packages",
+            logs=self.log.with_suffix(""),
             repositories=repos_conf(self.setup.repositories()),
             jobs=self.jobs,
             fetch=(sys.executable, "-I", str(WORKER), "fetch", run_file),
@@ -95,10 +95,11 @@ class Build:
 
     def prepare(self) -> None:
         """Make the folders, the host side, and this run's configuration root."""
+        logs = self.log.with_suffix("")
         self.log.unlink(missing_ok=True)
-        for folder in (self.view, self.root, self.scratch / "tmp", self.setup.image.distfiles, self.log.parent):
+        discard(logs, self.log.parent, self.run)
+        for folder in (self.view, self.root, self.scratch / "tmp", self.setup.image.distfiles, logs):
             folder.mkdir(parents=True, exist_ok=True)
-        (self.log.parent / "packages").mkdir(exist_ok=True)
         self.host.prepare(self.setup.profile)
         shutil.copytree(self.config / "etc", self.scratch / "config/etc")
         text = mirrors.mirrors_text(self.setup.image.settings.portage.mirrors, mirrors.apt_mirrors())
@@ -172,13 +173,17 @@ class Build:
     def check_merged(self, plan: Plan, wanted: Sequence[str]) -> None:
         """Raise BuildError unless ROOT holds `wanted` (cpvs), and nothing that is not in the plan as planned.
 
-        A file collision drops a package and emerge goes on.
+        A file collision drops a package and emerge goes on; between packages that it installs at the same time it
+        sees none, and the last one wins.
         """
-        merged = self.run.driver.call("merged", root=str(self.root))["packages"]
+        answer = self.run.driver.call("merged", root=str(self.root))
+        merged = answer["packages"]
         found = {package["cpv"]: (package["repository"], tuple(package["use"])) for package in merged}
         planned = {package.cpv: (package.repository, package.use) for package in plan.packages if not package.on_host}
         lost = sorted(cpv for cpv in set(wanted) & set(planned) if cpv not in found)
         other = sorted(cpv for cpv, what in found.items() if planned.get(cpv) != what)
+        for path, *owners in answer["shared"]:
+            raise BuildError(f"{path} belongs to two packages: {' and '.join(owners)}; leave it out of one of them")
         if lost or other:
             parts = [f"not merged: {', '.join(lost)}"] if lost else []
             parts += [f"merged, but not as planned: {', '.join(other)}"] if other else []

@@ -68,8 +68,7 @@ class ImageStep(Step):
     def _reference(self, date: str) -> str:
         """NAME:TAG; `date` (YYYY-MM-DD) is the content's day."""
         dockergen = self.setup.image.settings.dockergen
-        name = dockergen.name or self.setup.image.output_name.lower()
-        return f"{name}:{dockergen.tag.replace(DATE, date.replace('-', ''))}"
+        return f"{dockergen.name or self.setup.image.output_name}:{dockergen.tag.replace(DATE, date.replace('-', ''))}"
 
     def _config(self, epoch: int) -> oci.ImageConfig:
         from quern import oci

@@ -32,19 +32,27 @@ VOLATILE = ("BUILD_ID", "BINPKGMD5", "SIZE", "environment.bz2")
 
 
 def merged(root: str) -> dict[str, Any]:
-    """The packages in the database of `root`: {"packages": [{"cpv", "repository", "slot", "use"}, ...]}, sorted."""
+    """What the database of `root` says was merged, and which files two packages say they own.
+
+    Returns {"packages": [{"cpv", "repository", "slot", "use"}, ...], "shared": [[path, cpv, cpv, ...], ...]}, sorted.
+    Portage checks for the latter as well, but not between two packages that it installs at the same time.
+    """
     packages = []
+    owners: dict[str, list[str]] = {}
     for category, name, folder in _entries(root):
         iuse = {flag.lstrip("+-") for flag in _read(folder, "IUSE").split()}
+        cpv = f"{category}/{name}"
         packages.append(
             {
-                "cpv": category + "/" + name,
+                "cpv": cpv,
                 "repository": _read(folder, "repository").strip(),
                 "slot": _read(folder, "SLOT").strip().split("/")[0],
                 "use": sorted(iuse.intersection(_read(folder, "USE").split())),
             }
         )
-    return {"packages": packages}
+        for path in _owned(folder):
+            owners.setdefault(path, []).append(cpv)
+    return {"packages": packages, "shared": [[path, *names] for path, names in sorted(owners.items()) if names[1:]]}
 
 
 def finish(root: str, epoch: int) -> dict[str, Any]:
@@ -70,6 +78,19 @@ def finish(root: str, epoch: int) -> dict[str, Any]:
         with contextlib.suppress(OSError):  # not there, or something of a package's is in it
             os.rmdir(os.path.join(root, name))
     return {"removed": removed}
+
+
+def _owned(folder: str) -> Iterator[str]:
+    """The files and links of a database entry; not Python's caches, which Portage lets packages share."""
+    for line in _read(folder, "CONTENTS").splitlines():
+        if line.startswith("obj "):
+            path = line[4:].rsplit(" ", 2)[0]
+        elif line.startswith("sym "):
+            path = line[4:].rsplit(" -> ", 1)[0]
+        else:
+            continue
+        if not path.endswith((".pyc", ".pyo")) and "/.keep" not in path:
+            yield path
 
 
 def _entries(root: str) -> Iterator[tuple[str, str, str]]:
