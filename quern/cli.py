@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quern import __version__, config
 from quern.errors import ConfigError, QuernError
-from quern.project import CONFIG, Image
+from quern.project import CONFIG, Image, check_name
 from quern.steps.base import Run, run_step
 from quern.steps.chain import driver_of, steps_of
 from quern.steps.tarball import TarballStep
@@ -72,7 +72,7 @@ def _image(file: Path) -> Image:
     file = file.resolve()
     base = file.parent
     settings = config.load(config.search(file, os.environ), os.environ, base)
-    name = base.name if file.name == CONFIG else file.stem
+    name = check_name(base.name if file.name == CONFIG else file.stem, file)
     if settings.build.profile is None and file.name != CONFIG:
         raise ConfigError(f"{file}: build.profile: expected REPOSITORY:PATH, found nothing")
     work = _private(settings.build.workdir or WORKDIR) / name

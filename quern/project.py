@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from quern import config
 from quern.config import Settings
+from quern.config.container import image_name
+from quern.config.values import Context, Unfit
 from quern.errors import ConfigError
 
 PROFILES = "profiles"
@@ -76,11 +78,19 @@ def project_images(base: Path, environ: Mapping[str, str]) -> list[Image]:
         if (folder / CONFIG).is_file():
             settings = config.load(config.search(folder / CONFIG, environ), environ, base)
             work = (settings.build.workdir or base / "build") / folder.name
-            images.append(Image(folder.name, settings, base, profiles, work))
+            images.append(Image(check_name(folder.name, folder), settings, base, profiles, work))
     if not images:
         raise ConfigError(f"{profiles}: no image here; an image is a folder {PROFILES}/NAME/ with a {CONFIG}")
     _check_outputs(images)
     return images
+
+
+def check_name(name: str, place: Path) -> str:
+    """Return `name` if images may be called so; `place` is where it comes from. Raises ConfigError."""
+    try:
+        return image_name(name, Context(place, None))
+    except Unfit as error:
+        raise ConfigError(f"{place}: the name of an image is made of {error.expected}, got {name!r}") from None
 
 
 def _check_outputs(images: list[Image]) -> None:
