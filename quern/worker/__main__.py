@@ -8,6 +8,7 @@ user can put right comes back as {"error": message} with exit status 1; anything
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -28,10 +29,7 @@ VERBS = {
 def main() -> int:
     """Run the verb of the command line; returns the exit status."""
     verb, *words = sys.argv[1:]
-    folder = os.path.dirname(os.path.abspath(__file__))
-    # last, so that nothing beside this folder hides a module of the standard library or of Portage
-    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != folder] + [os.path.dirname(folder)]
-    package = os.path.basename(folder)
+    package = _load_package(os.path.dirname(os.path.abspath(__file__)))
     if verb == "fetch":
         return int(importlib.import_module(f"{package}.fetch").fetch(*words))
     error_class = importlib.import_module(package).WorkerError
@@ -48,6 +46,23 @@ def main() -> int:
     json.dump(answer, answer_to)
     answer_to.close()
     return status
+
+
+def _load_package(folder: str) -> str:
+    """Make this folder a package, whatever it is called and wherever it is; returns the package's name.
+
+    Not by a search path: beside this folder are modules of ours that are named like Portage's.
+    """
+    name = "quern_worker"
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != folder]
+    spec = importlib.util.spec_from_file_location(
+        name, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+    return name
 
 
 def _text(name: object) -> str:
