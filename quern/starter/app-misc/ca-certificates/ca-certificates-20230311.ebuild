@@ -7,7 +7,7 @@ EAPI=8
 MY_DEB="ca-certificates_${PV}+deb12u1_all.deb"
 
 DESCRIPTION="The certificate authorities that Mozilla trusts, as one file"
-HOMEPAGE="https://packages.debian.org/bookworm/ca-certificates"
+HOMEPAGE="https://wiki.mozilla.org/CA"
 SRC_URI="mirror://debian/pool/main/c/ca-certificates/${MY_DEB}"
 S="${WORKDIR}"
 

@@ -6,7 +6,6 @@ EAPI=8
 inherit quern-musl
 
 DESCRIPTION="A program that says hello, to try an image with"
-HOMEPAGE="https://pypi.org/project/quern-builder/"
 S="${WORKDIR}"
 
 LICENSE="BSD"

@@ -4,7 +4,7 @@
 EAPI=8
 
 DESCRIPTION="Which file name extension is which media type: /etc/mime.types"
-HOMEPAGE="https://salsa.debian.org/debian/media-types"
+HOMEPAGE="https://www.iana.org/assignments/media-types/"
 SRC_URI="mirror://debian/pool/main/m/media-types/media-types_${PV}_all.deb"
 S="${WORKDIR}"
 

@@ -80,6 +80,5 @@ src_install() {
 	doins libcrypto.pc libssl.pc openssl.pc
 	insinto /etc/ssl
 	doins apps/openssl.cnf
-	keepdir /etc/ssl/private
 	dodoc CHANGES.md NEWS.md README.md
 }

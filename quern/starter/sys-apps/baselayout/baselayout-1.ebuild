@@ -4,7 +4,6 @@
 EAPI=8
 
 DESCRIPTION="Folders, users and groups that every root starts with"
-HOMEPAGE="https://pypi.org/project/quern-builder/"
 S="${WORKDIR}"
 
 LICENSE="BSD"
