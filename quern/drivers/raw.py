@@ -39,7 +39,7 @@ class RawDriver:
 
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab") as log, _terminable():
-            log.write(f"$ {shlex.join(command.argv)}\n".encode())
+            log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
             log.flush()
             process = subprocess.Popen(
                 command.argv,
@@ -51,13 +51,11 @@ class RawDriver:
                 start_new_session=not command.terminal,  # a session of its own would lose the terminal
                 preexec_fn=_end_with_parent,
             )
-            try:
+            with _guarded(process, own_group=not command.terminal):
                 if process.stdout is not None:
-                    _copy_lines(process.stdout, log, line)
+                    with process.stdout as output:
+                        _copy_lines(output, log, line)
                 status = process.wait()
-            except BaseException:
-                _end_group(process, own_group=not command.terminal)
-                raise
         return 128 - status if status < 0 else status
 
     def call(self, verb: str, *, environment: Mapping[str, str] | None = None, **params: object) -> dict[str, Any]:
@@ -107,6 +105,37 @@ def _end_with_parent() -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+@contextmanager
+def _guarded(process: subprocess.Popen[bytes], own_group: bool) -> Iterator[None]:
+    """While inside, what ends quern ends the command and all that it has started.
+
+    The kernel's signal for a dead parent reaches the command alone: without the guard, what emerge had started would
+    go on writing where the next run builds. The guard reads from us; that we are gone is the end of its input.
+    """
+    guard = _start_guard(process.pid) if own_group else None
+    try:
+        yield
+    except BaseException:
+        _end_group(process, own_group)
+        raise
+    finally:
+        if guard:
+            guard.communicate(b"done\n")
+
+
+def _start_guard(group: int) -> subprocess.Popen[bytes]:
+    """Start what kills a process group unless told that it is done."""
+    import subprocess
+
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r done || kill -KILL "-$0"', str(group)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _end_group(process: subprocess.Popen[bytes], own_group: bool) -> None:

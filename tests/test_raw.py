@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quern.drivers.base import Command
+from quern.drivers.raw import RawDriver
+from quern.errors import DriverError
+from tests.building import CHECKOUT
+
+# runs a command as quern does; a worker's verb is a command that it starts as well
+QUERN = """
+import sys
+from pathlib import Path
+from quern.drivers.base import Command
+from quern.drivers.raw import RawDriver
+folder = Path(sys.argv[1])
+command = Command(sys.argv[2:], {"PATH": "/usr/bin:/bin"}, folder, folder / "log", terminal=False)
+RawDriver().run(command, lambda line: print(line, flush=True))
+"""
+
+# a command, its child, and a grandchild that has left the child; each writes its process id and stays
+FAMILY = """
+echo $$ > one
+sh -c 'echo $$ > two; exec sleep 60' &
+sh -c "sh -c 'echo \\$\\$ > three; exec sleep 60' &"
+until test -s one -a -s two -a -s three; do sleep 0.01; done
+echo started
+wait
+"""
+
+
+def run(folder: Path, *argv: str, environment: dict[str, str] | None = None) -> tuple[int, list[str]]:
+    """Run a command in `folder`; give its status and lines."""
+    lines: list[str] = []
+    command = Command(argv, environment or {"PATH": "/usr/bin:/bin"}, folder, folder / "logs/log")
+    return RawDriver().run(command, lines.append), lines
+
+
+def test_status_and_lines(tmp_path: Path) -> None:
+    assert run(tmp_path, "sh", "-c", "echo one; echo two >&2; printf three; exit 7") == (7, ["one", "two", "three"])
+    assert run(tmp_path, "true") == (0, [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_status_of_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    assert run(tmp_path, "sh", "-c", f"kill -{int(number)} $$")[0] == 128 + number
+
+
+def test_nothing_is_inherited(tmp_path: Path) -> None:
+    status, lines = run(tmp_path, "/usr/bin/env", environment={"ONLY": "this"})
+    assert (status, lines) == (0, ["ONLY=this"])
+    assert run(tmp_path, "pwd")[1] == [str(tmp_path)]
+
+
+def test_no_open_file_is_inherited(tmp_path: Path) -> None:
+    with (tmp_path / "open").open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        lines = run(tmp_path, "sh", "-c", "ls -l /proc/self/fd")[1]
+    assert not any(line.endswith("/open") for line in lines)
+
+
+def test_log(tmp_path: Path) -> None:
+    run(tmp_path, "sh", "-c", "echo one\necho two >&2")
+    run(tmp_path, "printf", "%s", "\\303 \udce9")
+    log = (tmp_path / "logs/log").read_bytes()
+    assert log == b"$ sh -c 'echo one\necho two >&2'\none\ntwo\n$ printf %s '\\303 \xe9'\n\\303 \xe9"
+
+
+def test_lines_need_not_be_text(tmp_path: Path) -> None:
+    assert run(tmp_path, "printf", "\\377a\\r\\nb") == (0, ["\ufffda", "b"])
+    assert b"\xffa\r\nb" in (tmp_path / "logs/log").read_bytes()
+
+
+def test_log_is_written_as_lines_come(tmp_path: Path) -> None:
+    seen: list[str] = []
+    log = tmp_path / "log"
+
+    def line(text: str) -> None:
+        seen.append(log.read_text().splitlines()[-1])
+
+    RawDriver().run(Command(["sh", "-c", "echo one; echo two"], {"PATH": "/bin"}, tmp_path, log), line)
+    assert seen == ["one", "two"]
+
+
+def test_input_is_empty(tmp_path: Path) -> None:
+    status, lines = run(tmp_path, "sh", "-c", "cat; readlink /proc/self/fd/0")
+    assert (status, lines) == (0, ["/dev/null"])
+
+
+def test_no_terminal_is_inherited(tmp_path: Path) -> None:
+    assert run(tmp_path, "sh", "-c", "true < /dev/tty")[0] != 0
+
+
+def test_the_terminal_when_asked_for(tmp_path: Path) -> None:
+    """emerge --ask talks to the user; what it prints goes there alone."""
+    child, terminal = pty.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            command = Command(
+                ["sh", "-c", "read x; test -t 1; echo $? $x"], {"PATH": "/bin"}, tmp_path, tmp_path / "log"
+            )
+            os._exit(RawDriver().run(command._replace(terminal=True), _never))
+        os._exit(99)
+    os.write(terminal, b"yes\n")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert b"0 yes" in os.read(terminal, 1000)
+    os.close(terminal)
+    assert (tmp_path / "log").read_text().splitlines() == ["$ sh -c 'read x; test -t 1; echo $? $x'"]
+
+
+def _never(line: str) -> None:
+    raise AssertionError(line)
+
+
+def test_a_missing_command(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        run(tmp_path, "/nowhere/emerge")
+
+
+def test_an_error_while_reading_ends_the_command(tmp_path: Path) -> None:
+    def line(text: str) -> None:
+        raise KeyError(text)
+
+    command = Command(["sh", "-c", FAMILY], {"PATH": "/usr/bin:/bin"}, tmp_path, tmp_path / "log")
+    with pytest.raises(KeyError, match="started"):
+        RawDriver().run(command, line)
+    assert _ended(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_to_quern_ends_the_family(tmp_path: Path, number: signal.Signals) -> None:
+    with quern(tmp_path) as process:
+        process.send_signal(number)
+        status = process.wait(10)
+    assert status == {signal.SIGTERM: 143, signal.SIGINT: -signal.SIGINT}[number]
+    assert _ended(tmp_path)
+
+
+def test_quern_killed_ends_the_family(tmp_path: Path) -> None:
+    """The next run builds in the same place: nothing of the former may still write there."""
+    with quern(tmp_path) as process:
+        process.kill()
+        assert process.wait(10) == -signal.SIGKILL
+    assert _ended(tmp_path)
+
+
+def test_what_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quern.drivers.raw.PATIENCE", 0.2)
+
+    def line(text: str) -> None:
+        raise KeyError(text)
+
+    argv = ["sh", "-c", "trap '' TERM; echo $$ > one; echo started; while :; do sleep 1; done"]
+    with pytest.raises(KeyError, match="started"):
+        RawDriver().run(Command(argv, {"PATH": "/usr/bin:/bin"}, tmp_path, tmp_path / "log"), line)
+    assert _ended(tmp_path)
+
+
+def test_former_handler_comes_back(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    run(tmp_path, "true")
+    RawDriver().call("digest", root=str(tmp_path))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@contextlib.contextmanager
+def quern(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A quern that runs FAMILY."""
+    argv = [sys.executable, "-c", QUERN, str(folder), "sh", "-c", FAMILY]
+    with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        yield process
+
+
+def _ended(folder: Path) -> bool:
+    """Whether all processes that wrote their ids into `folder` are gone, or are so within 5 seconds."""
+    pids = [int(path.read_text()) for path in folder.iterdir() if path.name in ("one", "two", "three")]
+    assert len(pids) in (1, 3)
+    deadline = time.monotonic() + 5
+    while any(_runs(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_worker_answers(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    answer = RawDriver().call("digest", root=str(tmp_path))
+    assert (answer["files"], answer["bytes"]) == (1, 4)
+    assert answer["digest"].startswith("sha256:")
+
+
+def test_worker_error_is_a_message(tmp_path: Path) -> None:
+    with pytest.raises(DriverError, match="No such file or directory"):
+        RawDriver().call("digest", root=str(tmp_path / "absent"))
+
+
+def test_worker_defect_keeps_its_traceback(tmp_path: Path) -> None:
+    with pytest.raises(
+        RuntimeError, match=r"(?s)worker digest: exit 1\nTraceback .*unexpected keyword argument 'wrong'"
+    ):
+        RawDriver().call("digest", wrong=str(tmp_path))
+
+
+def test_worker_is_isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the caller's folder or environment gets into a worker's Python."""
+    (tmp_path / "json.py").write_text("raise SystemExit('hidden')")
+    (tmp_path / "sitecustomize.py").write_text("raise SystemExit('hidden')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert RawDriver().call("merged", root=str(tmp_path))["packages"] == []
