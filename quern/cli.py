@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quern import __version__, config
-from quern.errors import ConfigError, QuernError
+from quern.errors import ConfigError, QuernError, of_the_machine
 from quern.project import CONFIG, Image, check_name
 from quern.steps.base import Run, run_step
 from quern.steps.chain import driver_of, steps_of
@@ -31,6 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         build(_image(file))
     except QuernError as error:
         print(f"quern-builder: error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if not (refusal := of_the_machine(error)):
+            raise
+        print(f"quern-builder: error: {refusal}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("quern-builder: interrupted; run it again to go on", file=sys.stderr)

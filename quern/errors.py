@@ -25,6 +25,7 @@ __all__ = [
     "display",
     "hint",
     "nearest",
+    "of_the_machine",
 ]
 
 _SHOWN = 30  # choices in a message
@@ -52,6 +53,19 @@ class DriverError(QuernError):
 
 class BuildError(QuernError):
     """A step ran and did not give its output."""
+
+
+def of_the_machine(error: OSError) -> QuernError | None:
+    """The message for what the machine refuses: permission, room, a read-only or failing disk; None for the rest.
+
+    Another OSError is a defect of ours and keeps its traceback.
+    """
+    import errno
+
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+        return None
+    hints = {errno.EACCES: " (made by another user? then as that user)", errno.EPERM: " (made by another user?)"}
+    return QuernError(f"{error.filename or 'the disk'}: {error.strerror}{hints.get(error.errno, '')}")
 
 
 def display(path: Path) -> str:

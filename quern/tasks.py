@@ -13,13 +13,14 @@ A project's dodo.py:
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
-from quern.errors import QuernError
+from quern.errors import QuernError, of_the_machine
 from quern.project import Image, project_images
 from quern.steps import base
 from quern.steps.base import Run, Step
@@ -71,6 +72,10 @@ def _run(image: Image, step: Step) -> TaskFailed | None:
         base.run_step(step, _context(image))
     except QuernError as error:
         return TaskFailed(str(error))
+    except OSError as error:
+        if refusal := of_the_machine(error):
+            return TaskFailed(str(refusal))
+        raise
     except KeyboardInterrupt:  # doit would print a traceback
         print(f"{step.name}:{image.name} interrupted; run it again to go on", flush=True)
         raise SystemExit(130) from None
@@ -82,8 +87,12 @@ def _clean(image: Image, step: Step, dryrun: bool) -> None:
     try:
         for path in base.clean_step(step, _context(image), dryrun):
             print(f"{step.name}:{image.name} - removing {path}")
-    except QuernError as error:
-        raise InvalidDodoFile(str(error)) from None
+    except (QuernError, OSError) as error:
+        refusal = of_the_machine(error) if isinstance(error, OSError) else error
+        if refusal is None:
+            raise
+        print(f"{step.name}:{image.name} - {refusal}", file=sys.stderr)
+        raise SystemExit(1) from None  # doit would print a traceback
 
 
 def _context(image: Image) -> Run:
