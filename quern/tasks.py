@@ -91,8 +91,9 @@ def _clean(image: Image, step: Step, dryrun: bool) -> None:
         refusal = of_the_machine(error) if isinstance(error, OSError) else error
         if refusal is None:
             raise
-        print(f"{step.name}:{image.name} - {refusal}", file=sys.stderr)
-        raise SystemExit(1) from None  # doit would print a traceback
+        # doit would print a traceback; and it holds what goes to sys.stderr back until the action has ended
+        print(f"{step.name}:{image.name} - {refusal}", file=sys.__stderr__)
+        raise SystemExit(1) from None
 
 
 def _context(image: Image) -> Run:
