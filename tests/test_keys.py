@@ -1,0 +1,221 @@
+"""What a package's key must depend on, and what it must not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quern.portage.keys import distfile_digests, file_digest, package_keys, repositories_digest, tree_digest
+from quern.portage.plan import Package, Plan
+from quern.portage.repository import Repository
+from tests.projects import write
+
+MACHINE = ["gcc 12", "portage 3"]
+MANIFEST = "DIST zlib.tar.xz 5 BLAKE2B {}\nDIST other.tar.xz 6 BLAKE2B 22\nDIST zlib.patch 1 BLAKE2B 33\n"
+
+# musl is built with nothing, zlib with musl, python with zlib (which needs musl), hello with musl; docs with nothing
+TREE = {
+    "eclass/c.eclass": "C",
+    "eclass/d.eclass": "D",
+    **{f"lib/{name}/{name}-1.ebuild": name for name in ("musl", "zlib", "python", "hello", "docs")},
+    "lib/zlib/files/fix.patch": "fix",
+    "lib/zlib/files/more/deep.patch": "deep",
+    "lib/zlib/Manifest": MANIFEST.format("11"),
+    "lib/zlib/zlib-2.ebuild": "another version",
+    "lib/zlib/metadata.xml": "<pkgmetadata/>",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return write(tmp_path / "tree", TREE)
+
+
+def plan(tree: Path) -> Plan:
+    """The plan of the five packages."""
+
+    def package(name: str, build: str = "", run: str = "", eclass: str = "") -> Package:
+        return Package(
+            cpv=f"lib/{name}-1",
+            slot="0",
+            subslot="0",
+            repository="tree",
+            use=("ssl",),
+            iuse=("ssl", "test"),
+            flags=("amd64", "ssl"),
+            on_host=False,
+            ebuild=str(tree / f"lib/{name}/{name}-1.ebuild"),
+            eclasses={eclass: str(tree / f"eclass/{eclass}.eclass")} if eclass else {},
+            distfiles=("zlib.patch", "zlib.tar.xz") if name == "zlib" else (),
+            build_deps=tuple(f"lib/{other}-1" for other in build.split()),
+            run_deps=tuple(f"lib/{other}-1" for other in run.split()),
+        )
+
+    packages = (
+        package("musl", eclass="d"),
+        package("zlib", build="musl", run="musl", eclass="c"),
+        package("python", build="zlib", run="zlib docs"),
+        package("hello", build="musl"),
+        package("docs"),
+    )
+    return Plan(packages, {"CFLAGS": "-O2"})
+
+
+def changed(tree: Path, change: Callable[[], object]) -> set[str]:
+    """The names of the packages whose key `change` changes."""
+    before = package_keys(plan(tree), MACHINE)
+    change()
+    after = package_keys(plan(tree), MACHINE)
+    return {cpv.split("/")[1].split("-")[0] for cpv in before if before[cpv] != after[cpv]}
+
+
+def test_a_key_is_64_hexadecimal_digits(tree: Path) -> None:
+    for key in package_keys(plan(tree), MACHINE).values():
+        assert len(key) == 64
+        int(key, 16)
+
+
+def test_the_same_wherever_the_tree_is(tree: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere/other"
+    shutil.copytree(tree, other)
+    for path in other.rglob("*"):
+        os.utime(path, (1, 1))
+    assert package_keys(plan(other), MACHINE) == package_keys(plan(tree), MACHINE)
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("lib/musl/musl-1.ebuild", {"musl", "zlib", "python", "hello"}),
+        ("eclass/d.eclass", {"musl", "zlib", "python", "hello"}),
+        ("lib/zlib/zlib-1.ebuild", {"zlib", "python"}),
+        ("eclass/c.eclass", {"zlib", "python"}),
+        ("lib/zlib/files/fix.patch", {"zlib", "python"}),
+        ("lib/zlib/files/more/deep.patch", {"zlib", "python"}),
+        ("lib/zlib/files/new.patch", {"zlib", "python"}),
+        ("lib/hello/files/new.patch", {"hello"}),
+        ("lib/python/python-1.ebuild", {"python"}),
+        ("lib/docs/docs-1.ebuild", {"docs"}),  # python needs it to run, not to be built
+        ("lib/zlib/zlib-2.ebuild", set()),
+        ("lib/zlib/metadata.xml", set()),
+        ("lib/python/Manifest", set()),
+        ("eclass/e.eclass", set()),
+    ],
+)
+def test_a_changed_file(tree: Path, file: str, expected: set[str]) -> None:
+    assert changed(tree, lambda: write(tree, {file: "changed"})) == expected
+
+
+@pytest.mark.parametrize(
+    ("manifest", "expected"),
+    [
+        (MANIFEST.format("99"), {"zlib", "python"}),
+        (MANIFEST.format("11").replace(" 5 ", " 7 "), {"zlib", "python"}),
+        (MANIFEST.format("11").replace("33", "44"), {"zlib", "python"}),
+        (MANIFEST.format("11").replace("22", "44"), set()),
+        ("".join(reversed(MANIFEST.format("11").splitlines(keepends=True))), set()),
+        (MANIFEST.format("11") + "DIST new.tar.xz 1 BLAKE2B 1\nEBUILD zlib-2.ebuild 1 BLAKE2B 1\n", set()),
+        ("", {"zlib", "python"}),
+    ],
+)
+def test_a_changed_manifest(tree: Path, manifest: str, expected: set[str]) -> None:
+    assert changed(tree, lambda: write(tree, {"lib/zlib/Manifest": manifest})) == expected
+
+
+def test_an_executable_bit_of_files(tree: Path) -> None:
+    assert changed(tree, lambda: (tree / "lib/zlib/files/fix.patch").chmod(0o755)) == {"zlib", "python"}
+
+
+@pytest.mark.parametrize("part", ["slot", "subslot", "repository", "iuse", "flags", "cpv"])
+def test_a_changed_package(tree: Path, part: str) -> None:
+    before = plan(tree)
+    value = ("other",) if part in ("iuse", "flags") else "other"
+    hello = replace(before["lib/hello-1"], **{part: value})  # type: ignore[arg-type]
+    after = replace(before, packages=tuple(hello if p.cpv == "lib/hello-1" else p for p in before.packages))
+    old, new = package_keys(before, MACHINE), package_keys(after, MACHINE)
+    assert old["lib/hello-1"] != new[hello.cpv]
+    assert all(old[cpv] == new[cpv] for cpv in old if cpv != "lib/hello-1")
+
+
+def test_variables_and_machine_are_in_every_key(tree: Path) -> None:
+    one = plan(tree)
+    keys = package_keys(one, MACHINE)
+    for other in (
+        package_keys(replace(one, variables={"CFLAGS": "-O3"}), MACHINE),
+        package_keys(replace(one, variables={"CFLAGS": "-O2", "LDFLAGS": ""}), MACHINE),
+        package_keys(one, ["gcc 13", "portage 3"]),
+        package_keys(one, [*MACHINE, "more"]),
+    ):
+        assert all(keys[cpv] != other[cpv] for cpv in keys)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(TREE)), st.sampled_from(["changed", "again", ""]), min_size=1))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_edit_taken_back_gives_the_same_keys(tree: Path, edits: dict[str, str]) -> None:
+    """And what depends on one of the edits, and nothing else, has another key in between."""
+    write(tree, TREE)
+    before = package_keys(plan(tree), MACHINE)
+    expected = {name for file in edits for name in _touched(file)}
+    assert changed(tree, lambda: write(tree, edits)) == expected
+    write(tree, TREE)
+    assert package_keys(plan(tree), MACHINE) == before
+
+
+def _touched(file: str) -> set[str]:
+    """Which packages a file of TREE goes into; all the edits above change its content."""
+    if file in ("lib/zlib/zlib-2.ebuild", "lib/zlib/metadata.xml"):
+        return set()
+    name = {"eclass/c.eclass": "zlib", "eclass/d.eclass": "musl"}.get(file) or file.split("/")[1]
+    return {"musl": {"musl", "zlib", "python", "hello"}, "zlib": {"zlib", "python"}}.get(name, {name})
+
+
+def test_tree_digest_sees_names_kinds_and_content(tmp_path: Path) -> None:
+    folder = write(tmp_path / "tree", {"a": "1", "b/c": "2"})
+    seen = {tree_digest(tmp_path / "absent"), tree_digest(folder)}
+    for change in (
+        lambda: (folder / "a").rename(folder / "d"),
+        lambda: (folder / "b").rename(folder / "e"),
+        lambda: (folder / "e/c").write_text("3"),
+        lambda: (folder / "link").symlink_to("d"),
+        lambda: (folder / "empty").mkdir(),
+        lambda: (folder / "d").chmod(0o755),
+    ):
+        change()
+        seen.add(tree_digest(folder))
+    assert len(seen) == 8
+    write(folder, {".git/HEAD": "x", "b/.git/HEAD": "x"})
+    (folder / "b/.git/HEAD").unlink()
+    (folder / "b/.git").rmdir()
+    (folder / "b").rmdir()
+    assert tree_digest(folder, skip=[".git"]) in seen
+
+
+def test_distfile_digests(tree: Path) -> None:
+    manifest = tree / "lib/zlib/Manifest"
+    assert distfile_digests(manifest, ["zlib.tar.xz", "absent"]) == {"zlib.tar.xz": "5 BLAKE2B 11"}
+    assert distfile_digests(manifest, []) == distfile_digests(tree / "Manifest", ["zlib.tar.xz"]) == {}
+
+
+def test_repositories_digest_is_of_all_but_version_control(tree: Path) -> None:
+    repository = Repository(name="tree", location=tree, profiles=tree / "profiles")
+    before = repositories_digest([repository])
+    assert list(before) == ["tree"]
+    write(tree, {".git/HEAD": "x", "metadata/timestamp.chk": "x"})
+    (tree / "metadata/timestamp.chk").unlink()
+    (tree / "metadata").rmdir()
+    assert repositories_digest([repository]) == before
+    write(tree, {"lib/new/new-1.ebuild": ""})
+    assert repositories_digest([repository]) != before
+
+
+def test_file_digest(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
+    assert file_digest(tmp_path / "file") == expected

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quern.errors import BuildError
+from quern.portage import store as stores
+from quern.portage.store import INDEX, Store, check_view, harvest, make_view, read_index, write_index
+
+ZLIB, MUSL = "sys-libs/zlib-1.3.1-r2", "sys-libs/musl-1.2.5"
+KEYS = {ZLIB: "a" * 64, MUSL: "b" * 64}
+
+line = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store without packages."""
+    return Store(tmp_path / "store")
+
+
+def build(folder: Path, *cpvs: str, build_id: int = 1) -> None:
+    """Put packages into the view at `folder` as emerge does, beside those in its index."""
+    stanzas = read_index(folder)
+    for cpv in cpvs:
+        category, name = cpv.split("/")
+        path = f"{category}/{name.split('-')[0]}/{name}-{build_id}.gpkg.tar"
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(f"{cpv} built {build_id}")
+        size = (folder / path).stat().st_size
+        stanzas.append({"CPV": cpv, "BUILD_ID": str(build_id), "PATH": path, "SIZE": str(size), "SHA1": "0" * 40})
+    write_index(folder, stanzas)
+
+
+@pytest.fixture
+def full(store: Store, tmp_path: Path) -> Store:
+    """A store with both packages."""
+    build(tmp_path / "built", ZLIB, MUSL)
+    assert harvest(tmp_path / "built", store, KEYS, KEYS) == [ZLIB, MUSL]
+    return store
+
+
+def view(tmp_path: Path, store: Store, keys: dict[str, str]) -> tuple[Path, list[str]]:
+    folder = tmp_path / f"view{len(list(tmp_path.iterdir()))}"
+    folder.mkdir()
+    return folder, make_view(folder, store, keys)
+
+
+def test_an_empty_store_lacks_everything(store: Store, tmp_path: Path) -> None:
+    folder, missing = view(tmp_path, store, KEYS)
+    assert missing == [MUSL, ZLIB]
+    assert [path.name for path in folder.iterdir()] == [INDEX]  # without one Portage would say nothing
+    assert read_index(folder) == []
+
+
+def test_harvested_packages_are_in_the_view(full: Store, tmp_path: Path) -> None:
+    folder, missing = view(tmp_path, full, KEYS)
+    assert missing == []
+    assert [stanza["CPV"] for stanza in read_index(folder)] == [MUSL, ZLIB]
+    for stanza in read_index(folder):
+        assert (folder / stanza["PATH"]).samefile(full.path(stanza["CPV"], KEYS[stanza["CPV"]]))
+    check_view(folder, KEYS)
+
+
+def test_names_in_the_store_are_by_key(full: Store) -> None:
+    assert full.path(ZLIB, KEYS[ZLIB]) == full.folder / f"sys-libs/zlib-1.3.1-r2-{'a' * 32}.gpkg.tar"
+    found = sorted(str(path.relative_to(full.folder)) for path in full.folder.rglob("*") if path.is_file())
+    assert found == [
+        f"sys-libs/musl-1.2.5-{'b' * 32}.gpkg.tar",
+        f"sys-libs/musl-1.2.5-{'b' * 32}.index",
+        f"sys-libs/zlib-1.3.1-r2-{'a' * 32}.gpkg.tar",
+        f"sys-libs/zlib-1.3.1-r2-{'a' * 32}.index",
+    ]
+
+
+def test_another_key_is_another_package(full: Store, tmp_path: Path) -> None:
+    """BUILD_ID is counted in each view: both are number 1."""
+    keys = {**KEYS, ZLIB: "c" * 64}
+    assert view(tmp_path, full, keys)[1] == [ZLIB]
+    build(tmp_path / "other", ZLIB)
+    harvest(tmp_path / "other", full, keys, [ZLIB])
+    for wanted in (KEYS, keys):
+        folder, missing = view(tmp_path, full, wanted)
+        assert missing == []
+        assert (folder / "sys-libs/zlib-1.3.1/zlib-1.3.1-r2-1.gpkg.tar").samefile(full.path(ZLIB, wanted[ZLIB]))
+
+
+def test_only_what_was_wanted_is_taken(store: Store, tmp_path: Path) -> None:
+    build(tmp_path / "built", ZLIB, MUSL)
+    assert harvest(tmp_path / "built", store, KEYS, [MUSL]) == [MUSL]
+    assert view(tmp_path, store, KEYS)[1] == [ZLIB]
+
+
+def test_what_the_store_has_is_kept(full: Store, tmp_path: Path) -> None:
+    before = full.path(ZLIB, KEYS[ZLIB]).read_text()
+    build(tmp_path / "built", ZLIB, build_id=2)
+    assert harvest(tmp_path / "built", full, KEYS, KEYS) == []
+    assert full.path(ZLIB, KEYS[ZLIB]).read_text() == before
+
+
+def test_what_is_not_listed_or_not_whole_is_not_taken(store: Store, tmp_path: Path) -> None:
+    build(tmp_path / "built", ZLIB, MUSL)
+    (tmp_path / "built/sys-libs/zlib/zlib-1.3.1-r2-1.gpkg.tar").write_text("cut")
+    (tmp_path / "built/sys-libs/musl/musl-1.2.5-1.gpkg.tar").unlink()
+    assert harvest(tmp_path / "built", store, KEYS, KEYS) == []
+    assert harvest(tmp_path / "absent", store, KEYS, KEYS) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 10])
+def test_a_truncated_package_is_not_used(full: Store, tmp_path: Path, size: int) -> None:
+    with full.path(ZLIB, KEYS[ZLIB]).open("r+b") as file:
+        file.truncate(size)
+    folder, missing = view(tmp_path, full, KEYS)
+    assert missing == [ZLIB]
+    assert [stanza["CPV"] for stanza in read_index(folder)] == [MUSL]
+    build(folder, ZLIB, build_id=2)
+    assert harvest(folder, full, KEYS, missing) == [ZLIB]
+    assert view(tmp_path, full, KEYS)[1] == []
+
+
+@pytest.mark.parametrize("text", [None, "", "CPV: sys-libs/zlib-1.3.1-r2\n", "SIZE: many\n", "\0"])
+def test_a_package_without_a_good_record_is_not_used(full: Store, tmp_path: Path, text: str | None) -> None:
+    record = full.folder / f"sys-libs/zlib-1.3.1-r2-{'a' * 32}.index"
+    record.unlink()
+    if text is not None:
+        record.write_text(text)
+    assert view(tmp_path, full, KEYS)[1] == [ZLIB]
+
+
+def test_replacing_a_package_of_a_view_leaves_the_store(full: Store, tmp_path: Path) -> None:
+    folder, _ = view(tmp_path, full, KEYS)
+    before = full.path(ZLIB, KEYS[ZLIB]).read_text()
+    new = folder / "new"
+    new.write_text("replaced, as Portage does")
+    new.replace(folder / "sys-libs/zlib-1.3.1/zlib-1.3.1-r2-1.gpkg.tar")
+    assert full.path(ZLIB, KEYS[ZLIB]).read_text() == before
+
+
+def test_a_view_is_checked(full: Store, tmp_path: Path) -> None:
+    folder, _ = view(tmp_path, full, KEYS)
+    with pytest.raises(BuildError, match=r"is not what was planned \(sys-libs/zlib-1\.3\.1-r2\); run it again"):
+        check_view(folder, {MUSL: KEYS[MUSL]})
+    with pytest.raises(BuildError, match=r"\(app-misc/other-1\)"):
+        check_view(folder, {**KEYS, "app-misc/other-1": ""})
+    (folder / "sys-libs/musl/musl-1.2.5-1.gpkg.tar").unlink()
+    with pytest.raises(BuildError, match=r"musl-1\.2\.5-1\.gpkg\.tar"):
+        check_view(folder, KEYS)
+    (folder / INDEX).unlink()
+    with pytest.raises(BuildError):
+        check_view(folder, KEYS)
+
+
+def test_index_says_nothing_of_time(full: Store, tmp_path: Path) -> None:
+    one, _ = view(tmp_path, full, KEYS)
+    other, _ = view(tmp_path, full, dict(reversed(KEYS.items())))
+    assert (one / INDEX).read_bytes() == (other / INDEX).read_bytes()
+
+
+def test_portage_reads_the_same(full: Store, tmp_path: Path) -> None:
+    pytest.importorskip("portage")
+    folder, _ = view(tmp_path, full, KEYS)
+    code = (
+        "import io, json, sys; from portage.getbinpkg import PackageIndex\n"
+        "index = PackageIndex(); index.read(io.StringIO(open(sys.argv[1]).read()))\n"
+        "print(json.dumps([index.header, index.packages]))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(folder / INDEX)], capture_output=True, text=True, check=True)
+    header, packages = json.loads(ran.stdout)
+    assert (header["VERSION"], header["PACKAGES"]) == ("0", "2")
+    assert packages == read_index(folder)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.dictionaries(st.from_regex(r"\A[A-Z_0-9]+\Z"), line)))
+def test_index_is_read_back_as_written(tmp_path_factory: pytest.TempPathFactory, found: list[dict[str, str]]) -> None:
+    folder = tmp_path_factory.mktemp("index")
+    stanzas = [{**stanza, "CPV": "a/b-1"} for stanza in found]
+    write_index(folder, stanzas)
+    assert read_index(folder) == stanzas
+
+
+@given(st.dictionaries(st.from_regex(r"\A[A-Z_0-9]+\Z"), line))
+def test_stanza_is_read_back_as_written(stanza: dict[str, str]) -> None:
+    assert stores.parse_stanza(stores.format_stanza(stanza)) == stanza
