@@ -144,6 +144,15 @@ def test_a_changed_package(tree: Path, part: str) -> None:
     assert all(old[cpv] == new[cpv] for cpv in old if cpv != "lib/hello-1")
 
 
+def test_sub_slot_of_what_is_needed_to_run(tree: Path) -> None:
+    """`RDEPEND=lib/docs:=` is written into python's binary package as `lib/docs:0/0=`."""
+    before = plan(tree)
+    docs = replace(before["lib/docs-1"], subslot="7")
+    after = replace(before, packages=tuple(docs if p.cpv == "lib/docs-1" else p for p in before.packages))
+    old, new = package_keys(before, MACHINE), package_keys(after, MACHINE)
+    assert {cpv for cpv in old if old[cpv] != new[cpv]} == {"lib/docs-1", "lib/python-1"}
+
+
 def test_variables_and_machine_are_in_every_key(tree: Path) -> None:
     one = plan(tree)
     keys = package_keys(one, MACHINE)

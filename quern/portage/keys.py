@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +28,20 @@ def package_keys(plan: Plan, machine: Iterable[str]) -> dict[str, str]:
     """
     common = _digest([VERSION, sorted(plan.variables.items()), list(machine)])
     recipes = {package.cpv: _digest(recipe(package)) for package in plan.packages}
-    return {
-        package.cpv: _digest(
-            [common, recipes[package.cpv], [recipes[other.cpv] for other in plan.build_closure(package)]]
-        )
-        for package in plan.packages
-    }
+    keys = {}
+    for package in plan.packages:
+        closure = [other.cpv for other in plan.build_closure(package)]
+        parts = [common, recipes[package.cpv], [recipes[cpv] for cpv in closure]]
+        if bound := _bindings(plan, package, closure):
+            parts.append(bound)
+        keys[package.cpv] = _digest(parts)
+    return keys
+
+
+def _bindings(plan: Plan, package: Package, closure: Sequence[str]) -> list[str]:
+    """The slots of what a package needs only to run: of `:=` dependencies they are written into the binary package."""
+    others = [plan[cpv] for cpv in package.run_deps if cpv not in closure]
+    return sorted(f"{other.name}:{other.slot}/{other.subslot}" for other in others)
 
 
 def recipe(package: Package) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,11 @@ class Package:
     distfiles: tuple[str, ...]
     build_deps: tuple[str, ...]
     run_deps: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """`category/package`: a version begins with a digit and has no hyphen but that of -rN (PMS 3.2)."""
+        return re.sub(r"-[0-9][^-]*(-r[0-9]+)?\Z", "", self.cpv)
 
     @property
     def atom(self) -> str:

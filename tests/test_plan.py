@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quern.portage.plan import Plan, from_answer
+
+
+def entry(cpv: str, build: list[int] | None = None, run: list[int] | None = None, **other: object) -> dict[str, Any]:
+    """A package as the worker answers."""
+    return {
+        "cpv": cpv,
+        "slot": "0",
+        "subslot": "5",
+        "repository": "tree",
+        "use": ["ssl"],
+        "iuse": ["ssl", "test"],
+        "flags": ["amd64", "ssl"],
+        "on_host": False,
+        "built": False,
+        "ebuild": f"/tree/{cpv}.ebuild",
+        "eclasses": {"c": "/tree/eclass/c.eclass"},
+        "distfiles": ["a.tar.xz"],
+        "build_deps": build or [],
+        "run_deps": run or [],
+        **other,
+    }
+
+
+def plan(*entries: dict[str, Any]) -> Plan:
+    return from_answer({"plan": list(entries), "variables": {"CFLAGS": "-O2"}})
+
+
+def test_an_answer_becomes_a_plan() -> None:
+    found = plan(entry("lib/b-1"), entry("lib/a-1"), entry("app/c-2-r1", build=[0, 1], run=[1]))
+    assert [package.cpv for package in found.packages] == ["lib/b-1", "lib/a-1", "app/c-2-r1"]  # the order of merging
+    package = found["app/c-2-r1"]
+    assert (package.build_deps, package.run_deps) == (("lib/a-1", "lib/b-1"), ("lib/a-1",))
+    assert (package.use, package.iuse, package.flags) == (("ssl",), ("ssl", "test"), ("amd64", "ssl"))
+    assert (package.slot, package.subslot, package.distfiles) == ("0", "5", ("a.tar.xz",))
+    assert package.atom == "=app/c-2-r1:0::tree"
+    assert found.variables == {"CFLAGS": "-O2"}
+    with pytest.raises(KeyError):
+        found["lib/b-2"]
+
+
+@pytest.mark.parametrize(
+    ("cpv", "name"),
+    [
+        ("dev-lang/python-3.4.3-r1", "dev-lang/python"),
+        ("sys-libs/readline-6.3_p8-r2", "sys-libs/readline"),
+        ("app-misc/ca-certificates-20151214.3.21", "app-misc/ca-certificates"),
+        ("dev-libs/openssl-1.0.2h", "dev-libs/openssl"),
+        ("media-libs/gst-plugins-base-1.2", "media-libs/gst-plugins-base"),
+        ("x11-libs/gtk+-3.24", "x11-libs/gtk+"),
+        ("dev-util/x-2b-1", "dev-util/x-2b"),
+    ],
+)
+def test_name(cpv: str, name: str) -> None:
+    assert plan(entry(cpv)).packages[0].name == name
+
+
+def test_build_closure() -> None:
+    # make runs with libc; tool is built with make and runs with data; app is built with tool and runs with data
+    libc, make, data, tool, app = "sys/libc-1", "sys/make-1", "sys/data-1", "sys/tool-1", "app/app-1"
+    found = plan(
+        entry(libc), entry(make, run=[0]), entry(data), entry(tool, build=[1], run=[2]), entry(app, build=[3], run=[2])
+    )
+    closures = {package.cpv: [other.cpv for other in found.build_closure(package)] for package in found.packages}
+    assert closures == {
+        libc: [],
+        make: [],
+        data: [],
+        tool: [libc, make],
+        app: [data, libc, make, tool],
+    }
+
+
+def test_build_closure_of_a_ring() -> None:
+    """Runtime dependencies may go round; a package is not part of its own closure."""
+    found = plan(entry("a/a-1", build=[1]), entry("a/b-1", run=[0, 2]), entry("a/c-1", build=[0]))
+    assert [other.cpv for other in found.build_closure(found["a/a-1"])] == ["a/b-1", "a/c-1"]
+
+
+@given(st.lists(st.tuples(st.sets(st.integers(0, 7)), st.sets(st.integers(0, 7))), min_size=8, max_size=8))
+def test_build_closure_is_closed(edges: list[tuple[set[int], set[int]]]) -> None:
+    found = plan(*(entry(f"a/p{number}-1", sorted(build), sorted(run)) for number, (build, run) in enumerate(edges)))
+    for package in found.packages:
+        closure = {other.cpv for other in found.build_closure(package)}
+        assert package.cpv not in closure
+        assert set(package.build_deps) - {package.cpv} <= closure
+        for cpv in closure:
+            assert {*found[cpv].build_deps, *found[cpv].run_deps} - {package.cpv} <= closure
