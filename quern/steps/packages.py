@@ -96,9 +96,10 @@ class PackagesStep(Step):
         from quern.portage.keys import package_keys
 
         build.check_target()
-        if len(missing) == len(plan.packages):
+        binhost = bool(self.setup.image.settings.portage.binhost)
+        if len(missing) == len(plan.packages) and not binhost:
             targets = self._targets()
-        else:  # only what is missing and what that needs: the rest is not merged again
+        else:  # by name: the rest is not merged again, and emerge takes no binary package's build dependencies
             targets = [package.atom for package in plan.packages if package.cpv in missing]
 
         def harvest() -> None:
@@ -106,7 +107,7 @@ class PackagesStep(Step):
             unchanged = [cpv for cpv in missing if now[cpv] == keys[cpv]]  # edited meanwhile: built from who knows what
             store.harvest(build.view, packages, keys, unchanged)
 
-        options = emerge.source_options(build.jobs, bool(self.setup.image.settings.portage.binhost))
+        options = emerge.source_options(build.jobs, binhost)
         try:  # at each package, and at a failure: what was built is not built again, however this ends
             build.emerge(options, targets, harvest)
         finally:
