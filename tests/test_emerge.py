@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from quern.portage import emerge
+from quern.portage.emerge import Surroundings
+from tests.conftest import needs_root
+
+AROUND = Surroundings(
+    config=Path("/w/config"),
+    host=Path("/w/host"),
+    root=Path("/w/image"),
+    packages=Path("/w/view"),
+    distfiles=Path("/w/distfiles"),
+    scratch=Path("/w/scratch"),
+    logs=Path("/w/logs"),
+    repositories="[DEFAULT]\nmain-repo = tree\n",
+    jobs=3,
+)
+
+
+def test_environment_is_made_from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = AROUND.environment()
+    for name in ("CFLAGS", "USE", "ROOT", "PATH", "PORTAGE_BINHOST", "FEATURES", "LD_PRELOAD", "PYTHONPATH", "LANG"):
+        monkeypatch.setenv(name, "of the caller")
+    assert AROUND.environment() == before
+
+
+def test_environment_keeps_prefix_and_host_apart() -> None:
+    """EPREFIX empty makes ROOT the plain root; an empty PORTAGE_OVERRIDE_EPREFIX crashes Portage."""
+    variables = AROUND.environment()
+    assert (variables["EPREFIX"], variables["PORTAGE_OVERRIDE_EPREFIX"]) == ("", "/w/host")
+    assert variables["ROOT"] == variables["SYSROOT"] == "/w/image"
+    assert variables["PORTAGE_CONFIGROOT"] == "/w/config"
+    assert variables["PORTAGE_REPOSITORIES"] == "[DEFAULT]\nmain-repo = tree\n"
+    assert variables["PATH"] == "/w/host/usr/bin"
+
+
+def test_every_path_is_in_the_work_folder() -> None:
+    for name, value in AROUND.environment().items():
+        assert "/" not in value or value.startswith("/w/"), name
+
+
+def test_optional_variables() -> None:
+    assert not {"PORTAGE_BINHOST", "FETCHCOMMAND", "RESUMECOMMAND"} & AROUND.environment().keys()
+    variables = replace(AROUND, binhosts=("https://a/", "https://b/"), fetch=("/opt/my python", "fetch")).environment()
+    assert variables["PORTAGE_BINHOST"] == "https://a/ https://b/"
+    assert variables["FETCHCOMMAND"] == '"/opt/my python" "fetch" "${URI}" "${DISTDIR}/${FILE}"'
+    assert variables["RESUMECOMMAND"] == variables["FETCHCOMMAND"]
+
+
+@needs_root
+def test_root_needs_no_portage_user() -> None:
+    variables = AROUND.environment()
+    assert variables["PORTAGE_USERNAME"] == variables["PORTAGE_GRPNAME"] == "root"
+
+
+def test_packages_do_not_see_the_image_s_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    assert AROUND.environment()["SOURCE_DATE_EPOCH"] == "315532800"
+
+
+def test_jobs() -> None:
+    assert emerge.jobs_of(6) == 6
+    assert emerge.jobs_of(0) == len(os.sched_getaffinity(0))
+    assert "--jobs=6" in emerge.common_options(6)
+    assert AROUND.environment()["MAKEOPTS"] == "-j3"
+
+
+def test_options() -> None:
+    common = emerge.common_options(2)
+    assert {"--update", "--deep", "--oneshot", "--ignore-default-opts"} <= set(common)
+    source = emerge.source_options(2, binhost=False)
+    assert source[: len(common)] == common
+    assert source[len(common) :] == ["--usepkg", "--buildpkg", "--binpkg-respect-use=y", "--binpkg-changed-deps=y"]
+    assert emerge.source_options(2, binhost=True) == [*source, "--getbinpkg"]
+    assert emerge.install_options(2) == [*common, "--usepkgonly", "--binpkg-respect-use=y"]
+
+
+def test_options_are_emerge_s() -> None:
+    pytest.importorskip("portage")
+    code = "import sys; from _emerge.main import parse_opts; print(parse_opts(sys.argv[1:])[1:])"
+    for options in (emerge.source_options(2, binhost=True), emerge.install_options(2)):
+        argv = [sys.executable, "-c", code, *options, "@profile"]
+        ran = subprocess.run(argv, capture_output=True, text=True)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert "['@profile']" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            ">>> Emerging (5 of 16) dev-libs/expat-2.5.0::starter for /w/image/",
+            ">>> Emerging (5 of 16) dev-libs/expat-2.5.0::starter",
+        ),
+        (
+            ">>> Emerging binary (1 of 19) sys-libs/musl-1.1.14::gentoo for /tmp/quern/image/",
+            ">>> Emerging binary (1 of 19) sys-libs/musl-1.1.14::gentoo",
+        ),
+        (
+            ">>> Installing (19 of 19) dev-lang/python-3.4.3-r1::gentoo to /tmp/quern/image/",
+            ">>> Installing (19 of 19) dev-lang/python-3.4.3-r1::gentoo",
+        ),
+        (">>> Auto-cleaning packages...", None),
+        (" * Messages for package app-misc/one-1:", None),
+        (">>> Jobs: 1 of 16 complete, 2 running", None),
+    ],
+)
+def test_progress(line: str, shown: str | None) -> None:
+    match = emerge.PROGRESS.fullmatch(line)
+    assert (match[1] if match else None) == shown
