@@ -25,8 +25,6 @@ quern-musl_run() {
 	echo "${ESYSROOT}/lib/ld-musl-x86_64.so.1 --library-path ${ESYSROOT}/usr/lib"
 }
 
-EXPORT_FUNCTIONS src_prepare
-
 # @FUNCTION: quern-musl_src_prepare
 # @DESCRIPTION: Gives configure scripts the answers that musl on x86_64 always has, then the default.
 quern-musl_src_prepare() {
@@ -39,3 +37,5 @@ quern-musl_src_prepare() {
 	export CONFIG_SITE="${T}/config.site"
 	default
 }
+
+EXPORT_FUNCTIONS src_prepare

@@ -52,9 +52,18 @@ src_configure() {
 		--disable-test-modules
 		--enable-loadable-sqlite-extensions
 		--with-dbmliborder=
+		--enable-ipv6
 		$(use_with readline)
-		ac_cv_file__dev_ptmx=yes
+		# Questions that the building machine's kernel, network or mounts would answer.
+		ac_cv_broken_nice=no
+		ac_cv_broken_poll=no
+		ac_cv_broken_sem_getvalue=no
+		ac_cv_buggy_getaddrinfo=no
 		ac_cv_file__dev_ptc=no
+		ac_cv_file__dev_ptmx=yes
+		ac_cv_posix_semaphores_enabled=yes
+		ac_cv_working_tzset=yes
+		# Modules whose libraries are not here.
 		py_cv_module__dbm=n/a
 		py_cv_module__gdbm=n/a
 		py_cv_module__tkinter=n/a
