@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,20 +57,25 @@ def run(said: Said | None = None) -> Run:
     return Run(RawDriver(), said or Said())
 
 
-def source_plan(image: Image, path: str) -> Plan:
-    """Run the image's portage step, and resolve from source as its packages step would.
+def source_build(image: Image, path: str = os.environ["PATH"]) -> Build:
+    """Run the image's portage step, and prepare to resolve from source as its packages step does.
 
     `path` is the search path for the machine's tools.
     """
     where = run()
     portage = steps_of(image)[0]
     run_step(portage, where)
-    setup = Setup(image, path)
     staging = image.work / "resolving"
     shutil.rmtree(staging, ignore_errors=True)
-    build = Build(setup, where, staging, portage.place.output, image.work / "logs/resolving.log")
+    build = Build(Setup(image, path), where, staging, portage.place.output, image.work / "logs/resolving.log")
     build.prepare()
-    return build.plan(emerge.source_options(1, binhost=False), setup.sets())
+    return build
+
+
+def source_plan(image: Image) -> Plan:
+    """What would be built from source for an image with nothing built."""
+    build = source_build(image)
+    return build.plan(emerge.source_options(1, binhost=False), build.setup.sets())
 
 
 def names(plan: Plan) -> Sequence[str]:

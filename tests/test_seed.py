@@ -10,7 +10,6 @@ tests/data/seed/
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
@@ -57,8 +56,6 @@ MERGED = [  # the 19 packages of the example's run
     "virtual/libffi-3.0.13-r1::gentoo",
     "virtual/libintl-0-r2::gentoo",
 ]
-
-PATH = os.environ["PATH"]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +104,7 @@ def test_configuration_as_written() -> None:
 
 
 def test_packages_of_the_run(seed: Path) -> None:
-    plan = source_plan(example(seed), PATH)
+    plan = source_plan(example(seed))
     assert names(plan) == MERGED
     assert {package.cpv: package.slot for package in plan.packages if "ncurses" in package.cpv} == {
         "sys-libs/ncurses-5.9-r5": "0",
@@ -147,7 +144,7 @@ def test_stages_of_the_run(seed: Path, tmp_path: Path) -> None:
 def test_every_file_of_the_profile_counts(seed: Path, name: str, more: set[str]) -> None:
     profiles = seed / "test-overlay/profiles"
     shutil.copytree(PROFILE, profiles / f"without-{name}", ignore=shutil.ignore_patterns(name))
-    found = names(source_plan(example(seed, QUERN_BUILD_PROFILE=f"test-overlay:without-{name}"), PATH))
+    found = names(source_plan(example(seed, QUERN_BUILD_PROFILE=f"test-overlay:without-{name}")))
     assert set(found) - set(MERGED) == more
 
 
@@ -157,6 +154,6 @@ def test_the_same_files_in_a_project(tmp_path: Path) -> None:
     lines = ["[portage]", f"repositories = {SEED / 'portage'}, {SEED / 'musl-overlay'}"]
     (folder / "quern.conf").write_text("\n".join(lines))
     image = overlay_image(folder, tmp_path / "build/musl-python3")
-    assert names(source_plan(image, PATH)) == MERGED
+    assert names(source_plan(image)) == MERGED
     copied = image.work / "portage/overlay/profiles/musl-python3"
     assert sorted(path.name for path in copied.iterdir()) == sorted(path.name for path in PROFILE.iterdir())
