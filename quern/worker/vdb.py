@@ -64,6 +64,8 @@ def finish(root: str, epoch: int) -> dict[str, Any]:
     owned = any(b" /etc/env.d/" in _read_bytes(os.path.join(folder, "CONTENTS")) for _, _, folder in _entries(root))
     for name in LEFTOVERS if owned else LEFTOVERS + FROM_ENV_D:
         path = os.path.join(root, name)
+        if not _is_inside(root, path):
+            continue
         if os.path.islink(path) or os.path.isfile(path):
             os.unlink(path)
         elif os.path.isdir(path):
@@ -75,9 +77,17 @@ def finish(root: str, epoch: int) -> dict[str, Any]:
     for _, _, folder in _entries(root):
         _normalise(folder, epoch)
     for name in ("etc/portage", "etc/ld.so.conf.d", "usr/lib/debug"):
-        with contextlib.suppress(OSError):  # not there, or something of a package's is in it
-            os.rmdir(os.path.join(root, name))
+        path = os.path.join(root, name)
+        if _is_inside(root, path):
+            with contextlib.suppress(OSError):  # not there, or something of a package's is in it
+                os.rmdir(path)
     return {"removed": removed}
+
+
+def _is_inside(root: str, path: str) -> bool:
+    """Whether no link on the way to `path` leads out of `root`: an image's /tmp may point to /var/tmp, ours here."""
+    top = os.path.realpath(root)
+    return os.path.commonpath([top, os.path.realpath(os.path.dirname(path))]) == top
 
 
 def _owned(folder: str) -> Iterator[str]:
@@ -96,7 +106,7 @@ def _owned(folder: str) -> Iterator[str]:
 def _entries(root: str) -> Iterator[tuple[str, str, str]]:
     """(category, package-version, folder) of every finished entry, sorted; -MERGING- ones are a merge cut short."""
     database = os.path.join(root, DATABASE)
-    if not os.path.isdir(database):
+    if not os.path.isdir(database) or not _is_inside(root, os.path.join(database, "category")):
         return
     for category in sorted(os.listdir(database)):
         folder = os.path.join(database, category)
