@@ -34,6 +34,7 @@ def entry(root: Path, cpv: str, contents: str = CONTENTS, **files: str) -> Path:
             "SIZE": "100\n",
             "BINPKGMD5": "0123456789abcdef0123456789abcdef\n",
             "environment.bz2": "compressed with this machine's paths in it",
+            "metadata": "#format=1\nBUILD_TIME=1795404000\n#dir_mtime=1795404000000000000\n",
             "RDEPEND": "lib/libc:0/1=\n",
             **files,
         },
@@ -92,7 +93,10 @@ def test_finish_gives_entries_the_same_bytes(tmp_path: Path) -> None:
         "sym /usr/bin/alias -> my tool 315532800",
     ]
     assert one[f"{folder}/COUNTER"] == one[f"{folder}/BUILD_TIME"] == "0\n"
-    assert not {f"{folder}/{name}" for name in ("BUILD_ID", "SIZE", "BINPKGMD5", "environment.bz2")} & one.keys()
+    assert (
+        not {f"{folder}/{name}" for name in ("BUILD_ID", "SIZE", "BINPKGMD5", "environment.bz2", "metadata")}
+        & one.keys()
+    )
     assert one[f"{folder}/RDEPEND"] == "lib/libc:0/1=\n"
 
 

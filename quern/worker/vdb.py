@@ -28,7 +28,8 @@ LEFTOVERS = (
 )
 # per-merge noise in a package's database entry
 CONSTANT = ("COUNTER", "BUILD_TIME")  # numbers that Portage must find
-VOLATILE = ("BUILD_ID", "BINPKGMD5", "SIZE", "environment.bz2")
+# `metadata` is Portage's cache of the other files, valid for one time of the folder only
+VOLATILE = ("BUILD_ID", "BINPKGMD5", "SIZE", "environment.bz2", "metadata")
 
 
 def merged(root: str) -> dict[str, Any]:
