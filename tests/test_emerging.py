@@ -1,0 +1,203 @@
+"""The steps that call emerge, with packages that take no time to build."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from quern.errors import BuildError
+from quern.project import Image
+from quern.steps.base import run_step
+from quern.steps.chain import steps_of
+from tests.conftest import tool
+from tests.projects import Said, image_of, run, write
+
+pytestmark = pytest.mark.emerge
+
+# `body` in place of src_install may fail; every package installs its own version
+EBUILD = """\
+EAPI=8
+DESCRIPTION="Installs one file"
+LICENSE="none"
+KEYWORDS="amd64"
+SLOT="{slot}"
+S="${{WORKDIR}}"
+{lines}
+src_install() {{
+	mkdir -p "${{ED}}/usr/share/lab" "${{ED}}/usr/share/man/man1" || die
+	echo "${{PF}}" > "${{ED}}/usr/share/lab/${{PN}}" || die
+	echo "${{PF}}" > "${{ED}}/usr/share/man/man1/${{PN}}.1" || die
+	{body}
+}}
+"""
+
+
+def ebuild(lines: str = "", body: str = ":", slot: str = "0") -> str:
+    return EBUILD.format(lines=lines, body=body, slot=slot)
+
+
+TREE = {
+    "metadata/layout.conf": "masters =\nthin-manifests = true\nprofile-formats = portage-2 profile-set\n",
+    "profiles/repo_name": "lab\n",
+    "profiles/categories": "lab\n",
+    "profiles/arch.list": "amd64\n",
+    "profiles/image/eapi": "8\n",
+    "profiles/image/make.defaults": 'ARCH="amd64"\nACCEPT_KEYWORDS="amd64"\nACCEPT_LICENSE="*"\nELIBC="musl"\n'
+    'KERNEL="linux"\nCHOST="x86_64-pc-linux-gnu"\nUSERLAND="GNU"\n',
+    "profiles/image/packages": "lab/top\n",
+    "lab/base/base-1.ebuild": ebuild(),
+    "lab/headers/headers-1.ebuild": ebuild(),
+    "lab/leaf/leaf-1.ebuild": ebuild(slot="0/1"),
+    "lab/top/top-1.ebuild": ebuild('DEPEND="lab/base lab/headers"\nRDEPEND="lab/base lab/leaf:="'),
+    "lab/other/other-1.ebuild": ebuild(),
+    "lab/thief/thief-1.ebuild": ebuild(body='echo mine > "${ED}/usr/share/lab/top"'),
+    "lab/broken/broken-1.ebuild": ebuild('RDEPEND="lab/other"', body='die "this is broken"'),
+}
+ALL = ["lab/base-1", "lab/headers-1", "lab/leaf-1", "lab/top-1"]
+
+
+class Lab:
+    """An image, and what is said while its steps are run in order."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tree = write(folder / "tree", TREE)
+        write(folder, {"lab.conf": "[portage]\nrepositories = ./tree\n[build]\nprofile = lab:image\n"})
+        self.said: list[str] = []
+
+    @property
+    def image(self) -> Image:
+        return image_of(self.folder / "lab.conf", self.folder / "work")
+
+    def build(self) -> list[str]:
+        """Run the steps up to the tarball; give the names of those that ran."""
+        said = Said()
+        try:
+            return [step.name for step in steps_of(self.image)[:-1] if run_step(step, run(said))]
+        finally:
+            self.said = said.lines
+
+    def emerged(self) -> list[str]:
+        """What the last build built from source, sorted."""
+        return sorted(match[1] for line in self.said if (match := re.search(r">>> Emerging \(.*\) (\S+?)::", line)))
+
+    def installed(self) -> dict[str, str]:
+        """The files that the packages of the image have installed."""
+        folder = self.folder / "work/root/image/usr/share/lab"
+        return {path.name: path.read_text().strip() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """An image that is not built yet."""
+    tool("scanelf", "pax-utils")
+    return Lab(tmp_path)
+
+
+def test_from_source_then_nothing_then_what_changed(lab: Lab) -> None:
+    steps = ["portage", "packages", "root", "strip", "tarball"]
+    assert lab.build() == steps
+    assert lab.emerged() == ALL
+    assert lab.installed() == {"base": "base-1", "leaf": "leaf-1", "top": "top-1"}  # headers are to build with only
+
+    assert lab.build() == []
+
+    # the same version with other content: emerge would take the old binary package
+    write(lab.tree, {"lab/base/base-1.ebuild": ebuild(body='echo more >> "${ED}/usr/share/lab/base"')})
+    assert lab.build() == steps[1:]
+    assert lab.emerged() == ["lab/base-1", "lab/top-1"]
+    assert lab.installed()["base"] == "base-1\nmore"
+
+    # an edit that changes nothing of what is installed stops at the packages, whose lock has the ebuild's digest
+    write(lab.tree, {"lab/other/other-1.ebuild": ebuild("# not in the image")})
+    assert lab.build() == ["packages"]
+    assert lab.emerged() == []
+
+    # a new sub-slot of what top is bound to at run time
+    (lab.tree / "lab/leaf/leaf-1.ebuild").unlink()
+    write(lab.tree, {"lab/leaf/leaf-2.ebuild": ebuild(slot="0/2")})
+    assert lab.build() == steps[1:]
+    assert lab.emerged() == ["lab/leaf-2", "lab/top-1"]
+    assert lab.installed()["leaf"] == "leaf-2"
+
+    # what was built before is still in the store
+    (lab.tree / "lab/leaf/leaf-2.ebuild").unlink()
+    write(lab.tree, TREE)
+    assert lab.build() == steps[1:]
+    assert lab.emerged() == []
+    assert lab.installed() == {"base": "base-1", "leaf": "leaf-1", "top": "top-1"}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """An image that is built; to be looked at only."""
+    tool("scanelf", "pax-utils")
+    lab = Lab(tmp_path_factory.mktemp("built"))
+    lab.build()
+    return lab
+
+
+def test_nothing_of_the_build_is_left(built: Lab) -> None:
+    work = built.folder / "work"
+    assert sorted(path.name for path in (work / "packages").iterdir()) == ["packages.lock", "view"]
+    assert sorted(path.name for path in (work / "root").iterdir()) == ["image"]
+    found = {str(path.relative_to(work / "root/image")) for path in (work / "root/image").rglob("*")}
+    assert {path for path in found if not path.startswith(("var/db/pkg", "usr/share"))} <= {
+        "etc", "usr", "var", "var/db", "var/lib", "var/cache", "tmp", "var/tmp",
+    }  # fmt: skip
+    assert not any(path.name.startswith(".") for path in work.iterdir())
+
+
+def test_lock(built: Lab) -> None:
+    text = (built.folder / "work/packages/packages.lock").read_text()
+    assert re.findall(r"^lab/\S+", text, re.M) == [
+        "lab/base-1:0::lab", "lab/headers-1:0::lab", "lab/leaf-1:0/1::lab", "lab/top-1:0::lab",
+    ]  # fmt: skip
+    assert str(built.folder) not in text
+
+
+def test_a_package_that_fails(lab: Lab) -> None:
+    write(lab.tree, {"profiles/image/packages": "lab/broken\n"})
+    with pytest.raises(BuildError) as error:
+        lab.build()
+    assert "lab/broken-1" in str(error.value)
+    assert "this is broken" in str(error.value)
+    staging = lab.folder / "work/.packages.new"
+    assert staging.is_dir()
+    assert lab.said[-1] == f"What was built so far is in {staging}"
+    assert not (lab.folder / "work/packages").exists()
+
+    write(lab.tree, {"lab/broken/broken-1.ebuild": ebuild('RDEPEND="lab/other"')})
+    lab.build()
+    assert lab.emerged() == ["lab/broken-1"]  # lab/other was kept
+    assert not staging.exists()
+
+
+def test_two_packages_with_the_same_file(lab: Lab) -> None:
+    write(lab.tree, {"profiles/image/packages": "lab/top\nlab/thief\n"})
+    with pytest.raises(BuildError) as error:
+        lab.build()
+    assert "/usr/share/lab/top" in str(error.value)
+
+
+def test_store_lost_after_the_packages_step(lab: Lab) -> None:
+    """The view is the image's own: the store is needed to build only."""
+    lab.build()
+    for path in sorted((lab.folder / "binpkgs").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    root = lab.folder / "work/root.json"
+    root.unlink()
+    assert lab.build() == ["root"]
+
+
+def test_the_same_bytes_in_another_folder(built: Lab, tmp_path: Path) -> None:
+    other = Lab(tmp_path / "somewhere/else")
+    os.utime(other.folder / "lab.conf", (1, 1))  # with no epoch declared, that of the newest input is the tarball's
+    os.utime(built.folder / "lab.conf", (1, 1))
+    other.build()
+    first, second = built.folder / "work", other.folder / "work"
+    assert (first / "root.digest").read_text() == (second / "root.digest").read_text()
+    assert (first / "strip.digest").read_text() == (second / "strip.digest").read_text()
