@@ -16,7 +16,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from quern.portage.configroot import write_profile
+from quern.portage.configroot import host_defaults, write_profile
 from quern.portage.installation import Installation
 
 LDCONFIG = "#!/bin/sh\n# An install step that calls ldconfig must not rewrite the machine's linker cache.\n"
@@ -59,6 +59,7 @@ class Host:
         shutil.copy(self.installation.defaults / "make.globals", config)
         shutil.copytree(self.installation.defaults / "sets", config / "sets")
         write_profile(self.root / "etc/portage/make.profile", profile)
+        (self.root / "etc/portage/make.profile/make.defaults").write_text(host_defaults())
         self._settle_cache()
 
     def _link_tools(self) -> None:
