@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from quern.steps import receipt as receipts
 from quern.steps.base import clean_step, is_current, key_of, run_step
 from quern.steps.receipt import Receipt
 from tests.projects import Said, run
+from tests.test_lock import hold
 from tests.toy import ToyStep
 
 json_values = st.recursive(
@@ -295,6 +298,20 @@ def test_clean_leaves_other_steps(step: ToyStep) -> None:
     (step.work / "other.json").write_text("{}")
     clean_step(step, run(), dry=False)
     assert {path.name for path in step.work.iterdir()} == {"lock", "logs", "other.json"}
+
+
+def test_clean_waits_for_a_run(step: ToyStep) -> None:
+    run_step(step, run())
+    said = Said()
+    cleaning = threading.Thread(target=clean_step, args=(step, run(said), False))
+    with hold(step.work / "lock") as holder:
+        cleaning.start()
+        while not said.lines:
+            time.sleep(0.01)
+        assert step.place.output.is_dir()
+        holder.kill()
+        cleaning.join()
+    assert not step.work.exists()
 
 
 def test_work_folder_that_is_a_link_elsewhere(step: ToyStep, tmp_path: Path) -> None:

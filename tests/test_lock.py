@@ -23,6 +23,21 @@ with locked(Path(sys.argv[1]), print):
     time.sleep(60)
 """
 
+# holds the lock a hundred times, alone (mkdir fails otherwise), and removes its file each time
+REMOVER = """
+import contextlib, os, sys
+from pathlib import Path
+from quern.steps.lock import locked
+path, alone = map(Path, sys.argv[1:])
+for _ in range(100):
+    with locked(path, print):
+        alone.mkdir()
+        alone.rmdir()
+        path.unlink()
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+"""
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -76,6 +91,13 @@ def test_a_second_run_waits_and_says_for_whom(path: Path, number: signal.Signals
         assert entered.wait(10)
         waiting.join()
         assert len(said.lines) == 1
+
+
+def test_holders_that_remove_the_lock_file(tmp_path: Path) -> None:
+    """As `doit clean` does, and the work folder with it: who waited must not hold a file that nobody else finds."""
+    argv = [sys.executable, "-c", REMOVER, str(tmp_path / "work/lock"), str(tmp_path / "alone")]
+    processes = [subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.DEVNULL) for _ in range(4)]
+    assert [process.wait(60) for process in processes] == [0] * 4
 
 
 def test_a_program_started_while_locked_does_not_keep_it(path: Path) -> None:

@@ -122,25 +122,32 @@ def clean_step(step: Step, run: Run, dry: bool) -> list[Path]:
 
     With `dry` only say what would be removed. Raises QuernError where something cannot be removed.
     """
+    work = step.work
+    if dry or not work.is_dir():
+        return _made(step)
+    with locked(work / "lock", run.say):
+        paths = _made(step)
+        for path in paths:
+            if path.is_dir() and not path.is_symlink():
+                discard(path, work, run)
+            else:
+                path.unlink()
+        if not any(work.glob("*.json")):
+            for name in ("host", "logs"):
+                discard(work / name, work, run)
+            (work / "lock").unlink()
+            if not any(work.iterdir()):
+                work.rmdir()
+    return paths
+
+
+def _made(step: Step) -> list[Path]:
+    """Every path that the step has made and that is still there."""
     place, receipt = step.place, receipts.read(step.place.receipt)
     candidates = [place.receipt, place.digest, place.output, place.staging, place.aside]
     candidates += [place.log, place.log.with_suffix("")]
     candidates += [Path(path) for path in (receipt.made if receipt else ())]
-    paths = [path for path in candidates if path.is_symlink() or path.exists()]
-    if dry:
-        return paths
-    for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            discard(path, place.work, run)
-        else:
-            path.unlink()
-    if place.work.is_dir() and not any(place.work.glob("*.json")):
-        for name in ("host", "logs"):
-            discard(place.work / name, place.work, run)
-        (place.work / "lock").unlink(missing_ok=True)
-        if not any(place.work.iterdir()):
-            place.work.rmdir()
-    return paths
+    return [path for path in candidates if path.is_symlink() or path.exists()]
 
 
 def _is_there(step: Step, receipt: Receipt) -> bool:
