@@ -94,9 +94,11 @@ def check_name(name: str, place: Path) -> str:
 
 
 def _check_outputs(images: list[Image]) -> None:
-    """Two images must not write the same file."""
+    """Two images must not write the same file, and none where all keep their packages and sources."""
     seen: dict[Path, Image] = {}
     for image in images:
+        if image.work in (image.binpkgs, image.distfiles):
+            raise ConfigError(f"{PROFILES}/{image.name}: {image.work} is for all images; call this one something else")
         other = seen.setdefault(image.archive, image)
         if other is not image:
             raise ConfigError(

@@ -83,3 +83,18 @@ def test_two_images_must_not_write_the_same_file(folder: Path) -> None:
     )
     write(folder, {"profiles/one/quern.conf": "[build]\nimage_name = second\noutdir = elsewhere\n"})
     assert len(images(folder)) == 2
+
+
+@pytest.mark.parametrize("name", ["binpkgs", "distfiles"])
+def test_an_image_must_not_be_built_where_packages_are_kept(folder: Path, name: str) -> None:
+    write(folder, {f"profiles/{name}/quern.conf": ""})
+    with pytest.raises(ConfigError, match=f"profiles/{name}: .*/build/{name} is for all images"):
+        images(folder)
+    assert name in images(folder, QUERN_PORTAGE_BINPKG="/b", QUERN_PORTAGE_DISTFILES="/d")
+
+
+@pytest.mark.parametrize("name", ["a=b", "a b", "-a", "UPPER"])
+def test_names_of_images(folder: Path, name: str) -> None:
+    write(folder, {f"profiles/{name}/quern.conf": ""})
+    with pytest.raises(ConfigError, match="the name of an image is made of"):
+        images(folder)

@@ -165,3 +165,13 @@ def test_nothing_to_install(work: Path) -> None:
     build = source_build(image_of(work / "image.conf", work / "work"))
     with pytest.raises(BuildError, match="tiny:image: emerge @system has nothing to install"):
         build.plan(emerge.source_options(1, binhost=False), ["@system"])
+
+
+@pytest.mark.parametrize("name", ["my project", "a$b", "it's", 'say "x"', "a:b", "a;b", "a\\b", "a\nb", "a#b", "a%b"])
+def test_paths_that_a_build_cannot_take(work: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(BuildError, match=r"in its path would end a build in its middle; set \[build\] workdir"):
+        source_build(image_of(work / "image.conf", tmp_path / name))
+
+
+def test_paths_that_a_build_can_take(work: Path, tmp_path: Path) -> None:
+    source_build(image_of(work / "image.conf", tmp_path / "Ünï-1.0_a,b+c@d"))

@@ -34,6 +34,14 @@ FETCH_VARIABLES = (
 )
 
 
+def _check_path(work: Path) -> None:
+    """Refuse a work folder whose path make, configure scripts or Portage would take for several words, or for code."""
+    import re
+
+    if odd := re.search(r"[^\w/.,+@-]", str(work)):
+        raise BuildError(f"{work}: {odd[0]!r} in its path would end a build in its middle; set [build] workdir")
+
+
 @dataclass(frozen=True)
 class Build:
     """Emerge around `staging`, for the image of `setup`, with the configuration root `config`.
@@ -94,7 +102,8 @@ class Build:
         )
 
     def prepare(self) -> None:
-        """Make the folders, the host side, and this run's configuration root."""
+        """Make the folders, the host side, and this run's configuration root. Raises BuildError."""
+        _check_path(self.setup.image.work)
         logs = self.log.with_suffix("")
         self.log.unlink(missing_ok=True)
         discard(logs, self.log.parent, self.run)
