@@ -63,6 +63,11 @@ class Image(NamedTuple):
         return self.settings.portage.distfiles or self.work.parent / "distfiles"
 
     @property
+    def reference(self) -> str:
+        """NAME:TAG in docker; the tag may still have the token for the day."""
+        return f"{self.settings.dockergen.name or self.output_name}:{self.settings.dockergen.tag}"
+
+    @property
     def archive(self) -> Path:
         """The archive that docker, podman and skopeo load."""
         return self.outdir / f"{self.output_name}.oci.tar"
@@ -95,13 +100,17 @@ def check_name(name: str, place: Path) -> str:
 
 def _check_outputs(images: list[Image]) -> None:
     """Two images must not write the same file, and none where all keep their packages and sources."""
-    seen: dict[Path, Image] = {}
+    seen: dict[Path | str, Image] = {}
     for image in images:
         if image.work in (image.binpkgs, image.distfiles):
             raise ConfigError(f"{PROFILES}/{image.name}: {image.work} is for all images; call this one something else")
-        other = seen.setdefault(image.archive, image)
-        if other is not image:
-            raise ConfigError(
-                f"{PROFILES}/{other.name} and {PROFILES}/{image.name} both write {image.archive}; "
-                f"give one of them another [build] image_name or outdir"
-            )
+        outputs: dict[Path | str, str] = {image.archive: "[build] image_name or outdir"}
+        if image.settings.postbuild.engines != "none":
+            outputs[image.reference] = "[dockergen] name"
+        for made, options in outputs.items():
+            other = seen.setdefault(made, image)
+            if other is not image:
+                raise ConfigError(
+                    f"{PROFILES}/{other.name} and {PROFILES}/{image.name} both write {made}; "
+                    f"give one of them another {options}"
+                )

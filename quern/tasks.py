@@ -62,7 +62,7 @@ def _is_current(task: object, values: object, step: Step) -> bool:
     """For doit's `uptodate`; the receipt on disk decides. What is wrong is reported by the run that follows."""
     try:
         return base.is_current(step)
-    except QuernError:
+    except (QuernError, OSError):
         return False
 
 

@@ -82,6 +82,10 @@ def test_two_images_must_not_write_the_same_file(folder: Path) -> None:
         "give one of them another [build] image_name or outdir"
     )
     write(folder, {"profiles/one/quern.conf": "[build]\nimage_name = second\noutdir = elsewhere\n"})
+    with pytest.raises(ConfigError, match=r"both write second:latest; give one of them another \[dockergen\] name"):
+        project_images(folder, {})
+    apart = "[build]\nimage_name = second\noutdir = elsewhere\n[dockergen]\nname = x\n"
+    write(folder, {"profiles/one/quern.conf": apart})
     assert len(images(folder)) == 2
 
 

@@ -91,7 +91,7 @@ def tree_digest(folder: Path, skip: Iterable[str] = ()) -> str:
             elif entry.is_dir():
                 digest.update(f"d {name}\0".encode(errors="surrogateescape"))
                 add(entry, f"{name}/")
-            else:
+            elif entry.is_file():  # a socket or a pipe is nothing that Portage reads
                 executable = "x" if entry.stat().st_mode & 0o111 else "-"
                 line = f"f {name} {executable} {file_digest(entry)}\0"
                 digest.update(line.encode(errors="surrogateescape"))

@@ -67,8 +67,7 @@ class ImageStep(Step):
 
     def _reference(self, date: str) -> str:
         """NAME:TAG; `date` (YYYY-MM-DD) is the content's day."""
-        dockergen = self.setup.image.settings.dockergen
-        return f"{dockergen.name or self.setup.image.output_name}:{dockergen.tag.replace(DATE, date.replace('-', ''))}"
+        return self.setup.image.reference.replace(DATE, date.replace("-", ""))
 
     def _config(self, epoch: int) -> oci.ImageConfig:
         from quern import oci

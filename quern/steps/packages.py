@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from quern.errors import BuildError
+from quern.errors import BuildError, QuernError
 from quern.portage.keys import repositories_digest
 from quern.portage.setup import Setup
 from quern.portage.tools import tools_identity
@@ -103,7 +103,10 @@ class PackagesStep(Step):
             targets = [package.atom for package in plan.packages if package.cpv in missing]
 
         def harvest() -> None:
-            now = package_keys(plan, self._machine())
+            try:
+                now = package_keys(plan, self._machine())
+            except (QuernError, OSError):  # an ebuild is gone, say: then nothing is known of what was built
+                return
             unchanged = [cpv for cpv in missing if now[cpv] == keys[cpv]]  # edited meanwhile: built from who knows what
             store.harvest(build.view, packages, keys, unchanged)
 
