@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from quern.errors import BuildError
 from quern.portage import store as stores
-from quern.portage.store import INDEX, Store, check_view, harvest, make_view, read_index, write_index
+from quern.portage.store import INDEX, Store, check_view, harvest, link_view, make_view, read_index, write_index
 
 ZLIB, MUSL = "sys-libs/zlib-1.3.1-r2", "sys-libs/musl-1.2.5"
 KEYS = {ZLIB: "a" * 64, MUSL: "b" * 64}
@@ -34,7 +35,8 @@ def build(folder: Path, *cpvs: str, build_id: int = 1) -> None:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(f"{cpv} built {build_id}")
         size = (folder / path).stat().st_size
-        stanzas.append({"CPV": cpv, "BUILD_ID": str(build_id), "PATH": path, "SIZE": str(size), "SHA1": "0" * 40})
+        sha1 = hashlib.sha1((folder / path).read_bytes(), usedforsecurity=False).hexdigest()
+        stanzas.append({"CPV": cpv, "BUILD_ID": str(build_id), "PATH": path, "SIZE": str(size), "SHA1": sha1})
     write_index(folder, stanzas)
 
 
@@ -133,6 +135,22 @@ def test_a_package_without_a_good_record_is_not_used(full: Store, tmp_path: Path
     assert view(tmp_path, full, KEYS)[1] == [ZLIB]
 
 
+def test_a_package_of_the_same_size_and_other_content_is_dropped(full: Store, tmp_path: Path) -> None:
+    package = full.path(ZLIB, KEYS[ZLIB])
+    package.write_bytes(bytes([package.read_bytes()[0] ^ 1]) + package.read_bytes()[1:])
+    assert view(tmp_path, full, KEYS)[1] == [ZLIB]
+    assert not package.exists()
+    assert view(tmp_path, full, KEYS)[1] == [ZLIB]
+
+
+def test_what_is_removed_from_a_linked_view_stays_in_the_other(full: Store, tmp_path: Path) -> None:
+    folder, _ = view(tmp_path, full, KEYS)
+    link_view(folder, tmp_path / "own")
+    check_view(tmp_path / "own", KEYS)
+    (tmp_path / "own/sys-libs/musl/musl-1.2.5-1.gpkg.tar").unlink()
+    check_view(folder, KEYS)
+
+
 def test_replacing_a_package_of_a_view_leaves_the_store(full: Store, tmp_path: Path) -> None:
     folder, _ = view(tmp_path, full, KEYS)
     before = full.path(ZLIB, KEYS[ZLIB]).read_text()
@@ -144,7 +162,7 @@ def test_replacing_a_package_of_a_view_leaves_the_store(full: Store, tmp_path: P
 
 def test_a_view_is_checked(full: Store, tmp_path: Path) -> None:
     folder, _ = view(tmp_path, full, KEYS)
-    with pytest.raises(BuildError, match=r"is not what was planned \(sys-libs/zlib-1\.3\.1-r2\); run it again"):
+    with pytest.raises(BuildError, match=r"was damaged \(sys-libs/zlib-1\.3\.1-r2\); run it again"):
         check_view(folder, {MUSL: KEYS[MUSL]})
     with pytest.raises(BuildError, match=r"\(app-misc/other-1\)"):
         check_view(folder, {**KEYS, "app-misc/other-1": ""})

@@ -45,6 +45,7 @@ class RawDriver:
                 command.argv,
                 env=dict(command.environment),
                 cwd=command.folder,
+                umask=0o022,  # a build must not depend on the caller's
                 stdin=None if command.terminal else subprocess.DEVNULL,
                 stdout=None if command.terminal else subprocess.PIPE,
                 stderr=None if command.terminal else subprocess.STDOUT,
@@ -66,6 +67,7 @@ class RawDriver:
             process = subprocess.Popen(
                 [self.python, "-I", str(WORKER), verb],
                 env=dict(environment) if environment is not None else {"LC_ALL": "C.UTF-8"},
+                umask=0o022,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -32,7 +32,13 @@ class Installation(NamedTuple):
         """
         records = sorted(self.package.parent.glob("portage-*.dist-info/RECORD"))
         if records:
-            return hashlib.sha256(records[0].read_bytes()).hexdigest()
+            # not the commands, which name this environment's path, nor what the installer noted for itself
+            lines = [
+                line
+                for line in records[0].read_text().splitlines()
+                if "sha256=" in line and not line.startswith("../../../bin/") and ".dist-info/" not in line
+            ]
+            return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
         names = sorted(os.scandir(self.package), key=_name)
         text = "".join(f"{entry.name} {entry.stat().st_size} {entry.stat().st_mtime_ns}\n" for entry in names)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,28 +77,31 @@ def distfile_digests(manifest: Path, names: Iterable[str]) -> dict[str, str]:
 def tree_digest(folder: Path, skip: Iterable[str] = ()) -> str:
     """A digest of the names, kinds, executable bits and content below `folder`; of nothing if it is not there.
 
-    Entries named in `skip` are left out at any depth.
+    A link counts as its text and as what it points to, which Portage reads. Entries named in `skip` are left out at
+    any depth.
     """
     digest = hashlib.sha256()
     left_out = set(skip)
 
-    def add(current: Path, prefix: str) -> None:
+    def add(current: Path, prefix: str, above: tuple[str, ...]) -> None:
+        if (real := os.path.realpath(current)) in above:
+            return  # a link to a folder that it is in
         for entry in sorted(current.iterdir()):
             name = f"{prefix}{entry.name}"
             if entry.name in left_out:
                 continue
             if entry.is_symlink():
                 digest.update(f"l {name} {entry.readlink()}\0".encode(errors="surrogateescape"))
-            elif entry.is_dir():
+            if entry.is_dir():
                 digest.update(f"d {name}\0".encode(errors="surrogateescape"))
-                add(entry, f"{name}/")
+                add(entry, f"{name}/", (*above, real))
             elif entry.is_file():  # a socket or a pipe is nothing that Portage reads
                 executable = "x" if entry.stat().st_mode & 0o111 else "-"
                 line = f"f {name} {executable} {file_digest(entry)}\0"
                 digest.update(line.encode(errors="surrogateescape"))
 
     if folder.is_dir():
-        add(folder, "")
+        add(folder, "", ())
     return digest.hexdigest()
 
 

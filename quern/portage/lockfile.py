@@ -19,6 +19,12 @@ def text(plan: Plan) -> str:
     return HEADER + "".join(f"\n{_block(package)}" for package in sorted(plan.packages, key=_cpv))
 
 
+def cpvs(lock: Path) -> list[str]:
+    """The packages of the lock at `lock`: the first words of its blocks, without slot and repository."""
+    blocks = lock.read_text(encoding="utf-8").split("\n\n")[1:]
+    return [block.split(":", 1)[0] for block in blocks]
+
+
 def _cpv(package: Package) -> str:
     return package.cpv
 

@@ -13,7 +13,7 @@ emerge uses exactly what its index lists, and plans everything from source, sile
 
 from __future__ import annotations
 
-import os
+import hashlib
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,18 +46,34 @@ class Store:
         """The index stanza of a package that is there and whole (by its size), else None."""
         path = self.path(cpv, key)
         try:
-            stanza = parse_stanza(path.with_name(path.name.removesuffix(SUFFIX) + ".index").read_text("utf-8"))
+            stanza = parse_stanza(self.record(path).read_text("utf-8"))
             return stanza if path.stat().st_size == int(stanza["SIZE"]) else None
         except (OSError, KeyError, ValueError):
             return None
+
+    def sound(self, cpv: str, key: str) -> dict[str, str] | None:
+        """The stanza of a package whose content is what it was built as; one that is damaged is dropped."""
+        stanza = self.stanza(cpv, key)
+        path = self.path(cpv, key)
+        if stanza and _sha1(path) != stanza.get("SHA1"):
+            self.record(path).unlink()
+            path.unlink()
+            return None
+        return stanza
+
+    @staticmethod
+    def record(path: Path) -> Path:
+        """Where the stanza of the package at `path` is."""
+        return path.with_name(path.name.removesuffix(SUFFIX) + ".index")
 
     def add(self, key: str, package: Path, stanza: Mapping[str, str]) -> None:
         """Take in a package that emerge has just built; an interrupted call leaves nothing that counts as there."""
         path = self.path(stanza["CPV"], key)
         path.parent.mkdir(parents=True, exist_ok=True)
+        record = self.record(path)
+        record.unlink(missing_ok=True)  # an old one would vouch for the new package
         _replace_by_link(package, path)
-        record = path.with_name(path.name.removesuffix(SUFFIX) + ".index")
-        temporary = record.with_name(f".{record.name}.{os.getpid()}")
+        temporary = record.with_name(f".{record.name}.new")
         temporary.write_text(format_stanza(stanza), encoding="utf-8")
         temporary.replace(record)
 
@@ -69,7 +85,7 @@ def make_view(folder: Path, store: Store, keys: Mapping[str, str]) -> list[str]:
     """
     stanzas, missing = [], []
     for cpv, key in sorted(keys.items()):
-        stanza = store.stanza(cpv, key)
+        stanza = store.sound(cpv, key)
         if stanza is None:
             missing.append(cpv)
             continue
@@ -101,14 +117,33 @@ def harvest(folder: Path, store: Store, keys: Mapping[str, str], wanted: Iterabl
     return taken
 
 
-def check_view(folder: Path, keys: Mapping[str, str]) -> None:
-    """Raise BuildError unless the index of the view lists exactly the packages of `keys`, and their files exist."""
+def check_view(folder: Path, cpvs: Iterable[str]) -> None:
+    """Raise BuildError unless the view's index lists exactly the packages `cpvs`, and each file is what it says."""
     listed = read_index(folder)
-    names = sorted(stanza["CPV"] for stanza in listed)
-    lost = [stanza["PATH"] for stanza in listed if not (folder / stanza["PATH"]).is_file()]
-    if names != sorted(keys) or lost:
-        wrong = ", ".join(sorted(set(names) ^ set(keys)) + lost)
-        raise BuildError(f"{folder}: the index of binary packages is not what was planned ({wrong}); run it again")
+    odd = sorted({stanza["CPV"] for stanza in listed} ^ set(cpvs))
+    odd += [stanza["PATH"] for stanza in listed if _sha1(folder / stanza["PATH"]) != stanza.get("SHA1")]
+    if odd:
+        raise BuildError(f"{folder} was damaged ({', '.join(odd)}); run it again, and it is made anew")
+
+
+def link_view(source: Path, target: Path) -> None:
+    """Make `target` a view of the same packages: emerge removes from its own what it finds fault with."""
+    for stanza in read_index(source):
+        (target / stanza["PATH"]).parent.mkdir(parents=True, exist_ok=True)
+        _replace_by_link(source / stanza["PATH"], target / stanza["PATH"])
+    write_index(target, read_index(source))
+
+
+def _sha1(path: Path) -> str | None:
+    """The digest that Portage's index has of every package; None where there is no file."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.sha1(usedforsecurity=False)
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()
 
 
 def write_index(folder: Path, stanzas: Iterable[Mapping[str, str]]) -> None:
@@ -139,7 +174,7 @@ def format_stanza(stanza: Mapping[str, str]) -> str:
 
 
 def _replace_by_link(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary = target.with_name(f".{target.name}.new")
     temporary.unlink(missing_ok=True)
     try:
         temporary.hardlink_to(source)

@@ -49,6 +49,7 @@ class Step:
 
     name: ClassVar[str]
     doc: ClassVar[str]
+    parts: ClassVar[tuple[str, ...]] = ()  # what a finished output has, whatever else is in it
     version: ClassVar[int] = 1
 
     work: Path  # the image's work folder
@@ -143,20 +144,31 @@ def clean_step(step: Step, run: Run, dry: bool) -> list[Path]:
 
 def _made(step: Step) -> list[Path]:
     """Every path that the step has made and that is still there."""
-    place, receipt = step.place, receipts.read(step.place.receipt)
+    place = step.place
     candidates = [place.receipt, place.digest, place.output, place.staging, place.aside]
-    candidates += [place.log, place.log.with_suffix("")]
-    candidates += [Path(path) for path in (receipt.made if receipt else ())]
+    candidates += [place.log, place.log.with_suffix(""), *(Path(path) for path in _made_outside(place))]
+    candidates += [place.former_receipt, *place.work.glob(f".{place.step}.*.new")]
     return [path for path in candidates if path.is_symlink() or path.exists()]
+
+
+def _made_outside(place: Place) -> set[str]:
+    """The paths outside the work folder that this and earlier runs have made."""
+    found = (receipts.read(place.receipt), receipts.read(place.former_receipt))
+    return {path for receipt in found if receipt for path in receipt.made}
 
 
 def _is_there(step: Step, receipt: Receipt) -> bool:
     place = step.place
     return (
-        place.output.is_dir()
+        _has_parts(step)
         and place.digest.is_file()
         and all(_is_published(place.output / name, path) for path, name in step.published(receipt.info).items())
     )
+
+
+def _has_parts(step: Step) -> bool:
+    output = step.place.output
+    return output.is_dir() and all((output / part).exists() for part in step.parts)
 
 
 def _is_published(source: Path, path: Path) -> bool:
@@ -166,13 +178,13 @@ def _is_published(source: Path, path: Path) -> bool:
     except OSError:
         return False
     same = (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)
-    return same or (ours.st_dev != theirs.st_dev and ours.st_size == theirs.st_size)
+    return same or (ours.st_size, ours.st_mtime_ns) == (theirs.st_size, theirs.st_mtime_ns)
 
 
 def _trusted(step: Step, key: str, run: Run) -> Receipt | None:
     """The receipt, if it has this key and the output is there and, after a reboot, still has its digest."""
     receipt = receipts.read(step.place.receipt)
-    if receipt is None or receipt.key != key or not step.place.output.is_dir():
+    if receipt is None or receipt.key != key or not _has_parts(step):
         return None
     if receipt.boot_id != receipts.boot_id() or not step.place.digest.is_file():
         if run.driver.call("digest", root=str(step.place.output))["digest"] != receipt.info.get("tree", receipt.digest):
@@ -217,10 +229,11 @@ def _commit(step: Step, receipt: Receipt, run: Run) -> Receipt:
     taken back, would call the wrong bytes finished.
     """
     place = step.place
-    former = receipts.read(place.receipt)
-    made = sorted({*(former.made if former else ()), *(str(path) for path in step.published(receipt.info))})
+    made = sorted(_made_outside(place) | {str(path) for path in step.published(receipt.info)})
     receipt = receipt._replace(made=tuple(made))
-    receipts.remove(place.receipt)
+    if place.receipt.exists():
+        place.receipt.replace(place.former_receipt)
+        receipts.sync_folder(place.work)
     receipts.remove(place.digest)
     discard(place.aside, place.work, run)
     if place.output.exists():
@@ -230,30 +243,29 @@ def _commit(step: Step, receipt: Receipt, run: Run) -> Receipt:
     _publish(step, receipt)
     receipts.write_atomically(place.digest, receipt.digest + "\n")
     receipts.write(place.receipt, receipt)
+    receipts.remove(place.former_receipt)
     discard(place.aside, place.work, run)
     return receipt
 
 
 def _publish(step: Step, receipt: Receipt) -> None:
     for path, name in step.published(receipt.info).items():
-        source = step.place.output / name
-        if not _is_published(source, path):
-            try:
-                _link(source, path)
-            except OSError as error:
-                raise BuildError(f"{path} cannot be written: {error.strerror}; set [build] outdir") from None
+        try:
+            _link(step.place.output / name, path)
+        except OSError as error:
+            raise BuildError(f"{path} cannot be written: {error.strerror}; set [build] outdir") from None
 
 
 def _link(source: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     try:
         temporary.hardlink_to(source)
     except OSError:  # another file system, or one without hard links
         import shutil
 
-        shutil.copyfile(source, temporary)
+        shutil.copy2(source, temporary)  # its time too: that is how the copy is known again
     temporary.replace(path)
 
 

@@ -33,6 +33,7 @@ class ImageStep(Step):
 
     name: ClassVar[str] = "image"
     doc: ClassVar[str] = "make and tag the image"
+    parts: ClassVar[tuple[str, ...]] = (FILE,)
 
     setup: Setup
 
@@ -131,5 +132,5 @@ class ImageStep(Step):
         if self.lacking(receipt):
             run.say("Connecting to docker")
             run.say(f"Building full image {reference} from {archive}")
-            image_id = load_and_tag(daemon, archive, [reference], receipt.info["ids"])
+            image_id = load_and_tag(daemon, self.place.output / FILE, [reference], receipt.info["ids"])
             run.say(f"Image {reference} successfully built: {image_id}")

@@ -21,6 +21,7 @@ from quern.portage.setup import Setup
 from quern.portage.tools import tools_identity
 from quern.steps.base import Made, Run, Step, discard
 from quern.steps.lock import locked
+from quern.steps.tarball import compressor_identity
 
 if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date step costs milliseconds
     from quern.portage.plan import Plan
@@ -34,6 +35,7 @@ class PackagesStep(Step):
 
     name: ClassVar[str] = "packages"
     doc: ClassVar[str] = "build the packages of"
+    parts: ClassVar[tuple[str, ...]] = ("view/Packages", "packages.lock")
 
     setup: Setup
 
@@ -50,12 +52,13 @@ class PackagesStep(Step):
             "machine": self._machine(),
             "sets": setup.sets(),
             "baselayout": settings.build.baselayout_atoms,
-            "binhost": settings.portage.binhost,
         }
 
     def _machine(self) -> list[str]:
         setup = self.setup
-        return [setup.installation().identity, *tools_identity(setup.tools()), *setup.toolchain_identity()]
+        tools = [setup.installation().identity, *tools_identity(setup.tools()), *setup.toolchain_identity()]
+        # what a binhost gave is not what our own recipe gives
+        return [*tools, *(f"binhost {url}" for url in setup.image.settings.portage.binhost)]
 
     def build(self, staging: Path, run: Run) -> Made:
         """Resolve, build what the store lacks, and lay out the view."""
@@ -65,6 +68,7 @@ class PackagesStep(Step):
         from quern.steps.emerging import Build
 
         image = self.setup.image
+        compressor_identity(image.settings.build.compression)  # that it is missing is said before anything is built
         build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log)
         build.prepare()
         plan = build.plan(emerge.source_options(build.jobs, bool(image.settings.portage.binhost)), self._targets())
@@ -111,7 +115,10 @@ class PackagesStep(Step):
             store.harvest(build.view, packages, keys, unchanged)
 
         options = emerge.source_options(build.jobs, binhost)
+        first = self.setup.image.settings.build.baselayout_atoms
         try:  # at each package, and at a failure: what was built is not built again, however this ends
+            if first:  # as in the root: they make the skeleton
+                build.emerge(options, first, harvest)
             build.emerge(options, targets, harvest)
         finally:
             harvest()

@@ -27,6 +27,7 @@ class PortageStep(Step):
 
     name: ClassVar[str] = "portage"
     doc: ClassVar[str] = "configure Portage for"
+    parts: ClassVar[tuple[str, ...]] = ("etc/portage/make.conf", "etc/portage/make.profile")
 
     setup: Setup
 
@@ -87,7 +88,7 @@ class PortageStep(Step):
         for path in self.setup.top_level_files():
             shutil.copyfile(path, profiles / path.name)
         (profiles / "repo_name").write_text(f"{self.setup.repositories()[-1].name}\n")
-        for folder in self.setup.stack().folders:
+        for folder in dict.fromkeys(self.setup.stack().folders):  # a folder inherited twice is there twice
             if folder.is_relative_to(source):
                 _copy_profile(folder, profiles / folder.relative_to(source))
 
@@ -107,14 +108,12 @@ def _parts(folder: Path) -> list[Path]:
 
 
 def _copy_profile(folder: Path, target: Path) -> None:
-    """Copy one profile folder, links as what they point to; inherited twice, it is copied once."""
+    """Copy one profile folder, links as what they point to. Another profile may lie below it, copied already."""
     import shutil
 
-    if target.exists():
-        return
     target.mkdir(parents=True, exist_ok=True)
     for entry in _parts(folder):
         if entry.is_dir():
-            shutil.copytree(entry, target / entry.name)
+            shutil.copytree(entry, target / entry.name, dirs_exist_ok=True)
         else:
             shutil.copyfile(entry, target / entry.name)

@@ -12,13 +12,14 @@ once, when doit ends, and knows nothing of a run that was killed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FORMAT = 1  # of the receipt file; another one is read as "no receipt", so the step runs again
+FORMAT = 2  # of the receipt file; another one is read as "no receipt", so the step runs again
 
 
 class Receipt(NamedTuple):
@@ -63,6 +64,11 @@ class Place(NamedTuple):
         return self.work / f"{self.step}.json"
 
     @property
+    def former_receipt(self) -> Path:
+        """The last receipt while there is no new one: it alone knows what was made outside the work folder."""
+        return self.work / f".{self.step}.json.old"
+
+    @property
     def digest(self) -> Path:
         """The one-line file that the next step depends on."""
         return self.work / f"{self.step}.digest"
@@ -96,7 +102,7 @@ def read(path: Path) -> Receipt | None:
     """The receipt at `path`; None where there is none, or it is damaged or of another format."""
     try:
         data = json.loads(path.read_bytes())
-        if data.pop("format") != FORMAT:
+        if data.pop("format") != FORMAT or data.pop("check") != _check(data):
             return None
         return Receipt(**{**data, "made": tuple(data["made"])})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -105,12 +111,19 @@ def read(path: Path) -> Receipt | None:
 
 def write(path: Path, receipt: Receipt) -> None:
     """Put `receipt` at `path`, whole or not at all."""
-    write_atomically(path, json.dumps({"format": FORMAT, **receipt._asdict()}, indent=1, sort_keys=True) + "\n")
+    data = json.loads(json.dumps(receipt._asdict()))  # as it will be read
+    data |= {"format": FORMAT, "check": _check(data)}
+    write_atomically(path, json.dumps(data, indent=1, sort_keys=True) + "\n")
+
+
+def _check(data: Mapping[str, Any]) -> str:
+    """A digest of the rest of a receipt: one that was damaged, or edited, is none."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Put `text` at `path` by fsync and rename, so that a kill leaves the former content or this one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.new")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from quern.errors import BuildError
 from quern.portage.setup import Setup
-from quern.steps.base import Made, Run, Step
+from quern.steps import receipt as receipts
+from quern.steps.base import Made, Run, Step, discard
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -19,6 +21,7 @@ class RootStep(Step):
 
     name: ClassVar[str] = "root"
     doc: ClassVar[str] = "install the packages into the root of"
+    parts: ClassVar[tuple[str, ...]] = ("image",)
 
     setup: Setup
 
@@ -40,12 +43,11 @@ class RootStep(Step):
     def build(self, staging: Path, run: Run) -> Made:
         """Merge from exactly the view, then take out what merging leaves behind."""
         from quern.portage import emerge
-        from quern.portage.store import check_view, read_index
         from quern.steps.emerging import Build
 
         settings = self.setup.image.settings.build
-        view = self.place.beside("packages").output / "view"
-        check_view(view, {stanza["CPV"]: "" for stanza in read_index(view)})
+        view = staging / "view"
+        self._take_view(view)
         build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log, view)
         build.prepare()
         options = emerge.install_options(build.jobs)
@@ -57,4 +59,17 @@ class RootStep(Step):
         build.check_merged(plan, [package.cpv for package in plan.packages])
         run.driver.call("finish", root=str(build.root), epoch=emerge.PACKAGE_EPOCH)
         build.clear()
+        discard(view, staging, run)
         return Made({"packages": len(plan.packages)})
+
+    def _take_view(self, view: Path) -> None:
+        """Link the packages; if they are not what `packages` made, have that step run again at the next occasion."""
+        from quern.portage import lockfile, store
+
+        packages = self.place.beside("packages")
+        try:
+            store.check_view(packages.output / "view", lockfile.cpvs(packages.output / lockfile.NAME))
+        except BuildError:
+            receipts.remove(packages.receipt)
+            raise
+        store.link_view(packages.output / "view", view)

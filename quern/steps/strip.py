@@ -22,6 +22,7 @@ class StripStep(Step):
 
     name: ClassVar[str] = "strip"
     doc: ClassVar[str] = "strip documentation and other unwanted files from"
+    parts: ClassVar[tuple[str, ...]] = ("image",)
 
     image: Image
 

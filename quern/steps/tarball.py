@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from quern.errors import DriverError
 from quern.project import Image
 from quern.steps import receipt as receipts
 from quern.steps.base import Made, Run, Step
@@ -39,12 +40,10 @@ class TarballStep(Step):
 
     def inputs(self) -> dict[str, Any]:
         """The stripped root, the compressor and its version, the declared time, the names."""
-        from quern.worker.compress import identity
-
         build = self.image.settings.build
         return {
             "strip": self.place.beside("strip").digest_text(),
-            "compressor": identity(build.compression),
+            "compressor": compressor_identity(build.compression),
             "source_date_epoch": build.source_date_epoch,
             "outdir": str(self.image.outdir),
             "output_name": self.image.output_name,
@@ -68,7 +67,8 @@ class TarballStep(Step):
         return {self.image.outdir / f"image-{self.image.output_name}-{info['date']}.tar.{suffix}": self.file}
 
     def _epoch(self) -> int:
-        """The time of every entry, in seconds: the declared one, else that of the newest of the image's own files.
+        """The time of every entry, in seconds: the declared one, else that of the newest file of its configuration
+        and its profile folder.
 
         Never the clock's. Part of the key only when declared: touching a file is not a change.
         """
@@ -76,8 +76,8 @@ class TarballStep(Step):
         if declared is not None:
             return declared
         files = [*self.image.settings.sources]
-        if self.image.folder:
-            files += [path for path in self.image.folder.rglob("*") if path.is_file()]
+        if self.image.folder and self.image.settings.build.profile is None:
+            files += [path for path in self.image.folder.iterdir() if path.is_file() and path.name[0] != "."]
         return max((int(path.stat().st_mtime) for path in files), default=0)
 
     def _date(self, digest: str) -> str:
@@ -89,6 +89,17 @@ class TarballStep(Step):
         if declared is None and former is not None and former.digest == digest:
             return str(former.info["date"])
         return time.strftime("%Y-%m-%d", time.gmtime(declared if declared is not None else time.time()))
+
+
+def compressor_identity(compression: str) -> str:
+    """Name and version of what compresses. Raises DriverError if there is nothing that can."""
+    from quern.worker import WorkerError
+    from quern.worker.compress import identity
+
+    try:
+        return identity(compression)
+    except WorkerError as error:
+        raise DriverError(str(error)) from None
 
 
 def tarball_of(image: Image) -> tuple[Path, Mapping[str, Any]]:
