@@ -9,10 +9,10 @@ from pathlib import Path
 
 from quern import __version__, config
 from quern.errors import ConfigError, QuernError, of_the_machine
-from quern.project import CONFIG, Image, check_name
+from quern.project import CONFIG, PROFILES, Image, check_name, check_work
 from quern.steps.base import Run, run_step
 from quern.steps.chain import driver_of, steps_of
-from quern.steps.tarball import TarballStep
+from quern.steps.tarball import TarballStep, tarball_of
 
 WORKDIR = Path("/tmp/quern")
 
@@ -50,8 +50,6 @@ def build(image: Image) -> None:
         if not run_step(step, run):
             _say(f"Step {step.name} is up to date")
         if isinstance(step, TarballStep):
-            from quern.steps.tarball import tarball_of
-
             _say(f"Build complete, image is available at {next(iter(step.published(tarball_of(image)[1])))}")
 
 
@@ -75,13 +73,20 @@ def _image(file: Path) -> Image:
     if not file.is_file():
         raise ConfigError(f"{file}: expected a configuration file, found none")
     file = file.resolve()
-    base = file.parent
+    folder = file.parent
+    in_project = folder.parent.name == PROFILES
+    base = folder.parent.parent if in_project else folder
     settings = config.load(config.search(file, os.environ), os.environ, base)
-    name = check_name(base.name if file.name == CONFIG else file.stem, file)
-    if settings.build.profile is None and file.name != CONFIG:
-        raise ConfigError(f"{file}: build.profile: expected REPOSITORY:PATH, found nothing")
+    name = check_name(folder.name if file.name == CONFIG else file.stem, file)
+    is_profile = any((folder / part).exists() for part in ("packages", "parent"))
+    if settings.build.profile is None and not is_profile:
+        raise ConfigError(
+            f"{file}: build.profile: expected REPOSITORY:PATH, or the files of a profile beside it, found neither"
+        )
     work = _private(settings.build.workdir or WORKDIR) / name
-    return Image(name, settings, base, base.parent if settings.build.profile is None else None, work)
+    image = Image(name, settings, base, folder.parent if is_profile else None, work, folder.name)
+    check_work(image)
+    return image
 
 
 def _private(folder: Path) -> Path:
@@ -90,8 +95,9 @@ def _private(folder: Path) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"build.workdir: {folder} cannot be made: {error.strerror}") from None
-    status = folder.lstat()
-    if folder.is_symlink() or status.st_uid != os.geteuid():
+    if folder.is_symlink():
+        raise ConfigError(f"build.workdir: {folder} is a link; name the folder that it points to")
+    if folder.stat().st_uid != os.geteuid():
         raise ConfigError(f"build.workdir: {folder} belongs to someone else; set [build] workdir to a folder of yours")
     return folder
 

@@ -28,7 +28,8 @@ class Image(NamedTuple):
     """One image: its name, its settings, and every path that does not depend on a step.
 
     `profiles` is the folder of the project's own profiles, None for an image that is only a configuration file.
-    `base` is the folder that relative paths and defaults start from.
+    `base` is the folder that relative paths and defaults start from. `profile_name` is the profile's folder below
+    `profiles`, where that is not called like the image.
     """
 
     name: str
@@ -36,11 +37,12 @@ class Image(NamedTuple):
     base: Path
     profiles: Path | None
     work: Path
+    profile_name: str | None = None
 
     @property
     def folder(self) -> Path | None:
         """The image's own folder, `profiles/NAME`."""
-        return self.profiles / self.name if self.profiles else None
+        return self.profiles / (self.profile_name or self.name) if self.profiles else None
 
     @property
     def output_name(self) -> str:
@@ -87,7 +89,18 @@ def project_images(base: Path, environ: Mapping[str, str]) -> list[Image]:
     if not images:
         raise ConfigError(f"{profiles}: no image here; an image is a folder {PROFILES}/NAME/ with a {CONFIG}")
     _check_outputs(images)
+    for image in images:
+        check_work(image)
     return images
+
+
+def check_work(image: Image) -> None:
+    """Nothing is made, and so nothing cleaned, where the user's own files are. Raises ConfigError."""
+    for own in (image.base / "dodo.py", image.folder):
+        if own and own.exists() and (own.is_relative_to(image.work) or image.work.is_relative_to(own)):
+            raise ConfigError(
+                f"{image.name}: build.workdir: {image.work} would mix with {own}; name a folder for nothing else"
+            )
 
 
 def check_name(name: str, place: Path) -> str:

@@ -34,14 +34,13 @@ def project_tasks(dodo_file: str) -> Iterator[dict[str, Any]]:
     """The tasks of the project whose dodo.py is `dodo_file`. Raises InvalidDodoFile, one message."""
     try:
         images = project_images(Path(dodo_file).resolve().parent, os.environ)
-    except QuernError as error:
+        tasks = [_task(image, step) for image in images for step in steps_of(image)]
+    except (QuernError, OSError) as error:
         raise InvalidDodoFile(str(error)) from None
     names = ", ".join(image.name for image in images)
     for kind in STEPS:
         yield {"basename": kind.name, "name": None, "doc": f"{kind.doc} {names}"}
-    for image in images:
-        for step in steps_of(image):
-            yield _task(image, step)
+    yield from tasks
 
 
 def _task(image: Image, step: Step) -> dict[str, Any]:

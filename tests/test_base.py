@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -247,6 +248,27 @@ def test_published_again_without_building(step: ToyStep, tmp_path: Path, content
     assert not run_step(step, run())
     assert is_current(step)
     assert path.samefile(step.place.output / "text")
+
+
+def test_published_where_there_are_no_hard_links(
+    step: ToyStep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of the same size and other content is not taken for the new one (a tar's size is padded)."""
+    monkeypatch.setattr(Path, "hardlink_to", _no_hard_links)
+    step, path = replace(step, shelf=tmp_path / "shelf"), tmp_path / "shelf/hello.txt"
+    run_step(step, run())
+    assert is_current(step)
+    step.source.write_text("hello World")
+    run_step(step, run())
+    assert path.read_text() == "HELLO WORLD"
+    step.source.write_text("hello World"[::-1].replace("dlroW", "hello"))
+    run_step(step, run())
+    assert (tmp_path / "shelf/hello.txt").read_text() == step.source.read_text().upper()
+    assert is_current(step)
+
+
+def _no_hard_links(path: Path, target: Path) -> None:
+    raise OSError(errno.EXDEV, "Invalid cross-device link")
 
 
 def test_shelf_moved(step: ToyStep, tmp_path: Path) -> None:

@@ -83,7 +83,10 @@ def test_missing_file(tmp_path: Path) -> None:
         ("[emerge]\njobs = many\n", "2: emerge.jobs: expected an integer, got 'many'"),
         ("[emerge]\njbos = 1\n", "2: emerge.jbos: unknown option; did you mean emerge.jobs?"),
         ("[strip]\ndoc = maybe\n", "2: strip.doc: expected on or off (or yes, no, true, false, 1, 0), got 'maybe'"),
-        ("[emerge]\njobs = 1\n", " build.profile: expected REPOSITORY:PATH, found nothing"),
+        (
+            "[emerge]\njobs = 1\n",
+            " build.profile: expected REPOSITORY:PATH, or the files of a profile beside it, found neither",
+        ),
     ],
 )
 def test_bad_option(tmp_path: Path, text: str, message: str) -> None:
@@ -148,7 +151,7 @@ def test_work_folder_of_someone_else(file: Path, tmp_path: Path) -> None:
 def test_work_folder_that_is_a_link(file: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "work").symlink_to("elsewhere")
-    _refused(file, f"{tmp_path / 'work'} belongs to someone else; set [build] workdir to a folder of yours")
+    _refused(file, f"{tmp_path / 'work'} is a link; name the folder that it points to")
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -172,3 +175,25 @@ def test_file_in_a_project(tmp_path: Path) -> None:
     profiles = write(tmp_path / "profiles", {**files, "mine/parent": "gentoo:hardened/linux/musl/amd64\n"})
     ran = quern_builder(str(profiles / "mine/quern.conf"), variables={"PATH": str(tmp_path)})
     assert ran.stdout.splitlines()[-1] == ">>> INFO: Enabling profile images:mine"
+
+
+def test_file_beside_a_profile(tmp_path: Path) -> None:
+    """Another configuration of the same profile, and relative paths that start at the project, as in quern.conf."""
+    write(tmp_path / "work", {})
+    (tmp_path / "work").mkdir(mode=0o700)
+    conf = "[portage]\nrepositories = ./tree/portage\n[build]\nworkdir = work\n"
+    files = {"repo_name": "images\n", "mine/small.conf": conf, "mine/packages": "app-misc/mime-types\n"}
+    profiles = write(tmp_path / "profiles", {**files, "mine/parent": "gentoo:hardened/linux/musl/amd64\n"})
+    (tmp_path / "tree").symlink_to(SEED)
+    ran = quern_builder(str(profiles / "mine/small.conf"), variables={"PATH": str(tmp_path)})
+    assert ran.stdout.splitlines()[-1] == ">>> INFO: Enabling profile images:mine", ran.stderr
+    assert (tmp_path / "work/small").is_dir()
+
+
+def test_work_folder_with_the_users_files_in_it(tmp_path: Path) -> None:
+    conf = f"[portage]\nrepositories = {SEED / 'portage'}\n[build]\nworkdir = {tmp_path / 'profiles'}\n"
+    write(tmp_path / "profiles", {"repo_name": "x\n", "mine/quern.conf": conf, "mine/packages": "a/b\n"})
+    (tmp_path / "profiles").chmod(0o700)
+    ran = quern_builder(str(tmp_path / "profiles/mine/quern.conf"))
+    assert ran.returncode == 1
+    assert "would mix with" in ran.stderr

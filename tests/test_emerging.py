@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,26 @@ def test_the_same_bytes_in_another_folder(built: Lab, tmp_path: Path) -> None:
     first, second = built.folder / "work", other.folder / "work"
     assert (first / "root.digest").read_text() == (second / "root.digest").read_text()
     assert (first / "strip.digest").read_text() == (second / "strip.digest").read_text()
+
+
+def test_what_was_damaged_is_made_anew(lab: Lab) -> None:
+    """Whatever is missing or altered below the work folder and in the store, a run or two later all is well."""
+    steps = ["portage", "packages", "root", "strip", "tarball"]
+    lab.build()
+    digest = (lab.folder / "work/tarball.digest").read_text()
+    shutil.rmtree(lab.folder / "work/root/image")
+    assert lab.build() == ["root"]
+    (lab.folder / "work/packages/view/Packages").unlink()
+    assert lab.build() == ["packages"]
+    package = next((lab.folder / "binpkgs/lab").glob("top-*.tar"))
+    package.write_bytes(package.read_bytes()[:-1] + b"x")  # the view's file too: they are one
+    write(lab.folder, {"lab.conf": (lab.folder / "lab.conf").read_text() + "include_system = on\n"})
+    assert lab.build() == steps[1:3]
+    assert lab.emerged() == ["lab/top-1"]
+    package = next((lab.folder / "work/packages/view/lab").glob("top/*.tar"))
+    package.unlink()
+    (lab.folder / "work/root.json").unlink()
+    with pytest.raises(BuildError, match=r"was damaged .*run it again, and it is made anew"):
+        lab.build()
+    assert lab.build() == ["packages", "root"]
+    assert (lab.folder / "work/tarball.digest").read_text() == digest

@@ -187,6 +187,7 @@ def _touched(file: str) -> set[str]:
 
 def test_tree_digest_sees_names_kinds_and_content(tmp_path: Path) -> None:
     folder = write(tmp_path / "tree", {"a": "1", "b/c": "2"})
+    write(tmp_path / "other", {"file": "1"})
     seen = {tree_digest(tmp_path / "absent"), tree_digest(folder)}
     for change in (
         lambda: (folder / "a").rename(folder / "d"),
@@ -195,10 +196,14 @@ def test_tree_digest_sees_names_kinds_and_content(tmp_path: Path) -> None:
         lambda: (folder / "link").symlink_to("d"),
         lambda: (folder / "empty").mkdir(),
         lambda: (folder / "d").chmod(0o755),
+        lambda: (folder / "d").write_text("behind the link"),
+        lambda: (folder / "outside").symlink_to(tmp_path / "other"),
+        lambda: (folder / "self").symlink_to("."),
+        lambda: (tmp_path / "other/file").write_text("behind a link to a folder"),
     ):
         change()
         seen.add(tree_digest(folder))
-    assert len(seen) == 8
+    assert len(seen) == 12
     write(folder, {".git/HEAD": "x", "b/.git/HEAD": "x"})
     (folder / "b/.git/HEAD").unlink()
     (folder / "b/.git").rmdir()

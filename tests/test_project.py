@@ -89,6 +89,14 @@ def test_two_images_must_not_write_the_same_file(folder: Path) -> None:
     assert len(images(folder)) == 2
 
 
+@pytest.mark.parametrize("place", ["profiles", "profiles/one/work", "."])
+def test_a_work_folder_must_not_hold_the_users_files(folder: Path, place: str) -> None:
+    if place == ".":  # a work folder `profiles` in the project
+        write(folder, {"profiles/profiles/quern.conf": ""})
+    with pytest.raises(ConfigError, match=r"build\.workdir: .* would mix with"):
+        images(folder, QUERN_BUILD_WORKDIR=place)
+
+
 @pytest.mark.parametrize("name", ["binpkgs", "distfiles"])
 def test_an_image_must_not_be_built_where_packages_are_kept(folder: Path, name: str) -> None:
     write(folder, {f"profiles/{name}/quern.conf": ""})

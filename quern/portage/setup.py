@@ -39,7 +39,9 @@ class Setup(NamedTuple):
     @property
     def profile(self) -> str:
         """The profile as REPOSITORY:PATH. Raises RepositoryError."""
-        return self.image.settings.build.profile or f"{self.repositories()[-1].name}:{self.image.name}"
+        if self.image.settings.build.profile or self.image.folder is None:
+            return self.image.settings.build.profile or ""
+        return f"{self.repositories()[-1].name}:{self.image.folder.name}"
 
     def repositories(self) -> tuple[Repository, ...]:
         """The repositories, in order; the project's overlay last. Raises RepositoryError."""

@@ -1,0 +1,60 @@
+"""The copy of a project's profiles that Portage reads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from quern.portage.setup import STARTER
+from quern.steps.base import is_current, run_step
+from quern.steps.chain import steps_of
+from quern.steps.portage import PortageStep
+from tests.projects import overlay_image, run, write
+
+CONF = f"[portage]\nrepositories = {STARTER}\n"
+
+
+def portage_step(folder: Path, name: str = "mine") -> PortageStep:
+    """The first step of profiles/NAME in a project."""
+    step = steps_of(overlay_image(folder / "profiles" / name, folder / "work"))[0]
+    assert isinstance(step, PortageStep)
+    return step
+
+
+@pytest.mark.parametrize("order", ["../base/x\n../base\n", "../base\n../base/x\n../base\n"])
+def test_profiles_below_each_other(tmp_path: Path, order: str) -> None:
+    files = {"repo_name": "mine\n", "mine/quern.conf": CONF, "mine/packages": "sys-libs/musl\n", "mine/parent": order}
+    files |= {"base/make.defaults": 'A="1"\n', "base/package.use/one": "a/b c\n", "base/x/make.defaults": 'B="1"\n'}
+    write(tmp_path / "profiles", files)
+    run_step(portage_step(tmp_path), run())
+    copied = tmp_path / "work/portage/overlay/profiles"
+    for name in files:
+        if name not in ("repo_name", "mine/quern.conf"):
+            assert (copied / name).read_text() == files[name]
+    assert not (copied / "mine/quern.conf").exists()
+
+
+def test_a_change_behind_a_link_is_seen(tmp_path: Path) -> None:
+    files = {"repo_name": "mine\n", "mine/quern.conf": CONF, "mine/packages": "sys-libs/musl\n"}
+    profiles = write(tmp_path / "profiles", {**files, "mine/package.use/own": "a/b c\n"})
+    write(tmp_path / "shared", {"use": "a/b d\n"})
+    (profiles / "mine/package.use/linked").symlink_to(
+        os.path.relpath(tmp_path / "shared/use", profiles / "mine/package.use")
+    )
+    run_step(portage_step(tmp_path), run())
+    assert is_current(portage_step(tmp_path))
+    (tmp_path / "shared/use").write_text("a/b e\n")
+    assert not is_current(portage_step(tmp_path))
+    run_step(portage_step(tmp_path), run())
+    assert (tmp_path / "work/portage/overlay/profiles/mine/package.use/linked").read_text() == "a/b e\n"
+
+
+def test_other_images_are_no_input(tmp_path: Path) -> None:
+    files = {"repo_name": "mine\n", "mine/quern.conf": CONF, "mine/packages": "sys-libs/musl\n"}
+    write(tmp_path / "profiles", {**files, "other/packages": "a/b\n"})
+    run_step(portage_step(tmp_path), run())
+    assert not (tmp_path / "work/portage/overlay/profiles/other").exists()
+    write(tmp_path / "profiles", {"other/packages": "c/d\n"})
+    assert is_current(portage_step(tmp_path))
