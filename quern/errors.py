@@ -56,16 +56,20 @@ class BuildError(QuernError):
 
 
 def of_the_machine(error: OSError) -> QuernError | None:
-    """The message for what the machine refuses: permission, room, a read-only or failing disk; None for the rest.
+    """The message for what the machine refuses: permission, room, a failing disk, something else in our place.
 
-    Another OSError is a defect of ours and keeps its traceback.
+    None for the rest: another OSError is a defect of ours and keeps its traceback.
     """
     import errno
 
-    if error.errno not in (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+    in_our_place = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY, errno.ELOOP)
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, *full, *in_our_place):
         return None
     hints = {errno.EACCES: " (made by another user? then as that user)", errno.EPERM: " (made by another user?)"}
-    return QuernError(f"{error.filename or 'the disk'}: {error.strerror}{hints.get(error.errno, '')}")
+    # of two files, copying names the source first; it is the target that finds no room
+    where = (error.errno in full and error.filename2) or error.filename or "the disk"
+    return QuernError(f"{where}: {error.strerror}{hints.get(error.errno, '')}")
 
 
 def display(path: Path) -> str:

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from quern.errors import of_the_machine
+
+
+def refusal(error: OSError) -> str | None:
+    said = of_the_machine(error)
+    return str(said) if said else None
+
+
+@pytest.mark.parametrize("name", ["EACCES", "EPERM", "EROFS", "EIO", "ENOSPC", "EDQUOT"])
+def test_what_the_machine_refuses(name: str) -> None:
+    number = getattr(errno, name)
+    said = refusal(OSError(number, os.strerror(number), "/w/file"))
+    assert said is not None
+    assert said.startswith(f"/w/file: {os.strerror(number)}")
+
+
+def test_something_else_is_in_our_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    for name, where, reason in (
+        ("file", "file/x", "Not a directory"),
+        ("dangling", "dangling", "File exists"),
+        ("loop", "loop/x", "Too many levels of symbolic links"),
+    ):
+        with pytest.raises(OSError, match=reason) as caught:
+            (tmp_path / where).mkdir()
+        assert refusal(caught.value) == f"{tmp_path / where}: {reason}", name
+    with pytest.raises(OSError, match="not empty") as caught:
+        tmp_path.rmdir()
+    assert refusal(caught.value) == f"{tmp_path}: Directory not empty"
+    with pytest.raises(IsADirectoryError) as caught:
+        tmp_path.write_text("x")
+    assert refusal(caught.value) == f"{tmp_path}: Is a directory"
+
+
+def test_full_names_the_file_that_found_no_room() -> None:
+    assert refusal(OSError(errno.ENOSPC, "No space", "/from", None, "/to")) == "/to: No space"
+    assert refusal(OSError(errno.ENOSPC, "No space", "/to")) == "/to: No space"
+    assert refusal(OSError(errno.ENOSPC, "No space")) == "the disk: No space"
+    assert refusal(OSError(errno.EIO, "Failing", "/from", None, "/to")) == "/from: Failing"
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "x", "y"), OSError(errno.EINVAL, "x"), OSError("x")])
+def test_a_defect_is_none(error: OSError) -> None:
+    assert of_the_machine(error) is None
