@@ -83,6 +83,24 @@ def test_identity_has_the_compiler_proper() -> None:
     assert any("/cc1 " in row for row in tools_identity({"gcc": Path(gcc)}))
 
 
+def test_identity_has_the_compiler_wherever_the_distribution_puts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian 12 has cc1 beside the libraries; Debian 13 in libexec."""
+    folders = [tmp_path / "lib/gcc", tmp_path / "libexec/gcc", tmp_path / "absent"]
+    write(folders[0] / "x86_64-linux-gnu/14", {"libgcc.a": "", "crtbegin.o": "", "plugin": ""})
+    write(folders[1] / "x86_64-linux-gnu/14", {"cc1": "", "collect2": ""})
+    monkeypatch.setattr("quern.portage.tools.COMPILER", [str(folder) for folder in folders])
+    names = [Path(row.split()[0]).name for row in tools_identity({})]
+    assert names == ["crtbegin.o", "libgcc.a", "cc1", "collect2"]
+
+
+def test_a_declaration_that_is_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata/quern-tools").write_bytes(b"# caf\xe9\nperl\tperl\topenssl\n")
+    assert declared_tools([tmp_path]) == [PERL]
+
+
 def test_the_starter_says_what_needs_each_tool() -> None:
     for tool in declared_tools([STARTER]):
         assert all(tool), tool

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from quern.errors import DriverError, RepositoryError
 
 TOOLS = "metadata/quern-tools"  # in a repository: tool<TAB>Debian package<TAB>what needs it
+COMPILER = ("/usr/lib/gcc", "/usr/libexec/gcc")  # gcc's own files; Debian 13 has the programs in the second
 TOOLCHAIN = "toolchain"  # in the starter: files to be put on the build's PATH
 
 
@@ -32,7 +33,7 @@ def declared_tools(repositories: Iterable[Path]) -> list[Tool]:
     tools: dict[str, Tool] = {}
     for repository in repositories:
         try:
-            text = (repository / TOOLS).read_text(encoding="utf-8")
+            text = (repository / TOOLS).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             continue
         for line in text.splitlines():
@@ -73,8 +74,9 @@ def tools_identity(tools: dict[str, Path]) -> list[str]:
     everything else together.
     """
     files = {path.resolve() for path in tools.values()}
-    for pattern in ("cc1", "collect2", "lto1", "libgcc*.a", "crt*.o"):
-        files.update(Path("/usr/lib/gcc").glob(f"*/*/{pattern}"))
+    for folder in COMPILER:
+        for pattern in ("cc1", "collect2", "lto1", "libgcc*.a", "crt*.o"):
+            files.update(Path(folder).glob(f"*/*/{pattern}"))
     rows = []
     for file in sorted(files):
         stat = file.stat()
