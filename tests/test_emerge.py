@@ -70,7 +70,17 @@ def test_jobs() -> None:
     assert emerge.jobs_of(6) == 6
     assert emerge.jobs_of(0) == len(os.sched_getaffinity(0))
     assert "--jobs=6" in emerge.common_options(6)
-    assert AROUND.environment()["MAKEOPTS"] == "-j3"
+    assert replace(AROUND, jobs=2).environment()["MAKEOPTS"] == "-j2"
+
+
+def test_many_cores_are_not_overrun() -> None:
+    """N packages of N processes each would be N * N."""
+    assert AROUND.environment()["MAKEOPTS"] == "-j3 -l3"
+    for options in (emerge.common_options(64), emerge.source_options(64, binhost=False), emerge.install_options(64)):
+        assert {"--jobs=64", "--load-average=64"} <= set(options)
+    for jobs in (1, 2):  # two cores are kept busy
+        assert not any(option.startswith("--load-average") for option in emerge.common_options(jobs))
+        assert replace(AROUND, jobs=jobs).environment()["MAKEOPTS"] == f"-j{jobs}"
 
 
 def test_options() -> None:
@@ -86,7 +96,7 @@ def test_options() -> None:
 def test_options_are_emerge_s() -> None:
     pytest.importorskip("portage")
     code = "import sys; from _emerge.main import parse_opts; print(parse_opts(sys.argv[1:])[1:])"
-    for options in (emerge.source_options(2, binhost=True), emerge.install_options(2)):
+    for options in (emerge.source_options(2, binhost=True), emerge.install_options(2), emerge.install_options(3)):
         argv = [sys.executable, "-c", code, *options, "@profile"]
         ran = subprocess.run(argv, capture_output=True, text=True)
         assert (ran.returncode, ran.stderr) == (0, "")

@@ -63,7 +63,7 @@ class Surroundings:
             "PORTAGE_TMPDIR": f"{self.scratch}/tmp",
             "PORTAGE_LOGDIR": str(self.logs),
             "EMERGE_LOG_DIR": str(self.logs),
-            "MAKEOPTS": f"-j{self.jobs}",
+            "MAKEOPTS": " ".join([f"-j{self.jobs}", *(f"-l{load}" for load in _load(self.jobs))]),
             "SOURCE_DATE_EPOCH": str(PACKAGE_EPOCH),
         }
         if os.geteuid() == 0:
@@ -81,6 +81,14 @@ def jobs_of(configured: int) -> int:
     return configured or len(os.sched_getaffinity(0))
 
 
+def _load(jobs: int) -> list[int]:
+    """The load beyond which nothing more is started: `jobs` packages with as many processes each are jobs * jobs.
+
+    None up to 2: four processes harm no machine, and a load that lags behind would leave one of two cores idle.
+    """
+    return [jobs] if jobs > 2 else []
+
+
 def common_options(jobs: int) -> list[str]:
     """Options of every call, from source or from binary packages."""
     return [
@@ -93,6 +101,7 @@ def common_options(jobs: int) -> list[str]:
         "--deep",
         "--oneshot",
         f"--jobs={jobs}",
+        *(f"--load-average={load}" for load in _load(jobs)),
     ]
 
 
