@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 CONNECT = 10  # seconds
@@ -29,7 +30,7 @@ def fetch(run_file: str, url: str, target: str) -> int:
         print(f"{host} did not answer before; skipping {url}")
         return NETWORK_FAILURE
     options = ["--tries=1", f"--connect-timeout={CONNECT}", f"--read-timeout={READ}", "--no-verbose"]
-    options += [f"--dns-timeout={CONNECT}", "--no-hsts"]
+    options += [f"--dns-timeout={CONNECT}", "--no-hsts", *_authorities(run["environment"])]
     status = subprocess.call([run["wget"], *options, "-O", target, url], env={**run["environment"], "LC_ALL": "C"})
     if status == NETWORK_FAILURE:
         with open(dead, "a", encoding="utf-8") as file:
@@ -37,6 +38,16 @@ def fetch(run_file: str, url: str, target: str) -> int:
     if status and os.path.exists(target) and not os.path.getsize(target):
         os.unlink(target)  # wget -O makes the file first; Portage would try to resume it
     return status
+
+
+def _authorities(environment: Mapping[str, str]) -> list[str]:
+    """The user's own certificate authorities as options: wget built with GnuTLS, as Debian's, reads no variable.
+
+    The names are OpenSSL's (X509_get_default_cert_file(3)) and curl's; of several folders the first counts.
+    """
+    file = environment.get("SSL_CERT_FILE") or environment.get("CURL_CA_BUNDLE")
+    folder = environment.get("SSL_CERT_DIR", "").split(":")[0]
+    return [*([f"--ca-certificate={file}"] if file else []), *([f"--ca-directory={folder}"] if folder else [])]
 
 
 def _lines(path: str) -> list[str]:

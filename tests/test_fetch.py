@@ -1,0 +1,158 @@
+"""Portage's FETCHCOMMAND, with the real wget and servers on the loopback interface."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from quern.worker.fetch import NETWORK_FAILURE, fetch
+from tests.conftest import tool
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, and notes what was asked for."""
+
+    def log_request(self, *args: object) -> None:
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[str]]]:
+    """The address of a server of `folder`, and the targets that it was asked for."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
+        server.asked = asked = list[str]()  # type: ignore[attr-defined]
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Fetcher:
+    """A run file, and what is fetched by it into one folder."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        self.run_file = folder / "fetch.json"
+        environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", **environment}
+        self.run_file.write_text(json.dumps({"wget": str(tool("wget", "wget")), "environment": environment}))
+
+    def __call__(self, url: str) -> tuple[int, str | None]:
+        """The exit status, and the file's text if there is a file."""
+        target = self.folder / "fetched"
+        target.unlink(missing_ok=True)
+        status = fetch(str(self.run_file), url, str(target))
+        return status, target.read_text() if target.exists() else None
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder to serve."""
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/file").write_text("content")
+    return tmp_path / "files"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `ca.pem`, a private authority, and `key.pem`, that of the server it vouches for."""
+    folder = tmp_path_factory.mktemp("authority")
+    argv = [str(tool("openssl", "openssl")), "req", "-x509", "-newkey", "ec"]
+    argv += [
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=quern test",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
+    argv += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "ca.pem")]
+    subprocess.run(argv, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def secure(files: Path, authority: Path) -> Iterator[str]:
+    """The address of a server whose certificate no usual authority has signed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "ca.pem", authority / "key.pem")
+    with serving(files, context) as (address, _):
+        yield address
+
+
+def test_a_file(files: Path, tmp_path: Path) -> None:
+    with serving(files) as (address, asked):
+        assert Fetcher(tmp_path)(f"{address}/file") == (0, "content")
+    assert asked == ["/file"]
+
+
+def test_a_bad_status_leaves_no_file(files: Path, tmp_path: Path) -> None:
+    """The host lives: another file of it is asked for."""
+    fetcher = Fetcher(tmp_path)
+    with serving(files) as (address, asked):
+        status, text = fetcher(f"{address}/absent")
+        assert status not in (0, NETWORK_FAILURE)
+        assert text is None
+        assert fetcher(f"{address}/file") == (0, "content")
+    assert asked == ["/absent", "/file"]
+
+
+def test_a_dead_host_is_tried_once(files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    fetcher = Fetcher(tmp_path)
+    with serving(files) as (address, _):
+        pass
+    assert fetcher(f"{address}/one") == (NETWORK_FAILURE, None)
+    assert "failed: Connection refused" in capfd.readouterr().err
+    assert fetcher(f"{address}/two") == (NETWORK_FAILURE, None)
+    assert capfd.readouterr() == (f"{address.partition('://')[2]} did not answer before; skipping {address}/two\n", "")
+
+
+def test_a_proxy_is_obeyed(files: Path, tmp_path: Path) -> None:
+    with serving(files) as (address, asked):
+        Fetcher(tmp_path, http_proxy=address)("http://example.invalid/file")
+    assert asked == ["http://example.invalid/file"]
+
+
+def test_an_unknown_authority_is_refused(secure: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    status, text = Fetcher(tmp_path)(f"{secure}/file")
+    assert status not in (0, NETWORK_FAILURE)
+    assert text is None
+    assert "certificate" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "CURL_CA_BUNDLE"])
+def test_an_authority_by_file(secure: str, authority: Path, tmp_path: Path, name: str) -> None:
+    fetcher = Fetcher(tmp_path, **{name: str(authority / "ca.pem")})
+    assert fetcher(f"{secure}/file") == (0, "content")
+
+
+def test_ssl_cert_file_comes_first(secure: str, authority: Path, tmp_path: Path) -> None:
+    fetcher = Fetcher(tmp_path, SSL_CERT_FILE=str(authority / "ca.pem"), CURL_CA_BUNDLE="/nowhere")
+    assert fetcher(f"{secure}/file") == (0, "content")
+
+
+def test_an_authority_by_folder(secure: str, authority: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    (folder / "mine.pem").write_bytes((authority / "ca.pem").read_bytes())
+    subprocess.run([tool("openssl", "openssl"), "rehash", folder], check=True)  # for a wget with OpenSSL
+    assert Fetcher(tmp_path, SSL_CERT_DIR=str(folder))(f"{secure}/file") == (0, "content")
