@@ -21,6 +21,7 @@ from typing import Any
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
 from quern.errors import QuernError, of_the_machine
+from quern.interrupts import Interrupted, listen
 from quern.project import Image, project_images
 from quern.steps import base
 from quern.steps.base import Run, Step
@@ -58,7 +59,11 @@ def _task(image: Image, step: Step) -> dict[str, Any]:
 
 
 def _is_current(task: object, values: object, step: Step) -> bool:
-    """For doit's `uptodate`; the receipt on disk decides. What is wrong is reported by the run that follows."""
+    """For doit's `uptodate`; the receipt on disk decides. What is wrong is reported by the run that follows.
+
+    doit asks in its own process before anything runs, which therefore listens for Ctrl-C from here on.
+    """
+    listen()
     try:
         return base.is_current(step)
     except (QuernError, OSError):
@@ -67,6 +72,7 @@ def _is_current(task: object, values: object, step: Step) -> bool:
 
 def _run(image: Image, step: Step) -> TaskFailed | None:
     """A task's action. A message for the user becomes a TaskFailed; a defect keeps its traceback."""
+    listen()  # in a child process of doit -n too
     try:
         base.run_step(step, _context(image))
     except QuernError as error:
@@ -75,14 +81,15 @@ def _run(image: Image, step: Step) -> TaskFailed | None:
         if refusal := of_the_machine(error):
             return TaskFailed(str(refusal))
         raise
-    except KeyboardInterrupt:  # doit would print a traceback
+    except (Interrupted, KeyboardInterrupt) as error:  # of the latter doit would print a traceback
         print(f"{step.name}:{image.name} interrupted; run it again to go on", flush=True)
-        raise SystemExit(130) from None
+        raise Interrupted(str(error) or 130) from None
     return None
 
 
 def _clean(image: Image, step: Step, dryrun: bool) -> None:
     """Remove what the step has made, and nothing else."""
+    listen()
     try:
         for path in base.clean_step(step, _context(image), dryrun):
             print(f"{step.name}:{image.name} - removing {path}")

@@ -77,7 +77,8 @@ class RawDriver:
             try:
                 output, noise = process.communicate(json.dumps(params).encode())
             except BaseException:
-                _end_group(process, own_group=True)
+                with _undisturbed():
+                    _end_group(process, own_group=True)
                 raise
         return _answer(verb, process.returncode, output, noise)
 
@@ -114,17 +115,23 @@ def _guarded(process: subprocess.Popen[bytes], own_group: bool) -> Iterator[None
     """While inside, what ends quern ends the command and all that it has started.
 
     The kernel's signal for a dead parent reaches the command alone: without the guard, what emerge had started would
-    go on writing where the next run builds. The guard reads from us; that we are gone is the end of its input.
+    go on writing where the next run builds. The guard reads from us; that we are gone, or could not end the group, is
+    the end of its input.
     """
-    guard = _start_guard(process.pid) if own_group else None
+    guard, ended = None, False
     try:
+        if own_group:
+            guard = _start_guard(process.pid)
         yield
+        ended = True
     except BaseException:
-        _end_group(process, own_group)
+        with _undisturbed():
+            _end_group(process, own_group)
+            ended = True
         raise
     finally:
         if guard:
-            guard.communicate(b"done\n")
+            guard.communicate(b"done\n" if ended else b"")
 
 
 def _start_guard(group: int) -> subprocess.Popen[bytes]:
@@ -156,11 +163,25 @@ def _end_group(process: subprocess.Popen[bytes], own_group: bool) -> None:
 
 
 @contextmanager
+def _undisturbed() -> Iterator[None]:
+    """While inside, SIGINT and SIGTERM wait."""
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+@contextmanager
 def _terminable() -> Iterator[None]:
-    """While inside, SIGTERM to quern raises SystemExit(143), so that a running command is ended before we go."""
+    """While inside, SIGTERM to quern raises SystemExit(143), so that a running command is ended before we go.
+
+    Not where the caller has a handler of its own.
+    """
     import threading
 
-    if threading.current_thread() is not threading.main_thread():
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
 

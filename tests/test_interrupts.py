@@ -1,0 +1,158 @@
+"""Ctrl-C, with the real doit in one and in two processes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from quern import interrupts
+from quern.interrupts import Interrupted
+from tests.building import CHECKOUT
+from tests.conftest import tool
+from tests.projects import write
+from tests.test_emerging import TREE, ebuild
+from tests.test_raw import _runs
+
+# a child process whose main thread waits for input while the signal goes to another thread
+STOLEN = """
+import multiprocessing, os, signal, threading, time
+from quern.interrupts import listen
+
+def steal():
+    time.sleep(0.2)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    time.sleep(60)
+
+def child():
+    listen()
+    threading.Thread(target=steal, daemon=True).start()
+    os.read(os.pipe()[0], 1)
+
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join(10)
+print(process.exitcode)
+process.kill()
+"""
+
+# never ends by itself; the pid of the phase and of something that it started go to FOLDER
+SLOW = """\
+src_compile() {{
+	sleep 3210 &
+	echo $! > "{folder}/child-${{PN}}"
+	echo $$ > "{folder}/phase-${{PN}}"
+	while :; do sleep 0.1; done
+}}
+"""
+
+
+def test_once_for_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(interrupts, "monotonic", lambda: now)
+    leave = interrupts._Leave()
+    with pytest.raises(Interrupted) as caught:
+        leave(signal.SIGINT, None)
+    assert caught.value.code == 130
+    now += 0.1
+    leave(signal.SIGTERM, None)
+    now += 60
+    with pytest.raises(Interrupted) as caught:
+        leave(signal.SIGTERM, None)
+    assert caught.value.code == 143
+
+
+def test_the_code_survives_doit_s_queue() -> None:
+    error = Interrupted(130)
+    assert type(error)(str(error)).code == 130  # what doit does
+    assert pickle.loads(pickle.dumps(type(error))) is Interrupted
+
+
+def test_a_signal_that_another_thread_got() -> None:
+    ran = subprocess.run([sys.executable, "-c", STOLEN], cwd=CHECKOUT, capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("143\n", "")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of two images whose packages are slow, sharing one store: one image waits for the other."""
+    tool("scanelf", "pax-utils")
+    slow = SLOW.format(folder=tmp_path)
+    files = {"dodo.py": (CHECKOUT / "dodo.py").read_text(), "profiles/repo_name": "images\n"}
+    files |= {f"tree/{name}": text for name, text in TREE.items()}
+    for name in ("one", "two"):
+        files[f"profiles/{name}/quern.conf"] = "[portage]\nrepositories = ./tree\n[postbuild]\nengines = none\n"
+        files[f"profiles/{name}/packages"] = f"lab/{name}\n"
+        files[f"profiles/{name}/parent"] = "lab:image\n"
+        files[f"tree/lab/{name}/{name}-1.ebuild"] = ebuild(slow)
+    files["tree/profiles/image/packages"] = ""
+    return write(tmp_path, files)
+
+
+def interrupt(project: Path, *arguments: str) -> tuple[int, str]:
+    """Run doit, press Ctrl-C while a package is built; give the exit status and the output. All must be gone then."""
+    argv = [sys.executable, "-m", "doit", *arguments]
+    output = project / "output"
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            argv,
+            cwd=project,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            preexec_fn=_obey_ctrl_c,
+        )
+    try:
+        _wait(lambda: bool(list(project.glob("phase-*"))) or process.poll() is not None, 120)
+        assert process.poll() is None, output.read_text()
+        time.sleep(0.2)  # the file was just made
+        pids = [int(path.read_text()) for path in (*project.glob("phase-*"), *project.glob("child-*"))]
+        assert len(pids) == 2
+        os.killpg(process.pid, signal.SIGINT)
+        status = process.wait(8)
+        _wait(lambda: not any(_runs(pid) for pid in pids), 1)
+    finally:
+        process.kill()
+        for path in (*project.glob("phase-*"), *project.glob("child-*")):
+            path.unlink()
+    return status, output.read_text()
+
+
+def _obey_ctrl_c() -> None:
+    """In the child: what a shell starts in the background ignores it, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _wait(done: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.02)
+
+
+@pytest.mark.emerge
+def test_one_process(project: Path) -> None:
+    status, output = interrupt(project, "image:one")
+    assert status == 130
+    assert output.splitlines()[-1] == "packages:one interrupted; run it again to go on"
+    assert "Traceback" not in output
+
+
+@pytest.mark.emerge
+def test_two_processes(project: Path) -> None:
+    """Both are ended each time: who gets which signal first, and in which thread, differs."""
+    for _ in range(5):
+        status, output = interrupt(project, "-n", "2", "image:one", "image:two")
+        assert status == 130, output
+        assert "Traceback" not in output
+        lines = [line for line in output.splitlines() if "interrupted" in line]
+        assert sorted(lines) == [f"packages:{name} interrupted; run it again to go on" for name in ("one", "two")]
