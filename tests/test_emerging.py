@@ -14,7 +14,7 @@ from quern.project import Image
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
 from tests.conftest import tool
-from tests.projects import Said, image_of, run, write
+from tests.projects import Said, image_of, run, source_build, write
 
 pytestmark = pytest.mark.emerge
 
@@ -175,6 +175,41 @@ def test_a_package_that_fails(lab: Lab) -> None:
     lab.build()
     assert lab.emerged() == ["lab/broken-1"]  # lab/other was kept
     assert not staging.exists()
+
+
+def test_a_package_that_fails_without_a_word(lab: Lab) -> None:
+    """As when the disk is full while a package is unpacked: only the package's log says something."""
+    build = source_build(lab.image)
+    log = write(lab.folder, {"a.log": "unpacking\nexitcode: -13\n"}) / "a.log"
+    output = f">>> Failed to install lab/top-1, Log file:\n\n>>>  '{log}'\n"
+    assert build._reason(output) == f"lab/top-1 failed\n  unpacking\n  exitcode: -13\nlog: {log}"
+    log.unlink()
+    assert build._reason(output) == f"lab/top-1 failed\nlog: {log}"
+
+
+def test_no_solution_leaves_nothing(lab: Lab) -> None:
+    write(lab.tree, {"profiles/image/packages": "lab/absent\n"})
+    with pytest.raises(BuildError, match="no repository has lab/absent"):
+        lab.build()
+    assert not any(line.startswith("What was built so far") for line in lab.said)
+    assert list((lab.folder / "work/.packages.new").iterdir()) == []
+
+
+def test_questions_without_a_terminal_are_refused_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(lab.tree, {"profiles/image/packages": "lab/absent\n"})  # would be refused by the resolver
+    with (lab.folder / "lab.conf").open("a") as file:
+        file.write("[emerge]\nask = on\n")
+    with open(os.devnull) as nothing, monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", nothing)
+        with pytest.raises(BuildError, match="ask = on needs a terminal"):
+            lab.build()
+
+
+def test_proxy_passwords_are_ours_alone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://me:secret@proxy.invalid")
+    file = source_build(lab.image).scratch / "fetch.json"
+    assert "secret" in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_two_packages_with_the_same_file(lab: Lab) -> None:

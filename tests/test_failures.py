@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quern.portage.failures import Kind, explain
+from quern.portage.failures import Kind, Machine, explain, room
 from tests.failing import CASES, DATA, Lab, anonymous, missing
 
 AVAILABLE = ["lab/fine", "lab/absents", "app-misc/absent"]
@@ -247,6 +247,49 @@ def test_a_failure_without_reason_still_names_package_and_log() -> None:
     failure = explain(output)
     assert failure is not None
     assert str(failure) == "lab/broken-1 failed\nlog: /build/logs/lab:broken-1:20160516-152300.log"
+
+
+SILENT = (DATA / "compile.txt").read_text().split("\n * Package:")[0]  # emerge names the package and its log
+MIB = 1 << 20
+
+
+def test_without_a_reason_the_log_s_last_lines_are_shown() -> None:
+    asked = []
+
+    def log(path: str) -> str:
+        asked.append(path)
+        return "".join(f"line {n}\n\n" for n in range(20)) + "\n * \n!!! Error extracting x.tar.gz (exitcode: -13)\n"
+
+    text = str(explain(SILENT, machine=Machine(log, 500 * MIB)))
+    assert asked == ["/build/logs/lab:broken-1:20160516-152300.log"]
+    assert text.splitlines() == [
+        "lab/broken-1 failed",
+        *(f"  line {n}" for n in range(13, 20)),
+        "  !!! Error extracting x.tar.gz (exitcode: -13)",
+        "log: /build/logs/lab:broken-1:20160516-152300.log",
+    ]
+
+
+def test_a_disk_nearly_full_is_said() -> None:
+    hint = "Only 3 MiB are free in the work folder's file system. " + (
+        "Free some, or set [build] workdir to a folder on a larger disk."
+    )
+    for output in (SILENT, (DATA / "compile.txt").read_text()):
+        lines = str(explain(output, machine=Machine(lambda path: "", 3 * MIB))).splitlines()
+        assert (lines[-2], lines[-1][:4]) == (hint, "log:")
+        assert hint not in str(explain(output, machine=Machine(lambda path: "", 50 * MIB)))
+    assert room(3 * MIB) == f"{hint}\n"
+    assert room(50 * MIB) == ""
+
+
+def test_a_reason_that_is_known_needs_no_log() -> None:
+    def log(path: str) -> str:
+        raise AssertionError(path)
+
+    for case in CASES:
+        if case != "compile-two":
+            output = (DATA / f"{case}.txt").read_text()
+            assert explain(output, machine=Machine(log, 500 * MIB)) == explain(output)
 
 
 LINES = sorted({line for path in DATA.iterdir() for line in path.read_text().splitlines()})

@@ -10,15 +10,20 @@ from collections.abc import Sequence
 
 from quern.portage import failures_building, failures_resolving
 from quern.portage.failure import Failure, Kind
+from quern.portage.failures_building import Machine, room
 
-__all__ = ["Failure", "Kind", "explain"]
+__all__ = ["Failure", "Kind", "Machine", "explain", "room"]
 
 
-def explain(output: str, available: Sequence[str] = (), starter_only: bool = False) -> Failure | None:
+def explain(
+    output: str, available: Sequence[str] = (), starter_only: bool = False, machine: Machine | None = None
+) -> Failure | None:
     """Explain why emerge (or the resolver) failed, or give None when `output` has no cause that is known.
 
     output          all that was printed, stdout and stderr as they came
     available       category/package of all packages there are, for the nearest one to an unknown name
     starter_only    is the starter the only repository? Then an unknown package needs another tree, and that is said
+    machine         what else there is to look at where `output` has no reason
     """
-    return failures_resolving.explain(output, available, starter_only) or failures_building.explain(output)
+    failure = failures_resolving.explain(output, available, starter_only) or failures_building.explain(output)
+    return failures_building.completed(failure, machine) if failure and machine else failure

@@ -3,10 +3,44 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
 
 from quern.portage.failure import Failure, Kind
 
 _CONTEXT = 4  # lines of a build's own errors that are shown
+_LAST = 8  # lines of a package's log that are shown where nothing better is known
+_FREE_SOME = "Free some, or set [build] workdir to a folder on a larger disk."
+_LITTLE = 50 << 20  # bytes; with less than this free, that is the likely reason
+
+
+class Machine(NamedTuple):
+    """What is known of a failure besides the output: `log` gives a log's text by its path, `free` is in bytes."""
+
+    log: Callable[[str], str]
+    free: int
+
+
+def completed(failure: Failure, machine: Machine) -> Failure:
+    """Add what the package's log ends with, if nothing better is known, and that the disk is nearly full.
+
+    A full disk is often not named: tar dies of the pipe behind it, a linker of SIGBUS.
+    """
+    if failure.kind is not Kind.PHASE:
+        return failure
+    reasons = failure.reasons
+    if not reasons and failure.log:
+        said = [line.strip() for line in machine.log(failure.log).splitlines()]
+        reasons = tuple([line for line in said if line.strip("* ")][-_LAST:])
+    return replace(failure, reasons=reasons, hint=failure.hint + room(machine.free).rstrip())
+
+
+def room(free: int) -> str:
+    """A line about `free` bytes in the work folder's file system; empty if they are enough."""
+    if free >= _LITTLE:
+        return ""
+    return f"Only {free >> 20} MiB are free in the work folder's file system. {_FREE_SOME}\n"
 
 
 def explain(output: str) -> Failure | None:
@@ -38,8 +72,8 @@ def _space(output: str) -> Failure | None:
     if not match:
         return None
     package, log = _failed(output)
-    hint = "Free some, or set [build] workdir to a folder on a larger disk."
-    return Failure(Kind.SPACE, package, "there is no space left on the disk", (match[0].strip(),), hint, log=log)
+    summary = "there is no space left on the disk"
+    return Failure(Kind.SPACE, package, summary, (match[0].strip(),), _FREE_SOME, log=log)
 
 
 def _no_manifest_entry(output: str) -> Failure | None:

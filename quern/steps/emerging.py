@@ -42,6 +42,14 @@ def _check_path(work: Path) -> None:
         raise BuildError(f"{work}: {odd[0]!r} in its path would end a build in its middle; set [build] workdir")
 
 
+def _text(path: str) -> str:
+    """The text of a package's log; empty where there is none."""
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
 @dataclass(frozen=True)
 class Build:
     """Emerge around `staging`, for the image of `setup`, with the configuration root `config`.
@@ -104,6 +112,8 @@ class Build:
     def prepare(self) -> None:
         """Make the folders, the host side, and this run's configuration root. Raises BuildError."""
         _check_path(self.setup.image.work)
+        if self.setup.image.settings.emerge.ask and not sys.stdin.isatty():
+            raise BuildError("emerge.ask = on needs a terminal for emerge's questions, and there is none")
         logs = self.log.with_suffix("")
         self.log.unlink(missing_ok=True)
         discard(logs, self.log.parent, self.run)
@@ -115,6 +125,7 @@ class Build:
         (self.scratch / "config/etc/portage/mirrors").write_text(text)
         environment = {name: os.environ[name] for name in FETCH_VARIABLES if name in os.environ}
         run = {"wget": shutil.which("wget", path=self.setup.path) or "wget", "environment": environment}
+        (self.scratch / "fetch.json").touch(0o600)  # a proxy's address may hold a password
         (self.scratch / "fetch.json").write_text(json.dumps(run))
 
     def clear(self) -> None:
@@ -135,7 +146,8 @@ class Build:
         if not answer["success"]:
             with self.log.open("a", encoding="utf-8") as log:
                 log.write(answer["output"])
-            self.clear()  # nothing was built: nothing is left to inspect
+            for path in self.staging.iterdir():  # nothing was built: nothing is left to inspect
+                discard(path, self.staging, self.run)
             raise BuildError(self._reason(answer["output"]))
         plan = from_answer(answer)
         if not plan.packages:
@@ -150,8 +162,6 @@ class Build:
         Raises BuildError if emerge fails.
         """
         ask = self.setup.image.settings.emerge.ask
-        if ask and not sys.stdin.isatty():
-            raise BuildError("emerge.ask = on needs a terminal for emerge's questions, and there is none")
         installation = self.setup.installation()
         argv = [str(installation.python), str(installation.emerge), *options, *(["--ask"] if ask else []), *targets]
         self.run.say(f'Calling PORTAGE_CONFIGROOT="{self.config}" emerge {" ".join(targets)}')
@@ -173,10 +183,11 @@ class Build:
         """Why emerge failed, from what it printed."""
         repositories = self.setup.repositories()
         starter_only = all(repository.location in (STARTER, self.setup.overlay) for repository in repositories)
-        failure = failures.explain(output, available_packages(repositories), starter_only)
+        machine = failures.Machine(_text, free=shutil.disk_usage(self.setup.image.work).free)
+        failure = failures.explain(output, available_packages(repositories), starter_only, machine)
         if failure is None:
             last = "\n".join(output.rstrip().splitlines()[-20:])
-            return f"emerge failed:\n{last}\nlog: {self.log}"
+            return f"emerge failed:\n{last}\n{failures.room(machine.free)}log: {self.log}"
         return str(failure) if failure.log else f"{failure}\nlog: {self.log}"
 
     def check_merged(self, plan: Plan, wanted: Sequence[str]) -> None:
