@@ -1,8 +1,8 @@
 """The docker daemon: is the tag there, and load the archive.
 
-The first is asked at every run, so it is a bare request over the Unix socket: importing the docker SDK or http.client
-would cost more than all the rest of a run that has nothing to do. tcp, TLS and ssh daemons, and everything else that
-is asked, go through the SDK. An address is what DOCKER_HOST holds; None is the usual socket.
+The first is asked at every run, so it is a bare request over the Unix or TCP socket: importing the docker SDK or
+http.client would cost more than all the rest of a run that has nothing to do. TLS and ssh daemons, and everything else
+that is asked, go through the SDK. An address is what DOCKER_HOST holds; None is the usual socket.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ class EngineSilent(EngineUnavailable):
 def tagged_image_id(address: str | None, reference: str, timeout: float = ASK_TIMEOUT) -> str | None:
     """The id (sha256:HEX) of the image that `reference`, NAME:TAG, stands for in the daemon; None if it has none.
 
-    `timeout` is for the whole answer, in seconds. EngineUnavailable, EngineSilent or EngineError otherwise.
+    `timeout` is for the whole answer, in seconds; through the SDK for each thing it asks, and ssh has a time of its
+    own. EngineUnavailable, EngineSilent or EngineError otherwise.
     """
     if not reference.isascii() or not reference.isprintable() or " " in reference or "%" in reference:
         raise EngineError(f"{reference!r} cannot be the name of an image")
-    if not (address or DEFAULT_ADDRESS).startswith("unix://"):
-        with _client(address, timeout=max(timeout, 5)) as client:
+    if not _is_plain(address or DEFAULT_ADDRESS):
+        with _client(address, timeout) as client:
             return _sdk_image_id(client, reference)
     status, body = _get(address or DEFAULT_ADDRESS, f"/images/{reference}/json", timeout)
     if status == 404:
@@ -62,8 +63,8 @@ def tagged_image_id(address: str | None, reference: str, timeout: float = ASK_TI
 
 def ping(address: str | None, timeout: float = ASK_TIMEOUT) -> None:
     """Return if a daemon answers; EngineUnavailable or EngineSilent otherwise."""
-    if not (address or DEFAULT_ADDRESS).startswith("unix://"):
-        with _client(address, timeout=max(timeout, 5)) as client:
+    if not _is_plain(address or DEFAULT_ADDRESS):
+        with _client(address, timeout) as client:
             client.ping()
         return
     status, _ = _get(address or DEFAULT_ADDRESS, "/_ping", timeout)
@@ -125,6 +126,8 @@ def _client(address: str | None, timeout: float) -> Iterator[Any]:
     except requests.exceptions.Timeout as error:
         raise EngineSilent(f"docker daemon at {where} does not answer within {timeout:g} s") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        if isinstance(error.__cause__, requests.exceptions.Timeout):  # of the version, which the SDK asks first
+            raise EngineSilent(f"docker daemon at {where} does not answer within {timeout:g} s") from error
         raise EngineUnavailable(f"no docker daemon at {where}: {_one_line(error)}") from error
 
 
@@ -133,23 +136,25 @@ def _one_line(error: object) -> str:
 
 
 def _get(address: str, path: str, timeout: float) -> tuple[int, bytes]:
-    """Status and body of a GET over the Unix socket of `address`, within `timeout` seconds in all.
+    """Status and body of a GET over the Unix or TCP socket of `address`, within `timeout` seconds in all.
 
     HTTP/1.0, so the answer is neither chunked nor kept open: it ends where the connection does.
     """
-    import socket
+    from time import monotonic
 
-    file = address[len("unix://") :]
+    deadline = monotonic() + timeout
     request = f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            answer = _exchange(connection, file, request, timeout)
-        except (TimeoutError, BlockingIOError):  # the latter: its backlog is full
-            raise EngineSilent(f"docker daemon at {address} does not answer within {timeout:g} s") from None
-        except PermissionError:
+    try:
+        with _connected(address, timeout) as connection:
+            answer = _exchange(connection, request, deadline)
+    except (TimeoutError, BlockingIOError):  # the latter: its backlog is full
+        raise EngineSilent(f"docker daemon at {address} does not answer within {timeout:g} s") from None
+    except (OSError, ValueError, OverflowError) as error:  # the latter two: no host name, no port
+        if isinstance(error, PermissionError) and address.startswith("unix://"):
+            file = address.removeprefix("unix://")
             raise EngineUnavailable(f"no permission to use {file} (are you in the group docker?)") from None
-        except OSError as error:
-            raise EngineUnavailable(f"no docker daemon at {address}: {error.strerror or error}") from None
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise EngineUnavailable(f"no docker daemon at {address}: {reason}") from None
     head, _, body = answer.partition(b"\r\n\r\n")
     words = head.split(None, 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
@@ -157,13 +162,35 @@ def _get(address: str, path: str, timeout: float) -> tuple[int, bytes]:
     return int(words[1]), body
 
 
-def _exchange(connection: socket.socket, file: str, request: bytes, timeout: float) -> bytes:
-    """All that comes back on `request`; TimeoutError after `timeout` seconds, however busily the other side drips."""
+def _is_plain(address: str) -> bool:
+    """Whether a daemon is spoken to without TLS or ssh. tcp is TLS where the SDK finds a wish for it, as below."""
+    if address.startswith("unix://"):
+        return True
+    host, _, port = address.removeprefix("tcp://").rstrip("/").rpartition(":")
+    tls = os.environ.get("DOCKER_TLS_VERIFY") or os.environ.get("DOCKER_CERT_PATH")
+    return address.startswith("tcp://") and not tls and bool(host) and port.isdecimal()
+
+
+@contextmanager
+def _connected(address: str, timeout: float) -> Iterator[socket.socket]:
+    """A connection to a plain `address`. Raises OSError; ValueError or OverflowError for an odd host or port."""
+    import socket
+
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout)
+            connection.connect(address.removeprefix("unix://"))
+            yield connection
+        return
+    host, _, port = address.removeprefix("tcp://").rstrip("/").rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout) as connection:
+        yield connection
+
+
+def _exchange(connection: socket.socket, request: bytes, deadline: float) -> bytes:
+    """All that comes back on `request`; TimeoutError at `deadline` (monotonic), however busily the other side drips."""
     from time import monotonic
 
-    deadline = monotonic() + timeout
-    connection.settimeout(timeout)
-    connection.connect(file)
     connection.sendall(request)
     answer = b""
     while (left := deadline - monotonic()) > 0:

@@ -35,11 +35,10 @@ int main(int argc, char **argv) {
 
 
 @contextmanager
-def listener(tmp_path: Path, answer: bytes | None, *, drip: float = 0) -> Iterator[str]:
+def listener(tmp_path: Path, answer: bytes | None, *, drip: float = 0, kind: str = "unix") -> Iterator[str]:
     """A daemon that answers every request with `answer`, a byte each `drip` seconds if set; None: never."""
-    path = tmp_path / "s"
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
+    with socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET) as server:
+        server.bind(str(tmp_path / "s") if kind == "unix" else ("127.0.0.1", 0))
         server.listen(8)
         server.settimeout(5)
         done = threading.Event()
@@ -57,7 +56,7 @@ def listener(tmp_path: Path, answer: bytes | None, *, drip: float = 0) -> Iterat
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield f"unix://{path}"
+        yield f"unix://{tmp_path}/s" if kind == "unix" else f"tcp://127.0.0.1:{server.getsockname()[1]}"
         done.set()
         thread.join()
 
@@ -66,9 +65,10 @@ def answer(status: str, body: object) -> bytes:
     return f"HTTP/1.0 {status}\r\nContent-Type: application/json\r\n\r\n{json.dumps(body)}".encode()
 
 
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
 @pytest.mark.parametrize("image_id", ["sha256:abc", "abc"])
-def test_id_of_docker_and_of_podman(tmp_path: Path, image_id: str) -> None:
-    with listener(tmp_path, answer("200 OK", {"Id": image_id})) as address:
+def test_id_of_docker_and_of_podman(tmp_path: Path, image_id: str, kind: str) -> None:
+    with listener(tmp_path, answer("200 OK", {"Id": image_id}), kind=kind) as address:
         assert engine.tagged_image_id(address, "name:1") == "sha256:abc"
 
 
@@ -94,10 +94,11 @@ def test_answers_that_make_no_sense(tmp_path: Path, said: bytes, message: str) -
     assert not isinstance(caught.value, engine.EngineUnavailable)
 
 
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
 @pytest.mark.parametrize("drip", [0, 0.05])
-def test_a_daemon_that_hangs_or_drips(tmp_path: Path, drip: float) -> None:
+def test_a_daemon_that_hangs_or_drips(tmp_path: Path, drip: float, kind: str) -> None:
     said = answer("200 OK", {"Id": "sha256:abc"}) if drip else None
-    with listener(tmp_path, said, drip=drip) as address:
+    with listener(tmp_path, said, drip=drip, kind=kind) as address:
         before = time.monotonic()
         with pytest.raises(engine.EngineSilent, match=r"does not answer within 0\.3 s"):
             engine.tagged_image_id(address, "name:1", timeout=0.3)
@@ -111,6 +112,46 @@ def test_a_daemon_whose_backlog_is_full(tmp_path: Path) -> None:
         first.connect(str(tmp_path / "s"))
         with pytest.raises(engine.EngineSilent):
             engine.ping(f"unix://{tmp_path}/s", timeout=0.3)
+
+
+@pytest.mark.parametrize("name", ["DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"])
+def test_tls_is_the_sdk_s_and_as_impatient(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    asked = []
+
+    @contextmanager
+    def client(address: str | None, timeout: float) -> Iterator[None]:
+        asked.append((address, timeout))
+        raise engine.EngineSilent("silent")
+        yield
+
+    monkeypatch.setattr(engine, "_client", client)
+    monkeypatch.setenv(name, "1")
+    for address in ("tcp://127.0.0.1:9", "ssh://host", "tcp://host:1/path"):
+        with pytest.raises(engine.EngineSilent):
+            engine.ping(address, timeout=0.3)
+        with pytest.raises(engine.EngineSilent):
+            engine.tagged_image_id(address, "name:1", timeout=0.4)
+        assert asked == [(address, 0.3), (address, 0.4)]
+        asked.clear()
+
+
+def test_the_sdk_s_client_has_the_time_that_it_is_given(tmp_path: Path) -> None:
+    with listener(tmp_path, None, kind="tcp") as address:
+        before = time.monotonic()
+        with (
+            pytest.raises(engine.EngineSilent, match=r"does not answer within 0\.3 s"),
+            engine._client(address, 0.3) as client,
+        ):
+            client.ping()
+        assert time.monotonic() - before < 3  # the import included
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "tcp://[::1]:9/", "tcp://127.0.0.1:99999", "tcp://a..b:1"])
+def test_no_daemon_by_tcp(address: str) -> None:
+    for ask in (engine.ping, lambda address: engine.tagged_image_id(address, "name:1")):
+        with pytest.raises(engine.EngineUnavailable, match="no docker daemon at tcp://") as caught:
+            ask(address)
+        assert "\n" not in str(caught.value)
 
 
 def test_no_daemon(tmp_path: Path) -> None:
@@ -139,8 +180,9 @@ def test_asking_imports_nothing_heavy() -> None:
     code = (
         "import sys; from quern import engine\n"
         "before = set(sys.modules); assert 'socket' not in before\n"
-        "try: engine.tagged_image_id('unix:///nowhere', 'a:1')\n"
-        "except engine.EngineUnavailable: pass\n"
+        "for address in ('unix:///nowhere', 'tcp://127.0.0.1:9'):\n"
+        "    try: engine.tagged_image_id(address, 'a:1')\n"
+        "    except engine.EngineUnavailable: pass\n"
         "heavy = {'docker', 'requests', 'urllib.request', 'http', 'ssl', 'email', 'logging', 'tempfile'}\n"
         "print(*sorted(heavy & set(sys.modules)))\n"
     )

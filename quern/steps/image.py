@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from quern import __version__
+from quern.config.container import DATE
 from quern.portage.setup import Setup
 from quern.steps.base import Made, Run, Step
 from quern.steps.receipt import Receipt
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
     from quern import oci
 
 FILE = "image.oci.tar"
-DATE = "$$DATE$$"
 # Seconds a daemon has to answer whether the tag is there: where one is wished for but not required, a run that has
 # nothing to do must not wait for one that hangs.
-PATIENCE = {"docker": 2.0, None: 0.03}
+PATIENCE = {"docker": 2.0, "none": 0.0, None: 0.03}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,6 +100,10 @@ class ImageStep(Step):
 
     def lacking(self, receipt: Receipt) -> str | None:
         """The tag, where a daemon answers and has none or another image by it."""
+        return self._lacking(receipt, PATIENCE[self.setup.image.settings.postbuild.engines])
+
+    def _lacking(self, receipt: Receipt, patience: float) -> str | None:
+        """See `lacking`; `patience` is the seconds that the daemon has to answer."""
         from quern.engine import EngineError, EngineUnavailable, tagged_image_id
 
         settings = self.setup.image.settings
@@ -107,7 +111,7 @@ class ImageStep(Step):
         if engine == "none":
             return None
         try:
-            found = tagged_image_id(settings.docker.daemon, reference, PATIENCE[engine])
+            found = tagged_image_id(settings.docker.daemon, reference, patience)
         except EngineUnavailable:
             return reference if engine else None
         except EngineError:
@@ -123,13 +127,13 @@ class ImageStep(Step):
         if settings.postbuild.engines == "none":
             return
         try:
-            ping(daemon, PATIENCE["docker"] or 0)
+            ping(daemon, PATIENCE["docker"])
         except EngineUnavailable as error:
             if settings.postbuild.engines:
                 raise
             run.say(f"{error}; {archive} was not loaded")
             return
-        if self.lacking(receipt):
+        if self._lacking(receipt, PATIENCE["docker"]):  # it answers: one far away may take longer than a no-op may
             run.say("Connecting to docker")
             run.say(f"Building full image {reference} from {archive}")
             image_id = load_and_tag(daemon, self.place.output / FILE, [reference], receipt.info["ids"])
