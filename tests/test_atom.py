@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quern.portage.atom import is_category, is_package, package_of, problem, problem_of_version
+from quern.portage.atom import package_of, problem, problem_of_version
 
 ATOMS = [
     "a/b", "a/b:1", "a/b[x]", "a/b:=", "a/b:1=", "a/b:1/2", "a/b:1/2=", "a/b:*", "=a/b-1", "a/b-1", "=a/b", "=a/b-1*",
@@ -55,10 +55,6 @@ def test_reasons_say_what_to_write() -> None:
 def test_names_and_provided_versions() -> None:
     assert package_of(">=dev-lang/python-3.13_rc1:3.13[ssl]") == "dev-lang/python"
     assert package_of("nonsense") is None
-    assert is_category("dev-lang")
-    assert not is_category("-x")
-    assert is_package("gtk+")
-    assert not is_package("python-3.13")
     assert problem_of_version("app-admin/python-updater-0.11") is None
     assert problem_of_version("app-admin/python-updater")
     assert problem_of_version("app-admin/python-updater-0.11:0")

@@ -20,7 +20,6 @@ def entry(cpv: str, build: list[int] | None = None, run: list[int] | None = None
         "iuse": ["ssl", "test"],
         "flags": ["amd64", "ssl"],
         "on_host": False,
-        "built": False,
         "ebuild": f"/tree/{cpv}.ebuild",
         "eclasses": {"c": "/tree/eclass/c.eclass"},
         "distfiles": ["a.tar.xz"],

@@ -112,16 +112,3 @@ class Settings(NamedTuple):
     dockergen: Dockergen
     sources: tuple[Path, ...] = ()
     origins: Pairs = ()
-
-    def as_dict(self) -> dict[str, object]:
-        """Give the options as plain data for JSON (paths as text), without `sources` and `origins`."""
-        fields = self._asdict()
-        return {key: _plain(value) for key, value in fields.items() if key not in ("sources", "origins")}
-
-
-def _plain(value: object) -> object:
-    if hasattr(value, "_asdict"):
-        return {key: _plain(item) for key, item in value._asdict().items()}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["is_category", "is_package", "package_of", "problem", "problem_of_version"]
+__all__ = ["package_of", "problem", "problem_of_version"]
 
 _CATEGORY = r"[A-Za-z0-9_][A-Za-z0-9_+.-]*"  # PMS 3.1.1
 _PACKAGE = r"[A-Za-z0-9_][A-Za-z0-9_+-]*?"  # PMS 3.1.2
@@ -21,16 +21,6 @@ _ATOM = (
     rf"(?P<op>[<>]=?|=|~)?(?P<name>{_CATEGORY}/{_PACKAGE})(?:-(?P<version>{_VERSION}))?(?P<star>\*)?"
     rf"(?::(?P<slot>[^:\[\]]*))?(?:::(?P<repository>[^\[\]]*))?(?:\[(?P<use>.*)\])?"
 )
-
-
-def is_category(text: str) -> bool:
-    """Is `text` a category name (PMS 3.1.1)?"""
-    return re.fullmatch(_CATEGORY, text, re.ASCII) is not None
-
-
-def is_package(text: str) -> bool:
-    """Is `text` a package name, without category (PMS 3.1.2: its end must not look like a version)?"""
-    return re.fullmatch(_PACKAGE, text, re.ASCII) is not None and not _ends_in_version(text)
 
 
 def package_of(atom: str) -> str | None:

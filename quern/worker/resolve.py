@@ -152,7 +152,6 @@ def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Con
         "iuse": sorted(package.iuse.all),
         "flags": sorted(package.use.enabled),
         "on_host": package.root != config.trees._target_eroot,
-        "built": package.built,
         "ebuild": ebuild,
         "eclasses": eclasses,
         "distfiles": distfiles,
