@@ -119,6 +119,7 @@ class Build:
         discard(logs, self.log.parent, self.run)
         for folder in (self.view, self.root, self.scratch / "tmp", self.setup.image.distfiles, logs):
             folder.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o755)  # the image's root folder does not depend on the caller's umask
         self.host.prepare(self.setup.profile)
         shutil.copytree(self.config / "etc", self.scratch / "config/etc")
         text = mirrors.mirrors_text(self.setup.image.settings.portage.mirrors, mirrors.apt_mirrors())
