@@ -176,6 +176,8 @@ def test_every_option_can_be_set_by_its_variable(option: object) -> None:
         "build.compression": "zstd",
         "build.baselayout_atoms": "sys-apps/baselayout",
         "docker.daemon": "unix:///run/docker.sock",
+        "docker.memory": "2g",
+        "docker.cpus": "1.5",
         "portage.binhost": "https://packages.example/amd64",
         "portage.repositories": "starter",
         "portage.mirrors": "gnu=https://mirror.example/gnu",
@@ -193,6 +195,18 @@ def test_every_option_can_be_set_by_its_variable(option: object) -> None:
     plain = getattr(load([], {}, Path.cwd()), chosen.section)._asdict()
     found = getattr(load([], {chosen.variables[0]: text}, Path.cwd()), chosen.section)._asdict()
     assert {key for key in found if found[key] != plain[key]} == {chosen.field}
+
+
+def test_limits_of_containers() -> None:
+    found = read("[docker]\nmemory = 1G\ncpus = 1.5\ncapabilities = mknod, CAP_SYS_CHROOT\nnetwork = host\n").docker
+    assert (found.memory, found.cpus, found.network) == (1 << 30, 1_500_000_000, "host")
+    assert found.capabilities == ("CAP_MKNOD", "CAP_SYS_CHROOT")
+    assert [read(f"[docker]\nmemory = {text}\n").docker.memory for text in ("6m", "8192k", "7340032")] == [
+        6 << 20,
+        8 << 20,
+        7 << 20,
+    ]
+    assert read("").docker[2:] == (None, None, None, ())
 
 
 def test_an_empty_value_means_the_default() -> None:
@@ -265,6 +279,22 @@ REFUSED = [
         " indented line continues the option above)",
     ),
     ("[build]\ndriver = podman\n", "quern.conf:2: build.driver: expected raw or docker, got 'podman'"),
+    (
+        "[docker]\nnetwork = a b\n",
+        "quern.conf:2: docker.network: expected a docker network (none, host, or a name), got 'a b'",
+    ),
+    (
+        "[docker]\nmemory = 5m\n",
+        "quern.conf:2: docker.memory: expected an amount of memory, 6m or more (512m, 4g), got '5m'",
+    ),
+    (
+        "[docker]\ncpus = 0\n",
+        "quern.conf:2: docker.cpus: expected a number of processors, 0.01 or more (2, 1.5), got '0'",
+    ),
+    (
+        "[docker]\ncapabilities = mknod, all\n",
+        "quern.conf:2: docker.capabilities: expected names of capabilities (MKNOD, SYS_CHROOT), got 'ALL'",
+    ),
     (
         "[build]\nprofile = default/linux\n",
         "quern.conf:2: build.profile: expected REPOSITORY:PATH, the path below the repository's"

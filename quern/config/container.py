@@ -12,6 +12,8 @@ from quern.config.settings import Pairs
 from quern.config.values import Context, Unfit, distinct, items, plain
 
 DATE = "$$DATE$$"
+LEAST_MEMORY = 6 << 20  # docker refuses less
+LEAST_CPUS = 10_000_000  # 0.01, likewise
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST_PART = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -66,6 +68,38 @@ def daemon(text: str, context: Context) -> str:
     if not plain(text) or not re.fullmatch(_ADDRESS, text):
         raise Unfit("the address of a docker daemon (unix:///PATH, tcp://HOST:PORT, ssh://HOST)")
     return text
+
+
+def network(text: str, context: Context) -> str:
+    """A docker network: none, host, bridge, or the name of one that was made."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", text):
+        raise Unfit("a docker network (none, host, or a name)")
+    return text
+
+
+def memory(text: str, context: Context) -> int:
+    """A number of bytes, as docker takes it: a whole number, and k, m or g for powers of 1024. At least 6m."""
+    match = re.fullmatch(r"([0-9]{1,15})([kmg]?)b?", text.lower())
+    if not match or (size := int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2]]) < LEAST_MEMORY:
+        raise Unfit("an amount of memory, 6m or more (512m, 4g)")
+    return size
+
+
+def cpus(text: str, context: Context) -> int:
+    """A number of processors, in units of 1e-9."""
+    match = re.fullmatch(r"([0-9]{1,4})(?:\.([0-9]{1,9}))?", text)
+    if not match or (units := int(match[1] + (match[2] or "").ljust(9, "0"))) < LEAST_CPUS:
+        raise Unfit("a number of processors, 0.01 or more (2, 1.5)")
+    return units
+
+
+def capabilities(text: str, context: Context) -> tuple[str, ...]:
+    """Names of capabilities (capabilities(7)), with or without CAP_."""
+    names = [item.upper() if item.upper().startswith("CAP_") else f"CAP_{item.upper()}" for item in items(text)]
+    for name in names:
+        if not re.fullmatch(r"CAP_[A-Z_]+", name) or name == "CAP_ALL":
+            raise Unfit("names of capabilities (MKNOD, SYS_CHROOT)", name.removeprefix("CAP_"))
+    return distinct(names, "capability")
 
 
 def argv(text: str, context: Context) -> tuple[str, ...]:

@@ -83,6 +83,16 @@ _DOCKER = (
         shown="unix://var/run/docker.sock",
     ),
     _text("docker", "image", "", container.docker_reference, "Docker base image for building"),
+    _text(
+        "docker",
+        "network",
+        "",
+        container.network,
+        "Network of the build's containers; by default none, but docker's own while sources are fetched",
+    ),
+    _text("docker", "memory", "", container.memory, "Memory a build may use: bytes, or a number with k, m or g"),
+    _text("docker", "cpus", "", container.cpus, "Processors a build may keep busy, like 1.5"),
+    _list("docker", "capabilities", container.capabilities, "Comma-separated capabilities that a build gets as well"),
 )
 
 _EMERGE = (

@@ -27,10 +27,21 @@ class Build(NamedTuple):
 
 
 class Docker(NamedTuple):
-    """[docker]: the daemon's URL (None: the usual socket), and the builder image of the docker driver."""
+    """[docker]: the daemon's URL (None: the usual socket), and the containers of the docker driver.
+
+    image       the builder image
+    network     None: none while building, docker's default while fetching
+    memory      bytes; None: no limit
+    cpus        processors, in units of 1e-9; None: no limit
+    capabilities    what a build gets besides those that emerge needs, as CAP_NAME
+    """
 
     daemon: str | None
     image: str | None
+    network: str | None
+    memory: int | None
+    cpus: int | None
+    capabilities: tuple[str, ...]
 
 
 class Emerge(NamedTuple):
