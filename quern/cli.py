@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build(image: Image) -> None:
     """Run the image's steps in order. Raises QuernError."""
-    run = Run(driver_of(image), _say)
+    run = Run(driver_of(image, _say), _say)
     for step in steps_of(image):
         if not run_step(step, run):
             _say(f"Step {step.name} is up to date")

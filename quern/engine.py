@@ -44,7 +44,7 @@ def tagged_image_id(address: str | None, reference: str, timeout: float = ASK_TI
     if not reference.isascii() or not reference.isprintable() or " " in reference or "%" in reference:
         raise EngineError(f"{reference!r} cannot be the name of an image")
     if not _is_plain(address or DEFAULT_ADDRESS):
-        with _client(address, timeout) as client:
+        with connect(address, timeout) as client:
             return _sdk_image_id(client, reference)
     status, body = _get(address or DEFAULT_ADDRESS, f"/images/{reference}/json", timeout)
     if status == 404:
@@ -64,7 +64,7 @@ def tagged_image_id(address: str | None, reference: str, timeout: float = ASK_TI
 def ping(address: str | None, timeout: float = ASK_TIMEOUT) -> None:
     """Return if a daemon answers; EngineUnavailable or EngineSilent otherwise."""
     if not _is_plain(address or DEFAULT_ADDRESS):
-        with _client(address, timeout) as client:
+        with connect(address, timeout) as client:
             client.ping()
         return
     status, _ = _get(address or DEFAULT_ADDRESS, "/_ping", timeout)
@@ -77,7 +77,7 @@ def load_and_tag(address: str | None, archive: Path, references: Sequence[str], 
 
     `ids` are those it may have (ArchiveInfo.ids). EngineError if it has another one afterwards.
     """
-    with _client(address, timeout=LOAD_TIMEOUT) as client:
+    with connect(address, timeout=LOAD_TIMEOUT) as client:
         with archive.open("rb") as stream:
             loaded = client.images.load(stream)
         found = next((image for image in loaded if _normal(image.id) in ids), None)
@@ -107,7 +107,7 @@ def _normal(image_id: str) -> str:
 
 
 @contextmanager
-def _client(address: str | None, timeout: float) -> Iterator[Any]:
+def connect(address: str | None, timeout: float) -> Iterator[Any]:
     """The SDK's client, TLS as DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say; its errors become ours, in one line."""
     import docker
     import requests

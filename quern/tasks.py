@@ -105,7 +105,8 @@ def _clean(image: Image, step: Step, dryrun: bool) -> None:
 def _context(image: Image) -> Run:
     from functools import partial
 
-    return Run(driver_of(image), partial(_say, image.name))
+    say = partial(_say, image.name)
+    return Run(driver_of(image, say), say)
 
 
 def _say(name: str, line: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 START_TIMEOUT = 60.0  # seconds; a slow disk needs 5
 STOP_TIMEOUT = 30.0
+GATEWAY = "172.30.99.1"
 
 
 class Unavailable(Exception):
@@ -19,9 +20,13 @@ class Unavailable(Exception):
 
 
 class Dockerd:
-    """Start with `start`, stop with `stop`; `address` is what DOCKER_HOST would be."""
+    """Start with `start`, stop with `stop`; `address` is what DOCKER_HOST would be.
 
-    def __init__(self) -> None:
+    With `bridge` its containers have a network by default, which ends at GATEWAY, in the daemon's own namespace.
+    """
+
+    def __init__(self, bridge: bool = False) -> None:
+        self.bridge = bridge
         # Not below pytest's folder: the path of a Unix socket has 107 bytes at most (unix(7)).
         self.folder = Path(tempfile.mkdtemp(prefix="quern-dockerd-"))
         self.socket = self.folder / "docker.sock"
@@ -53,7 +58,7 @@ class Dockerd:
             # Without a bridge it would delete that of another daemon in the same network namespace. Its mounts, some
             # of which it leaves behind, go with it; those of the host still reach it.
             *("unshare", "--net", "--mount", "--propagation", "slave"),
-            *("dockerd", "--bridge", "none", "--iptables=false"),
+            *("dockerd", "--iptables=false", *(("--bip", f"{GATEWAY}/24") if self.bridge else ("--bridge", "none"))),
             *("--host", self.address, "--pidfile", str(self.folder / "pid")),
             *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")),
         ]
@@ -67,6 +72,17 @@ class Dockerd:
                 return client.recv(64).startswith(b"HTTP/1.0 200")
             except OSError:
                 return False
+
+    def beside(self, *command: str) -> list[str]:
+        """The command line that runs `command` in the daemon's network namespace."""
+        assert self._process is not None
+        return ["nsenter", "--net", "--target", str(self._process.pid), *command]
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
 
     def stop(self) -> None:
         """Stop it and remove all it wrote."""

@@ -124,7 +124,7 @@ def test_tls_is_the_sdk_s_and_as_impatient(monkeypatch: pytest.MonkeyPatch, name
         raise engine.EngineSilent("silent")
         yield
 
-    monkeypatch.setattr(engine, "_client", client)
+    monkeypatch.setattr(engine, "connect", client)
     monkeypatch.setenv(name, "1")
     for address in ("tcp://127.0.0.1:9", "ssh://host", "tcp://host:1/path"):
         with pytest.raises(engine.EngineSilent):
@@ -140,7 +140,7 @@ def test_the_sdk_s_client_has_the_time_that_it_is_given(tmp_path: Path) -> None:
         before = time.monotonic()
         with (
             pytest.raises(engine.EngineSilent, match=r"does not answer within 0\.3 s"),
-            engine._client(address, 0.3) as client,
+            engine.connect(address, 0.3) as client,
         ):
             client.ping()
         assert time.monotonic() - before < 3  # the import included

@@ -69,9 +69,8 @@ def plan(work: Path) -> Plan:
 
 def pretended(build: Build) -> list[str]:
     """The packages of `emerge --pretend`, in order."""
-    installation = build.setup.installation()
     options = [*emerge.common_options(1), "--pretend", "@profile"]
-    argv = [str(installation.python), str(installation.emerge), *options]
+    argv = [build.machine.python, build.machine.emerge, *options]
     ran = subprocess.run(argv, env=build.surroundings.environment(), capture_output=True, text=True, check=True)
     return re.findall(r"^\[ebuild .*?\] ([^\s:]+)", ran.stdout, re.M)
 
@@ -151,8 +150,7 @@ def test_output_of_a_failure_is_emerge_s(work: Path) -> None:
     arguments = [*emerge.common_options(1), "@profile"]
     environment = build.surroundings.environment()
     answer = build.run.driver.call("resolve", environment=environment, arguments=arguments)
-    installation = build.setup.installation()
-    argv = [str(installation.python), str(installation.emerge), *arguments, "--pretend"]
+    argv = [build.machine.python, build.machine.emerge, *arguments, "--pretend"]
     ran = subprocess.run(argv, env=environment, capture_output=True, text=True)
     assert not answer["success"]
     assert answer["plan"] == []

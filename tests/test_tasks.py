@@ -246,9 +246,15 @@ def test_clean(project: Project) -> None:
     assert made <= {str(project.folder / "build"), str(project.folder / ".doit.db")}
 
 
-def test_docker_driver_is_one_clear_error(project: Project) -> None:
+def test_docker_driver_without_a_builder_is_one_clear_error(project: Project) -> None:
     project.edit("profiles/hello/quern.conf", "[postbuild]", "[build]\ndriver = docker\n[postbuild]")
-    assert "build.driver: this version builds with driver = raw only" in project.doit("portage:hello", status=1)
+    assert "build.driver = docker needs `[docker] image`" in project.doit("portage:hello", status=1)
+    remote = {"QUERN_DOCKER_IMAGE": "builder", "DOCKER_HOST": "tcp://192.0.2.1:2375"}
+    output = project.doit("portage:hello", status=1, variables=remote)
+    assert "needs a daemon on this machine, with a Unix socket; docker.daemon is tcp://192.0.2.1:2375" in output
+    absent = {"QUERN_DOCKER_IMAGE": "builder", "DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    output = project.doit("packages:hello", status=1, variables=absent)
+    assert "no docker daemon at unix:///nowhere/docker.sock: No such file or directory" in output
 
 
 def test_import_is_light() -> None:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Protocol
 class Command(NamedTuple):
     """A command to run: argv, its whole environment (nothing is inherited), folder, and log file.
 
-    `terminal` hands it the user's terminal (emerge --ask); its output is then not read.
+    `terminal` hands it the user's terminal (emerge --ask); its output is then not read. `network` is for what fetches:
+    where commands are confined, others have none.
     """
 
     argv: Sequence[str]
@@ -18,10 +19,21 @@ class Command(NamedTuple):
     folder: Path
     log: Path
     terminal: bool = False
+    network: bool = False
 
 
 class Driver(Protocol):
     """A place where commands run."""
+
+    @property
+    def offline(self) -> bool:
+        """Whether commands have no network unless they ask for it."""
+        ...
+
+    @property
+    def streams(self) -> bool:
+        """Whether every line of a command is shown to the user by the driver itself."""
+        ...
 
     def run(self, command: Command, line: Callable[[str], None]) -> int:
         """Run `command` and return its exit status (128 + N when signal N ended it).
@@ -32,4 +44,12 @@ class Driver(Protocol):
 
     def call(self, verb: str, *, environment: Mapping[str, str] | None = None, **params: object) -> dict[str, Any]:
         """Run a verb of the worker and return its answer. Raises QuernError with the worker's message."""
+        ...
+
+    def inside(self, path: Path) -> str:
+        """Where the commands find a file or folder of this machine."""
+        ...
+
+    def outside(self, path: str) -> str:
+        """The reverse of `inside`; a path that is not of this machine stays as it is."""
         ...

@@ -31,6 +31,8 @@ class RawDriver:
     """
 
     python: str = sys.executable
+    offline: bool = False
+    streams: bool = False
 
     def run(self, command: Command, line: Callable[[str], None]) -> int:
         """See Driver.run."""
@@ -38,7 +40,7 @@ class RawDriver:
         import subprocess
 
         command.log.parent.mkdir(parents=True, exist_ok=True)
-        with command.log.open("ab") as log, _terminable():
+        with command.log.open("ab") as log, terminable():
             log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
             log.flush()
             process = subprocess.Popen(
@@ -63,7 +65,7 @@ class RawDriver:
         """See Driver.call."""
         import subprocess
 
-        with _terminable():
+        with terminable():
             process = subprocess.Popen(
                 [self.python, "-I", str(WORKER), verb],
                 env=dict(environment) if environment is not None else {"LC_ALL": "C.UTF-8"},
@@ -77,13 +79,21 @@ class RawDriver:
             try:
                 output, noise = process.communicate(json.dumps(params).encode())
             except BaseException:
-                with _undisturbed():
+                with undisturbed():
                     _end_group(process, own_group=True)
                 raise
-        return _answer(verb, process.returncode, output, noise)
+        return answer_of(verb, process.returncode, output, noise)
+
+    def inside(self, path: Path) -> str:
+        """See Driver.inside."""
+        return str(path)
+
+    def outside(self, path: str) -> str:
+        """See Driver.outside."""
+        return path
 
 
-def _answer(verb: str, status: int, output: bytes, noise: bytes) -> dict[str, Any]:
+def answer_of(verb: str, status: int, output: bytes, noise: bytes) -> dict[str, Any]:
     """The worker's answer; an `error` in it is for the user, anything unreadable is a defect of ours."""
     try:
         answer = json.loads(output)
@@ -125,7 +135,7 @@ def _guarded(process: subprocess.Popen[bytes], own_group: bool) -> Iterator[None
         yield
         ended = True
     except BaseException:
-        with _undisturbed():
+        with undisturbed():
             _end_group(process, own_group)
             ended = True
         raise
@@ -163,7 +173,7 @@ def _end_group(process: subprocess.Popen[bytes], own_group: bool) -> None:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """While inside, SIGINT and SIGTERM wait."""
     former = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
@@ -173,7 +183,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """While inside, SIGTERM to quern raises SystemExit(143), so that a running command is ended before we go.
 
     Not where the caller has a handler of its own.

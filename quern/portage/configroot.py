@@ -73,7 +73,12 @@ def overlay_layout(masters: list[str]) -> str:
     return OVERLAY_LAYOUT.format(masters=" ".join(masters), formats=formats, eapi=OVERLAY_EAPI)
 
 
+def profile_files(parent: str) -> dict[str, str]:
+    """A profile whose only content is its parent, a `repository:path` (portage-2 profile format)."""
+    return {"eapi": "8\n", "parent": f"{parent}\n"}
+
+
 def write_profile(folder: Path, parent: str) -> None:
-    """Make `folder` a profile whose only content is its parent, a `repository:path` (portage-2 profile format)."""
-    (folder / "eapi").write_text("8\n")
-    (folder / "parent").write_text(f"{parent}\n")
+    """Make `folder` a profile whose only content is its parent."""
+    for name, text in profile_files(parent).items():
+        (folder / name).write_text(text)

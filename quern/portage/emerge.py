@@ -7,11 +7,11 @@ sides (make.conf(5), emerge(1); the rest was found by trying).
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 # Ebuilds see one constant day: a declared SOURCE_DATE_EPOCH is the image's, and if packages had it too, each commit of
 # a project that declares its own would build everything anew.
@@ -27,7 +27,8 @@ class Surroundings:
     """Everything one call of emerge is surrounded by; all paths absolute.
 
     `config` is PORTAGE_CONFIGROOT, `host` the host side, `root` the target (ROOT and SYSROOT), `packages` PKGDIR,
-    `scratch` a folder for PORTAGE_TMPDIR and logs that no other running emerge may share.
+    `scratch` a folder for PORTAGE_TMPDIR and logs that no other running emerge may share; `root_user` says whether
+    emerge will run as root.
     """
 
     config: Path
@@ -41,6 +42,7 @@ class Surroundings:
     jobs: int
     fetch: Sequence[str] = ()
     binhosts: Sequence[str] = ()
+    root_user: bool = False
 
     def environment(self) -> dict[str, str]:
         """The environment of emerge and of the resolver; nothing of the caller's own is in it."""
@@ -66,7 +68,7 @@ class Surroundings:
             "MAKEOPTS": " ".join([f"-j{self.jobs}", *(f"-l{load}" for load in _load(self.jobs))]),
             "SOURCE_DATE_EPOCH": str(PACKAGE_EPOCH),
         }
-        if os.geteuid() == 0:
+        if self.root_user:
             variables |= {"PORTAGE_USERNAME": "root", "PORTAGE_GRPNAME": "root"}
         if self.fetch:
             words = " ".join(f'"{word}"' for word in self.fetch)
@@ -76,9 +78,14 @@ class Surroundings:
         return variables
 
 
-def jobs_of(configured: int) -> int:
-    """How many packages to build at once, and the -j of each; 0 is one per core this process may use."""
-    return configured or len(os.sched_getaffinity(0))
+class Machine(NamedTuple):
+    """The place where emerge runs, as the worker's `prepare` found it: paths there, and how many processors it has."""
+
+    emerge: str
+    python: str
+    wget: str
+    root: bool
+    cpus: int
 
 
 def _load(jobs: int) -> list[int]:

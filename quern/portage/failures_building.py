@@ -123,7 +123,8 @@ def _fetch(output: str) -> Failure | None:
         f"Put {file} into the distfiles folder, name a mirror in [portage] mirrors, "
         "or check the network (http_proxy and https_proxy are obeyed)."
     )
-    return Failure(Kind.FETCH, package, f"{file} of {package} could not be fetched", tried, hint, log=log)
+    what = f"{file} of {package}" if package else file  # --fetchonly does not say whose it is
+    return Failure(Kind.FETCH, package, f"{what} could not be fetched", tried, hint, log=log)
 
 
 def _attempts(output: str) -> list[str]:

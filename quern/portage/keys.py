@@ -74,6 +74,14 @@ def distfile_digests(manifest: Path, names: Iterable[str]) -> dict[str, str]:
     return dict(sorted(lines.items()))
 
 
+def is_fetched(package: Package, distfiles: Path) -> bool:
+    """Whether all sources of a package are in `distfiles`, by their sizes."""
+    known = distfile_digests(Path(package.ebuild).parent / "Manifest", package.distfiles)
+    sizes = {name: int(line.split()[0]) for name, line in known.items()}
+    files = [distfiles / name for name in package.distfiles]
+    return all(file.is_file() and file.stat().st_size == sizes.get(file.name) for file in files)
+
+
 def tree_digest(folder: Path, skip: Iterable[str] = ()) -> str:
     """A digest of the names, kinds, executable bits and content below `folder`; of nothing if it is not there.
 

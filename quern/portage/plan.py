@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ class Package:
 
     `cpv` is category/package-version-revision (PMS 3.2); `use` the enabled flags of its IUSE; `iuse` all of them;
     `flags` every enabled flag, the profile's implicit ones included. `build_deps` and `run_deps` are the cpvs of the
-    packages of the same plan that satisfy DEPEND and BDEPEND, RDEPEND and PDEPEND.
+    packages of the same plan that satisfy DEPEND and BDEPEND, RDEPEND and PDEPEND; `live` says that it fetches its
+    sources while it is built.
     """
 
     cpv: str
@@ -30,6 +31,7 @@ class Package:
     distfiles: tuple[str, ...]
     build_deps: tuple[str, ...]
     run_deps: tuple[str, ...]
+    live: bool = False
 
     @property
     def name(self) -> str:
@@ -73,13 +75,13 @@ class Plan:
         return [reached[cpv] for cpv in sorted(reached)]
 
 
-def from_answer(answer: Mapping[str, Any]) -> Plan:
-    """The plan in the worker's answer to `resolve`."""
+def from_answer(answer: Mapping[str, Any], outside: Callable[[str], str] = str) -> Plan:
+    """The plan in the worker's answer to `resolve`; `outside` gives this machine's name of a path of the worker's."""
     entries = answer["plan"]
-    return Plan(tuple(_package(entry, entries) for entry in entries), answer.get("variables", {}))
+    return Plan(tuple(_package(entry, entries, outside) for entry in entries), answer.get("variables", {}))
 
 
-def _package(entry: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> Package:
+def _package(entry: Mapping[str, Any], entries: list[Mapping[str, Any]], outside: Callable[[str], str]) -> Package:
     def cpvs(indices: Iterable[int]) -> tuple[str, ...]:
         return tuple(sorted(entries[index]["cpv"] for index in indices))
 
@@ -92,9 +94,10 @@ def _package(entry: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> Pack
         iuse=tuple(entry["iuse"]),
         flags=tuple(entry["flags"]),
         on_host=entry["on_host"],
-        ebuild=entry["ebuild"],
-        eclasses=entry["eclasses"],
+        ebuild=outside(entry["ebuild"]) if entry["ebuild"] else "",
+        eclasses={name: outside(path) for name, path in entry["eclasses"].items()},
         distfiles=tuple(entry["distfiles"]),
         build_deps=cpvs(entry["build_deps"]),
         run_deps=cpvs(entry["run_deps"]),
+        live=entry.get("live", False),
     )

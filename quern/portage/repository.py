@@ -138,13 +138,14 @@ def _lines(file: Path) -> list[str]:
     return file.read_text(encoding="utf-8", errors="replace").split() if file.is_file() else []
 
 
-def repos_conf(repositories: Sequence[Repository]) -> str:
-    """Write repos.conf, which is the value of PORTAGE_REPOSITORIES as well.
+def main_repository(repositories: Sequence[Repository]) -> Repository:
+    """The first that builds upon no other one, else the first."""
+    return next((repository for repository in repositories if not repository.masters), repositories[0])
 
-    The main repository is the first that builds upon no other one, else the first. Nothing is ever synced.
-    """
-    main = next((repository for repository in repositories if not repository.masters), repositories[0])
-    sections = [_section("DEFAULT", [("main-repo", main.name)])]
+
+def repos_conf(repositories: Sequence[Repository]) -> str:
+    """Write repos.conf, which is the value of PORTAGE_REPOSITORIES as well. Nothing is ever synced."""
+    sections = [_section("DEFAULT", [("main-repo", main_repository(repositories).name)])]
     sections += [_section(repository.name, _options(repository)) for repository in repositories]
     return "\n".join(sections)
 

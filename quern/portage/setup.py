@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from quern.portage import installation, tools
-from quern.portage.installation import Installation
 from quern.portage.keys import file_digest
 from quern.portage.profile import ProfileStack, find_profile, read_profile_stack
 from quern.portage.repository import Repository, load_repositories, overlay_repository
+from quern.portage.tools import Tool
 from quern.project import Image
 
 STARTER = Path(__file__).parent.parent / "starter"
@@ -21,7 +21,10 @@ NOT_PROFILE = ("repo_name", "README", "README.rst", "README.md")
 
 
 class Setup(NamedTuple):
-    """The Portage side of one image; `path` is the search path for the machine's tools."""
+    """The Portage side of one image.
+
+    `path` is the search path for the tools of the place where it is built, empty for that place's own.
+    """
 
     image: Image
     path: str
@@ -80,18 +83,44 @@ class Setup(NamedTuple):
         found = sorted(self.image.profiles.iterdir())
         return [path for path in found if path.is_file() and path.name not in NOT_PROFILE and path.suffix != ".conf"]
 
-    def installation(self) -> Installation:
-        """The installed Portage. Raises DriverError."""
-        return installation.find(self.path)
+    def portage_identity(self) -> str:
+        """What identifies the Portage that builds: its files, or the builder image. Raises QuernError."""
+        builder = self.builder()
+        return builder or installation.find(self.path).identity
 
-    def tools(self) -> dict[str, Path]:
-        """The machine's tools that the repositories declare. Raises DriverError if some are missing.
+    def machine_identity(self) -> list[str]:
+        """What identifies all that a build uses of where it runs. Raises QuernError."""
+        builder = self.builder()
+        if builder:
+            return [builder, *self.toolchain_identity()]
+        portage = self.portage_identity()
+        found = tools.found_tools(self.tools(), self.path)
+        return [portage, *tools.tools_identity(found), *self.toolchain_identity()]
+
+    @property
+    def in_container(self) -> bool:
+        """Whether a container of a builder image builds, rather than this machine."""
+        return self.image.settings.build.driver == "docker"
+
+    def builder(self) -> str | None:
+        """The id of the builder image, which is not that of its name; None where no container builds.
+
+        Raises QuernError if the daemon is not there, or has no such image.
+        """
+        if not self.in_container:
+            return None
+        from quern.drivers.builder import builder_id
+
+        return builder_id(self.image.settings.docker)
+
+    def tools(self) -> list[Tool]:
+        """The tools that the repositories declare.
 
         A tree that declares none, like Gentoo's, gets what the starter does: without bash and the like Portage cannot
         even read an ebuild, and calls it masked by corruption.
         """
         declared = tools.declared_tools(repository.location for repository in self.repositories())
-        return tools.found_tools(declared or tools.declared_tools([STARTER]), self.path)
+        return declared or tools.declared_tools([STARTER])
 
     def toolchains(self) -> tuple[Path, ...]:
         """The toolchain folders of the repositories."""

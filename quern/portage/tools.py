@@ -6,7 +6,7 @@ before anything is built, and part of every package's key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,11 +60,16 @@ def found_tools(tools: Iterable[Tool], path: str) -> dict[str, Path]:
         else:
             missing.append(tool)
     if missing:
-        width = max(len(tool.name) for tool in missing)
-        rows = "\n".join(f"  {t.name:{width}}  Debian package {t.debian}, needed by {t.needed_by}" for t in missing)
-        packages = " ".join(sorted({tool.debian for tool in missing}))
-        raise DriverError(f"tools that the build needs are missing:\n{rows}\nOn Debian: apt-get install {packages}")
+        raise DriverError(missing_message(missing))
     return found
+
+
+def missing_message(missing: Sequence[Tool]) -> str:
+    """What to tell the user about tools that are not there."""
+    width = max(len(tool.name) for tool in missing)
+    rows = "\n".join(f"  {t.name:{width}}  Debian package {t.debian}, needed by {t.needed_by}" for t in missing)
+    packages = " ".join(sorted({tool.debian for tool in missing}))
+    return f"tools that the build needs are missing:\n{rows}\nOn Debian: apt-get install {packages}"
 
 
 def tools_identity(tools: dict[str, Path]) -> list[str]:

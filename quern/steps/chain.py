@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from quern.drivers.base import Driver
-from quern.errors import ConfigError, DriverError
+from quern.errors import DriverError
 from quern.portage.setup import Setup
 from quern.project import Image
 from quern.steps.base import Step
@@ -19,9 +20,15 @@ from quern.steps.tarball import TarballStep
 STEPS: tuple[type[Step], ...] = (PortageStep, PackagesStep, RootStep, StripStep, TarballStep, ImageStep)
 
 
+def setup_of(image: Image) -> Setup:
+    """The Portage side of `image`: the tools are this machine's, unless it is built in a container."""
+    setup = Setup(image, os.environ.get("PATH", os.defpath))
+    return setup._replace(path="") if setup.in_container else setup
+
+
 def steps_of(image: Image) -> tuple[Step, ...]:
     """The steps of `image`, in order; reads nothing from disk."""
-    setup = Setup(image, os.environ.get("PATH", os.defpath))
+    setup = setup_of(image)
     keep = image.settings.build.keep_failed
     return (
         PortageStep(image.work, keep, setup),
@@ -33,10 +40,14 @@ def steps_of(image: Image) -> tuple[Step, ...]:
     )
 
 
-def driver_of(image: Image) -> Driver:
-    """Where the image's commands run. Raises ConfigError."""
+def driver_of(image: Image, say: Callable[[str], None]) -> Driver:
+    """Where the image's commands run; `say` takes a line for the user. Raises ConfigError."""
     if image.settings.build.driver == "docker":
-        raise ConfigError(f"{image.name}: build.driver: this version builds with driver = raw only, not in a container")
+        from quern.drivers.builder import checked
+        from quern.drivers.docker import DockerDriver
+
+        checked(image.settings.docker)
+        return DockerDriver(setup_of(image), say)
     from quern.drivers.raw import RawDriver
     from quern.portage import installation
 

@@ -14,24 +14,28 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from quern.drivers.base import Command
 from quern.drivers.raw import WORKER
-from quern.errors import BuildError
-from quern.portage import emerge, failures, mirrors
-from quern.portage.emerge import Surroundings
-from quern.portage.host import Host
-from quern.portage.plan import Plan, from_answer
-from quern.portage.repository import available_packages, repos_conf
+from quern.errors import BuildError, DriverError
+from quern.portage import configroot, emerge, failures, installation, mirrors
+from quern.portage.emerge import Machine, Surroundings
+from quern.portage.keys import is_fetched
+from quern.portage.plan import Package, Plan, from_answer
+from quern.portage.repository import Repository, available_packages, repos_conf
 from quern.portage.setup import STARTER, Setup
+from quern.portage.tools import missing_message
 from quern.steps.base import Run, discard
 
-# of the user's environment, what fetching needs: proxies and certificates (wget(1), curl(1), openssl(1))
-FETCH_VARIABLES = (
-    *("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HOME", "PATH"),
-)
+# of the user's environment, what fetching needs: proxies (wget(1), curl(1)), and on this machine also what names paths
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+LOCAL_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HOME", "PATH")
+
+LIVE = """\
+{packages}: a live ebuild fetches its sources while it is built, and a build in a container has no network
+Take a released version, or give builds a network with [docker] network"""
 
 
 def _check_path(work: Path) -> None:
@@ -80,15 +84,32 @@ class Build:
         return self.staging / "scratch"
 
     @property
-    def jobs(self) -> int:
-        """How many packages at once."""
-        return emerge.jobs_of(self.setup.image.settings.emerge.jobs)
+    def host(self) -> Path:
+        """Portage's host side."""
+        return self.setup.image.work / "host"
 
     @property
-    def host(self) -> Host:
-        """Portage's host side."""
-        setup = self.setup
-        return Host(setup.image.work / "host", setup.installation(), setup.tools(), setup.toolchains())
+    def jobs(self) -> int:
+        """How many packages at once, and the -j of each."""
+        return self.setup.image.settings.emerge.jobs or self.machine.cpus
+
+    @cached_property
+    def machine(self) -> Machine:
+        """Where emerge runs; the first look remakes the host side there. Raises DriverError if something is missing."""
+        setup, tools = self.setup, self.setup.tools()
+        answer = self.run.driver.call(
+            "prepare",
+            root=str(self.host),
+            profile={**configroot.profile_files(setup.profile), "make.defaults": configroot.host_defaults()},
+            tools=[tool.name for tool in tools],
+            toolchains=[self.run.driver.inside(folder) for folder in setup.toolchains()],
+            path=setup.path,
+        )
+        if not answer.get("portage", True):
+            raise DriverError(installation.MISSING)
+        if missing := answer.get("missing"):
+            raise DriverError(missing_message([tool for tool in tools if tool.name in missing]))
+        return Machine(**answer)
 
     @property
     def surroundings(self) -> Surroundings:
@@ -97,17 +118,22 @@ class Build:
         run_file = str(self.scratch / "fetch.json")
         return Surroundings(
             config=self.scratch / "config",
-            host=self.host.root,
+            host=self.host,
             root=self.root,
             packages=self.view,
             distfiles=image.distfiles,
             scratch=self.scratch,
             logs=self.log.with_suffix(""),
-            repositories=repos_conf(self.setup.repositories()),
+            repositories=repos_conf(self._repositories_inside()),
             jobs=self.jobs,
-            fetch=(sys.executable, "-I", str(WORKER), "fetch", run_file),
+            fetch=(self.machine.python, "-I", self.run.driver.inside(WORKER), "fetch", run_file),
             binhosts=image.settings.portage.binhost,
+            root_user=self.machine.root,
         )
+
+    def _repositories_inside(self) -> list[Repository]:
+        inside = self.run.driver.inside
+        return [each._replace(location=Path(inside(each.location))) for each in self.setup.repositories()]
 
     def prepare(self) -> None:
         """Make the folders, the host side, and this run's configuration root. Raises BuildError."""
@@ -120,12 +146,12 @@ class Build:
         for folder in (self.view, self.root, self.scratch / "tmp", self.setup.image.distfiles, logs):
             folder.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o755)  # the image's root folder does not depend on the caller's umask
-        self.host.prepare(self.setup.profile)
         shutil.copytree(self.config / "etc", self.scratch / "config/etc")
         text = mirrors.mirrors_text(self.setup.image.settings.portage.mirrors, mirrors.apt_mirrors())
         (self.scratch / "config/etc/portage/mirrors").write_text(text)
-        environment = {name: os.environ[name] for name in FETCH_VARIABLES if name in os.environ}
-        run = {"wget": shutil.which("wget", path=self.setup.path) or "wget", "environment": environment}
+        names = (*PROXY_VARIABLES, *LOCAL_VARIABLES) if self.setup.path else PROXY_VARIABLES
+        environment = {name: os.environ[name] for name in names if name in os.environ}
+        run = {"wget": self.machine.wget, "environment": environment}
         (self.scratch / "fetch.json").touch(0o600)  # a proxy's address may hold a password
         (self.scratch / "fetch.json").write_text(json.dumps(run))
 
@@ -150,7 +176,7 @@ class Build:
             for path in self.staging.iterdir():  # nothing was built: nothing is left to inspect
                 discard(path, self.staging, self.run)
             raise BuildError(self._reason(answer["output"]))
-        plan = from_answer(answer)
+        plan = from_answer(answer, self.run.driver.outside)
         if not plan.packages:
             raise BuildError(f"{self.setup.profile}: emerge {' '.join(targets)} has nothing to install")
         return plan
@@ -163,22 +189,36 @@ class Build:
         Raises BuildError if emerge fails.
         """
         ask = self.setup.image.settings.emerge.ask
-        installation = self.setup.installation()
-        argv = [str(installation.python), str(installation.emerge), *options, *(["--ask"] if ask else []), *targets]
         self.run.say(f'Calling PORTAGE_CONFIGROOT="{self.config}" emerge {" ".join(targets)}')
         lines: list[str] = []
 
         def line(text: str) -> None:
             lines.append(text)
             if progress := emerge.PROGRESS.fullmatch(text):
-                self.run.say(progress[1])
+                if not self.run.driver.streams:
+                    self.run.say(progress[1])
                 if packaged and text.startswith(emerge.INSTALLING):
                     packaged()
 
+        argv = [self.machine.python, self.machine.emerge, *options, *(["--ask"] if ask else []), *targets]
         environment = self.surroundings.environment()
-        status = self.run.driver.run(Command(argv, environment, self.scratch, self.log, terminal=ask), line)
-        if status != 0:
+        network = "--fetchonly" in options
+        command = Command(argv, environment, self.scratch, self.log, terminal=ask, network=network)
+        if self.run.driver.run(command, line) != 0:
             raise BuildError(self._reason("\n".join(lines)))
+
+    def fetch(self, options: Sequence[str], targets: Sequence[str], packages: Sequence[Package]) -> None:
+        """Get the sources of `packages`, which `emerge OPTIONS TARGETS` will build, where builds have no network.
+
+        Raises BuildError if emerge fails, or if a package would fetch while it is built.
+        """
+        if not self.run.driver.offline:
+            return
+        if live := [package.cpv for package in packages if package.live]:
+            raise BuildError(LIVE.format(packages=", ".join(live)))
+        distfiles = self.setup.image.distfiles
+        if "--getbinpkg" in options or not all(is_fetched(package, distfiles) for package in packages):
+            self.emerge([*options, "--fetchonly"], targets)
 
     def _reason(self, output: str) -> str:
         """Why emerge failed, from what it printed."""

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from quern.errors import BuildError, QuernError
 from quern.portage.keys import repositories_digest
 from quern.portage.setup import Setup
-from quern.portage.tools import tools_identity
 from quern.steps.base import Made, Run, Step, discard
 from quern.steps.lock import locked
 from quern.steps.tarball import compressor_identity
@@ -55,10 +54,9 @@ class PackagesStep(Step):
         }
 
     def _machine(self) -> list[str]:
-        setup = self.setup
-        tools = [setup.installation().identity, *tools_identity(setup.tools()), *setup.toolchain_identity()]
         # what a binhost gave is not what our own recipe gives
-        return [*tools, *(f"binhost {url}" for url in setup.image.settings.portage.binhost)]
+        binhosts = [f"binhost {url}" for url in self.setup.image.settings.portage.binhost]
+        return [*self.setup.machine_identity(), *binhosts]
 
     def build(self, staging: Path, run: Run) -> Made:
         """Resolve, build what the store lacks, and lay out the view."""
@@ -106,9 +104,11 @@ class PackagesStep(Step):
         else:  # by name: the rest is not merged again, and emerge takes no binary package's build dependencies
             targets = [package.atom for package in plan.packages if package.cpv in missing]
 
+        machine = self._machine()
+
         def harvest() -> None:
-            try:
-                now = package_keys(plan, self._machine())
+            try:  # a builder image cannot change, but its daemon may be gone by now
+                now = package_keys(plan, machine if self.setup.in_container else self._machine())
             except (QuernError, OSError):  # an ebuild is gone, say: then nothing is known of what was built
                 return
             unchanged = [cpv for cpv in missing if now[cpv] == keys[cpv]]  # edited meanwhile: built from who knows what
@@ -116,6 +116,9 @@ class PackagesStep(Step):
 
         options = emerge.source_options(build.jobs, binhost)
         first = self.setup.image.settings.build.baselayout_atoms
+        build.fetch(options, targets, [plan[cpv] for cpv in missing])
+        if build.run.driver.offline:
+            options = emerge.source_options(build.jobs, binhost=False)  # what there is has been fetched
         try:  # at each package, and at a failure: what was built is not built again, however this ends
             if first:  # as in the root: they make the skeleton
                 build.emerge(options, first, harvest)

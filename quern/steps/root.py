@@ -37,7 +37,7 @@ class RootStep(Step):
             "portage": self.place.beside("portage").digest_text(),
             "sets": self.setup.sets(),
             "baselayout": build.baselayout_atoms,
-            "installation": self.setup.installation().identity,
+            "installation": self.setup.portage_identity(),
         }
 
     def build(self, staging: Path, run: Run) -> Made:

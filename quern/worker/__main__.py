@@ -2,7 +2,8 @@
 
 Runs beside the image root, on this machine or in a container that has nothing of quern but this folder. What the
 user can put right comes back as {"error": message} with exit status 1; anything else keeps its traceback.
-`fetch` is different: Portage calls it, with words and an exit status.
+`fetch` and `supervise` are different: they answer with an exit status. Portage calls the one, with words; the other is
+what a container starts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 
 # verb: its module; imported when called, because a call needs one of them
 VERBS = {
+    "prepare": "host",
     "resolve": "resolve",
     "merged": "vdb",
     "finish": "vdb",
@@ -32,6 +34,8 @@ def main() -> int:
     package = _load_package(os.path.dirname(os.path.abspath(__file__)))
     if verb == "fetch":
         return int(importlib.import_module(f"{package}.fetch").fetch(*words))
+    if verb == "supervise":
+        return int(importlib.import_module(f"{package}.supervise").supervise())
     error_class = importlib.import_module(package).WorkerError
     # what libraries print must not end up in the answer
     answer_to = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -1,0 +1,186 @@
+"""Containers of the docker driver: made, confined, labelled, watched to their end, and swept up."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from quern.config.settings import Docker
+from quern.drivers.stream import Attached
+from quern.engine import DEFAULT_ADDRESS, EngineError, EngineUnavailable, connect
+from quern.errors import ConfigError, DriverError
+
+# what emerge needs as root: to give files their owners and modes, and to run as another user where it is told to
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID")
+PROJECT, WORK = "quern.project", "quern.work"  # labels: the folder of all work folders, and one of them
+TIMEOUT = 60  # seconds for an answer of the daemon; making a container on a slow disk took 3
+PYTHON = "python3"
+
+
+def address_of(docker: Docker) -> str:
+    """The daemon's address."""
+    return docker.daemon or DEFAULT_ADDRESS
+
+
+def bind(source: Path, target: Path | str, read_only: bool = False) -> Any:  # noqa: ANN401 (the SDK ships no types)
+    """A folder of this machine in the container; one that is not there is an error."""
+    from docker.types import Mount
+
+    return Mount(str(target), str(source), type="bind", read_only=read_only)
+
+
+def name_of(profile: str) -> str:
+    """quern-REPOSITORY-PROFILE-PID."""
+    return f"quern-{re.sub('[^A-Za-z0-9_.-]', '-', profile)}-{os.getpid()}"
+
+
+def labels_of(work: Path) -> dict[str, str]:
+    """What says whose a container is."""
+    return {PROJECT: str(work.parent), WORK: str(work)}
+
+
+def confinement(docker: Docker, network: str) -> dict[str, Any]:
+    """What a container is kept from, as options of its host configuration. Docker's seccomp profile stays on."""
+    options: dict[str, Any] = {
+        "cap_drop": ["ALL"],
+        "cap_add": [*CAPABILITIES, *(name.removeprefix("CAP_") for name in docker.capabilities)],
+        "security_opt": ["no-new-privileges"],
+        "network_mode": network,
+    }
+    if docker.memory:
+        options |= {"mem_limit": docker.memory, "memswap_limit": docker.memory}
+    if docker.cpus:
+        options["nano_cpus"] = docker.cpus
+    return options
+
+
+def sweep(docker: Docker, work: Path) -> None:
+    """Remove what quern has left behind: of this image everything, of the project's others what still runs.
+
+    The lock of `work` is ours, so nothing of it is in use; another image's container is, while that lock is held.
+    """
+    with connect(address_of(docker), TIMEOUT) as client:
+        if any("podman" in part.get("Name", "").lower() for part in client.version().get("Components", [])):
+            raise ConfigError(
+                f"docker.daemon: {address_of(docker)} is Podman's; build.driver = docker needs docker's own daemon"
+                " (finished images can be loaded into Podman's)"
+            )
+        for found in client.api.containers(all=True, filters={"label": f"{PROJECT}={work.parent}"}):
+            other = Path(found["Labels"][WORK])
+            if other == work or (found["State"] == "running" and not _is_locked(other / "lock")):
+                _remove(client, found["Id"])
+
+
+def _is_locked(path: Path) -> bool:
+    import fcntl
+
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _remove(client: Any, container: str) -> None:  # noqa: ANN401 (the SDK ships no types)
+    import docker
+
+    with suppress(docker.errors.NotFound):
+        client.api.remove_container(container, force=True, v=True)
+
+
+class Container:
+    """One container, from its creation to its removal."""
+
+    def __init__(self, client: Any, docker: Docker, identifier: str, name: str) -> None:  # noqa: ANN401
+        self._client = client
+        self._docker = docker
+        self._id = identifier
+        self.name = name
+        self._kept = False
+        self._stream: Attached | None = None
+
+    @classmethod
+    @contextmanager
+    def created(
+        cls,
+        docker: Docker,
+        image: str,
+        name: str,
+        labels: Mapping[str, str],
+        mounts: list[Any],
+        options: Mapping[str, Any],
+    ) -> Iterator[Container]:
+        """A container of `image`, not started; removed at the end, however that comes, unless it is kept."""
+        with connect(address_of(docker), TIMEOUT) as client:
+            created = client.api.create_container(
+                image,
+                entrypoint=[PYTHON],
+                command=["-I", "/quern/worker", "supervise"],
+                name=name,
+                labels=dict(labels),
+                user="0:0",
+                working_dir="/",
+                stdin_open=True,
+                host_config=client.api.create_host_config(mounts=mounts, **options),
+            )
+            container = cls(client, docker, created["Id"], name)
+            try:
+                yield container
+            finally:
+                container.close()
+
+    def start(self, request: Mapping[str, object]) -> None:
+        """Start it with a request for the worker's `supervise`. Raises DriverError if its image has no Python."""
+        self._stream = Attached(address_of(self._docker), self._id)
+        import docker
+
+        try:
+            self._client.api.start(self._id)
+        except docker.errors.APIError as error:
+            if PYTHON in str(error.explanation):
+                raise DriverError(
+                    f"the builder image {self._docker.image} has no {PYTHON}: it must have Portage, and a Python of 3.9"
+                    " or later"
+                ) from None
+            raise
+        self._stream.send(json.dumps(request).encode() + b"\n")
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """What it writes, as (stream.STDOUT or STDERR, bytes), until its end."""
+        assert self._stream is not None
+        return self._stream.frames()
+
+    def wait(self, where: str) -> int:
+        """Its exit status. Raises DriverError if it did not end by itself; `where` ends the message."""
+        try:
+            status = self._client.api.wait(self._id, timeout=TIMEOUT)["StatusCode"]
+            state = self._client.api.inspect_container(self._id)["State"]
+        except Exception as error:
+            self._kept = True  # there is nobody to remove it; the next run does
+            raise EngineUnavailable(
+                f"the docker daemon at {address_of(self._docker)} went away while container {self.name} ran{where}"
+            ) from error
+        if state["OOMKilled"]:
+            limit = f"docker.memory = {self._docker.memory >> 20}m" if self._docker.memory else "this machine's memory"
+            raise DriverError(f"a process in container {self.name} was killed for want of memory ({limit}){where}")
+        return int(status)
+
+    def keep(self) -> None:
+        """Leave it where it is at the end."""
+        self._kept = True
+
+    def close(self) -> None:
+        """Remove it, running or not, unless it is kept."""
+        if self._stream is not None:
+            self._stream.close()
+        if not self._kept:
+            with suppress(EngineError):
+                _remove(self._client, self._id)

@@ -1,0 +1,181 @@
+"""The docker driver: commands run in containers of the builder image, one container a command, confined.
+
+    /quern/worker              quern's worker, read-only; nothing of quern need be in the image
+    /quern/repositories/NAME   the repositories, read-only; the main one is at /usr/portage as well
+    the work folder            where it is on this machine, read-only but for what is being made
+    distfiles                  likewise, read-only but for what fetches
+
+A container has no network unless its command fetches, few capabilities, and no way to more (`confinement`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from quern.drivers import containers
+from quern.drivers.base import Command
+from quern.drivers.builder import builder_id
+from quern.drivers.containers import Container
+from quern.drivers.raw import WORKER, RawDriver, answer_of, terminable
+from quern.errors import DriverError
+
+if TYPE_CHECKING:
+    from quern.portage.setup import Setup
+    from quern.project import Image
+
+REPOSITORIES = "/quern/repositories"
+WORKER_INSIDE = "/quern/worker"
+OLD_TREE = "/usr/portage"  # where ebuilds and profiles of old look for the tree
+
+# Verbs about the place where emerge runs. The others are about trees of this machine, which root may read here; for an
+# ordinary user they run in a container, because there are files of root in those trees.
+IN_BUILDER = ("prepare", "resolve")
+
+
+@dataclass(frozen=True)
+class DockerDriver:
+    """Runs the commands of one image's steps; `say` takes a line for the user."""
+
+    setup: Setup
+    say: Callable[[str], None]
+    streams: bool = True
+
+    @property
+    def offline(self) -> bool:
+        """See Driver.offline."""
+        return self.image.settings.docker.network is None
+
+    @property
+    def image(self) -> Image:
+        """The image that is built."""
+        return self.setup.image
+
+    def run(self, command: Command, line: Callable[[str], None]) -> int:
+        """See Driver.run."""
+        import shlex
+
+        if command.terminal:
+            raise DriverError("emerge.ask = on needs a terminal, which a container does not get; build with it off")
+        assert self._ready
+        request = {"argv": command.argv, "environment": dict(command.environment), "folder": str(command.folder)}
+        command.log.parent.mkdir(parents=True, exist_ok=True)
+        with command.log.open("ab") as log, terminable():
+            log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
+            self.say(f"Creating container from {self.image.settings.docker.image}, name={self._name}")
+            with self._container(self._mounts(command.network), command.network) as container:
+                self.say("Starting container")
+                container.start({**request, "merge": True})
+                self.say("Waiting for container")
+                self._copy(container, log, line)
+                status = container.wait(f"; log: {command.log}")
+                if status != 0 and self.image.settings.build.keep_failed:
+                    container.keep()
+                    self.say(f"Container {self._name} is kept until the next build; look at it with: docker diff, cp")
+                else:
+                    self.say("Removing container")
+        return status
+
+    def _copy(self, container: Container, log: IO[bytes], line: Callable[[str], None]) -> None:
+        from quern.drivers.stream import Lines
+
+        def show(text: str) -> None:
+            if text:
+                self.say(f"  logs: {text}")
+            line(text)
+
+        with closing(Lines(show)) as lines:
+            for _, piece in container.output():
+                log.write(piece)
+                log.flush()  # the log is what is left when we are killed
+                lines.write(piece)
+
+    def call(self, verb: str, *, environment: Mapping[str, str] | None = None, **params: object) -> dict[str, Any]:
+        """See Driver.call."""
+        if verb not in IN_BUILDER and os.geteuid() == 0:
+            return RawDriver().call(verb, environment=environment, **params)
+        from quern.drivers.stream import STDERR, STDOUT
+
+        assert self._ready
+        request: dict[str, object] = {"verb": verb, "environment": environment, "input": json.dumps(params)}
+        if verb == "pack":  # the user's, like every other file in the output folder
+            request["give"] = [params["target"], os.getuid(), os.getgid()]
+        mounts = self._mounts(False) if verb in IN_BUILDER else [containers.bind(self.image.work, self.image.work)]
+        output = {STDOUT: b"", STDERR: b""}
+        with terminable(), self._container(mounts, network=False) as container:
+            container.start(request)
+            for stream, piece in container.output():
+                output[stream] += piece
+            status = container.wait("")
+        return answer_of(verb, status, output[STDOUT], output[STDERR])
+
+    def inside(self, path: Path) -> str:
+        """See Driver.inside."""
+        for outside, inside in [(WORKER, WORKER_INSIDE), *self._places]:
+            if path == outside or outside in path.parents:
+                return os.path.normpath(os.path.join(inside, path.relative_to(outside)))
+        return str(path)
+
+    def outside(self, path: str) -> str:
+        """See Driver.outside."""
+        for outside, inside in self._places:
+            if path == inside or path.startswith(f"{inside}/"):
+                return str(outside) + path[len(inside) :]
+        return path
+
+    @cached_property
+    def _places(self) -> list[tuple[Path, str]]:
+        """The folders that are elsewhere in a container: (here, there)."""
+        repositories = self.setup.repositories()
+        return [(each.location, f"{REPOSITORIES}/{each.name}") for each in repositories]
+
+    def _mounts(self, network: bool) -> list[Any]:
+        """What emerge sees of this machine; `network`: whether it is to fetch."""
+        from quern.portage.repository import main_repository
+
+        bind, work = containers.bind, self.image.work
+        main = main_repository(self.setup.repositories()).location
+        mounts = [bind(here, there, read_only=True) for here, there in self._places if here.is_dir()]
+        mounts += [bind(main, OLD_TREE, read_only=True), bind(work, work, read_only=True)]
+        mounts += [bind(folder, folder) for folder in sorted(work.iterdir()) if self._is_being_made(folder)]
+        if self.image.distfiles.is_dir():
+            mounts.append(bind(self.image.distfiles, self.image.distfiles, read_only=not network))
+        return mounts
+
+    def _is_being_made(self, folder: Path) -> bool:
+        """Whether commands may write to a folder of the work folder: staging, the host side and logs, no output."""
+        return folder.is_dir() and (folder.name.startswith(".") or folder.name in ("host", "logs"))
+
+    @cached_property
+    def _builder(self) -> str:
+        """The builder image's id: a name may be given to another image at any time."""
+        return builder_id(self.image.settings.docker)
+
+    @property
+    def _name(self) -> str:
+        return containers.name_of(self.setup.profile)
+
+    @contextmanager
+    def _container(self, mounts: list[Any], network: bool) -> Iterator[Container]:
+        docker = self.image.settings.docker
+        used = docker.network or ("bridge" if network else "none")
+        labels = containers.labels_of(self.image.work)
+        confinement = containers.confinement(docker, used)
+        mounts = [containers.bind(WORKER, WORKER_INSIDE, read_only=True), *mounts]
+        with Container.created(docker, self._builder, self._name, labels, mounts, confinement) as container:
+            yield container
+
+    @cached_property
+    def _ready(self) -> bool:
+        """Before the first container: remove those that a killed quern, or a failure of this image, has left."""
+        (self.image.work / "host").mkdir(parents=True, exist_ok=True)
+        self.image.work.chmod(0o700)  # a setuid file in a root is no way to become root here
+        self.say(f"Connecting to docker at {containers.address_of(self.image.settings.docker)}")
+        containers.sweep(self.image.settings.docker, self.image.work)
+        return True

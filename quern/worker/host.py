@@ -1,0 +1,115 @@
+"""The build's own host side: what Portage takes for the machine it runs on, kept in the work folder.
+
+build/NAME/host/
+  usr/bin/                   the whole PATH of a build: the declared tools, no more
+  share/portage/config/      make.globals and sets of the installed Portage
+  etc/portage/make.profile/  Portage reads no other configuration for its host side
+  var/db/pkg/                an empty package database: nothing of the machine's counts
+  var/cache/edb/dep/         the ebuilds' metadata, kept between runs
+  home/
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from .installation import Installation, locate
+
+LDCONFIG = "#!/bin/sh\n# An install step that calls ldconfig must not rewrite the machine's linker cache.\n"
+SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# where Portage looks for its own configuration below its prefix: as a Python module, and as part of a system
+CONFIGS = ("share/portage/config", "usr/share/portage/config")
+FOLDERS = ("usr/bin", "etc/portage/make.profile", "var/db/pkg", "var/cache", "home")
+
+
+def prepare(
+    root: str, profile: Mapping[str, str], tools: Collection[str], toolchains: Collection[str], path: str
+) -> dict[str, Any]:
+    """Make or remake the host side at `root`, all but its cache of metadata; runs where emerge will run.
+
+    `profile` are the files of its make.profile, `tools` the names of what a build may use, looked for on the search
+    path `path` (empty: this place's own), `toolchains` folders of files to be put beside them.
+    Returns {"emerge", "python", "wget": paths, "root": whether commands run as root, "cpus": how many}, or else
+    {"missing": names of tools} or {"portage": False}.
+    """
+    path = path or os.environ.get("PATH") or SEARCH
+    installation = locate(path)
+    if installation is None:
+        return {"portage": False}
+    found = {name: shutil.which(name, path=path) for name in tools}
+    missing = [name for name, where in found.items() if where is None]
+    if missing:
+        return {"missing": missing}
+    _make(Path(root), profile, installation)
+    _fill_bin(Path(root) / "usr/bin", {name: where for name, where in found.items() if where}, toolchains)
+    _settle_cache(os.path.join(root, "var/cache/edb/dep"))
+    return {
+        "emerge": str(installation.emerge),
+        "python": str(installation.python),
+        "wget": shutil.which("wget", path=path) or "wget",
+        "root": os.geteuid() == 0,
+        "cpus": cpus(),
+    }
+
+
+def _make(root: Path, profile: Mapping[str, str], installation: Installation) -> None:
+    for stale in ("usr", "share", "etc", "var/db", "var/lib"):
+        shutil.rmtree(root / stale, ignore_errors=True)
+    for folder in FOLDERS:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for name in CONFIGS:
+        (root / name).mkdir(parents=True)
+        shutil.copy(installation.defaults / "make.globals", root / name)
+        shutil.copytree(installation.defaults / "sets", root / name / "sets")
+    for name, text in profile.items():
+        (root / "etc/portage/make.profile" / name).write_text(text)
+
+
+def _fill_bin(folder: Path, tools: dict[str, str], toolchains: Collection[str]) -> None:
+    for name, path in tools.items():
+        (folder / name).symlink_to(path)
+    if "tar" in tools:
+        (folder / "gtar").symlink_to(tools["tar"])  # unpack() dies without it
+    ldconfig = folder / "ldconfig"
+    ldconfig.write_text(LDCONFIG)
+    ldconfig.chmod(0o755)
+    for toolchain in toolchains:
+        for file in sorted(Path(toolchain).iterdir()):
+            target = folder / file.name
+            if target.is_symlink() or target.exists():
+                target.unlink()
+            shutil.copyfile(file, target)
+            target.chmod(0o755)  # a wheel does not keep the executable bit
+
+
+def _settle_cache(cache: str) -> None:
+    """Give all cached metadata one constant time.
+
+    Portage accepts an entry whose file has the ebuild's time in whole seconds: an ebuild edited in the second in
+    which its entry was written would stay stale.
+    """
+    for folder, _, names in os.walk(cache):
+        for name in names:
+            os.utime(os.path.join(folder, name), (1, 1))
+
+
+def cpus() -> int:
+    """How many processors this process may keep busy: its affinity, or the quota of its control group if lower."""
+    count = len(os.sched_getaffinity(0))
+    time, period = quota()
+    return max(1, min(count, -(-time // period))) if time > 0 and period > 0 else count
+
+
+def quota(groups: Path = Path("/sys/fs/cgroup")) -> tuple[int, int]:
+    """Microseconds of processor time, and of the period they are for; 0 or less without a limit (cgroups(7))."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            words = " ".join((groups / name).read_text() for name in files).split()
+            return int(words[0]), int(words[1])
+        except (OSError, ValueError, IndexError):
+            continue
+    return 0, 0

@@ -1,0 +1,86 @@
+"""Process 1 of a container: runs one command, and ends when quern does.
+
+quern holds the other end of standard input. Its end, however quern came to it, ends this process, and with it the
+kernel ends everything else in the container (pid_namespaces(7)).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from types import FrameType
+from typing import NoReturn
+
+from .installation import locate
+
+TERMINATED = 128 + signal.SIGTERM
+SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def supervise() -> int:
+    """Run what the first line of standard input describes; returns the exit status, 128 + N for signal N.
+
+    {"argv" or "verb": a command, or a verb of the worker for the Python that has Portage; "environment": all of it,
+    null for this process's own; "folder": where to run; "input": text for its standard input; "merge": whether its
+    standard error goes where its output does; "give": [path, uid, gid] to whom a file is given that it has made}
+    """
+    signal.signal(signal.SIGTERM, _leave)
+    request = json.loads(_first_line())
+    threading.Thread(target=_wait_for_end, daemon=True).start()
+    argv = request.get("argv") or _worker(request["verb"])
+    text = request.get("input")
+    child = subprocess.Popen(
+        argv,
+        env=request["environment"],
+        cwd=request.get("folder"),
+        stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+        stderr=subprocess.STDOUT if request.get("merge") else None,
+        start_new_session=True,
+    )
+    if child.stdin is not None:
+        child.stdin.write(text.encode())
+        child.stdin.close()
+    status = _reap(child.pid)
+    if status == 0 and "give" in request:
+        os.chown(*request["give"])
+    return status
+
+
+def _worker(verb: str) -> list[str]:
+    """The command line of another verb, for the Python that has Portage, if there is one."""
+    installation = locate(os.environ.get("PATH") or SEARCH)
+    python = str(installation.python) if installation else sys.executable
+    return [python, "-I", os.path.dirname(os.path.abspath(__file__)), verb]
+
+
+def _reap(wanted: int) -> int:
+    """Wait for a child, and as process 1 must, for everything that has lost its parent."""
+    while True:
+        process, status = os.wait()
+        if process == wanted:
+            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _first_line() -> bytes:
+    """The one line that quern writes; not through a buffered file, which a waiting thread would keep locked at exit."""
+    line = b""
+    while not line.endswith(b"\n"):
+        piece = os.read(0, 1 << 16)
+        if not piece:
+            os._exit(TERMINATED)
+        line += piece
+    return line
+
+
+def _wait_for_end() -> None:
+    while os.read(0, 1 << 16):
+        pass
+    os._exit(TERMINATED)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    os._exit(128 + number)

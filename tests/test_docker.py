@@ -1,0 +1,320 @@
+"""The docker driver against a real daemon, in a builder made of this machine's own packages."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders import Builder
+from tests.building import CHECKOUT, KEPT_DISTFILES, Project, built, make_project, ran
+from tests.dockerd import GATEWAY, Dockerd
+from tests.projects import write
+
+pytestmark = [pytest.mark.docker, pytest.mark.emerge]
+
+STEPS = ["portage", "packages", "root", "strip", "tarball", "image"]
+CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID"]
+
+TREE = {  # a repository of packages that are shell commands
+    "tree/metadata/layout.conf": "masters =\nthin-manifests = true\nprofile-formats = portage-2 profile-set\n",
+    "tree/profiles/repo_name": "tree\n",
+    "tree/profiles/categories": "app-misc\n",
+    "tree/profiles/arch.list": "amd64\n",
+    "tree/profiles/base/make.defaults": 'ARCH="amd64"\nACCEPT_KEYWORDS="amd64"\n',
+    "profiles/repo_name": "images\n",
+    "profiles/one/packages": "app-misc/one\n",
+    "profiles/one/parent": "tree:base\n",
+    "profiles/one/quern.conf": "[portage]\nrepositories = ./tree\n[postbuild]\nengines = none\n",
+    "dodo.py": (CHECKOUT / "dodo.py").read_text(),
+}
+EBUILD = 'EAPI=8\nSLOT="0"\nKEYWORDS="amd64"\nS="${{WORKDIR}}"\n{head}\nsrc_install() {{\n{commands}\n}}\n'
+
+ESCAPES = """
+    set +e
+    touch /quern/repositories/tree/escaped && die "the repository can be written to"
+    touch /usr/portage/escaped && die "the tree can be written to"
+    touch /quern/worker/escaped && die "the worker can be written to"
+    touch "${DISTDIR}/escaped" && die "distfiles can be written to"
+    touch "${PORTAGE_CONFIGROOT}/../../../portage.json" && die "receipts can be written to"
+    mount -t tmpfs none /mnt && die "can mount"
+    mknod sda b 8 0 && die "can make devices"
+    [[ $(ls /sys/class/net) == lo ]] || die "has a network: $(ls /sys/class/net)"
+    (exec 3<>/dev/tcp/192.0.2.1/80) && die "can connect"
+    grep -q 'NoNewPrivs:.*1' /proc/self/status || die "may get new privileges"
+    grep -q 'Seccomp:.*2' /proc/self/status || die "without seccomp"
+    set -e
+    exeinto /usr/bin
+    printf '#!/bin/sh\\n' > setuid
+    doexe setuid
+    fperms 4755 /usr/bin/setuid
+"""
+
+
+@pytest.fixture(scope="session")
+def builder(dockerd: Dockerd) -> Builder:
+    """A Debian with Portage in the tests' daemon."""
+    return Builder.imported(dockerd)
+
+
+@pytest.fixture
+def client(dockerd: Dockerd) -> Iterator[Any]:
+    """The SDK's client, and at the end no container of the test."""
+    import docker
+
+    with closing(docker.DockerClient(dockerd.address)) as found:
+        yield found
+        for container in found.containers.list(all=True):
+            container.remove(force=True, v=True)
+
+
+def variables(builder: Builder, **more: str) -> dict[str, str]:
+    """What makes a project build in the builder."""
+    return {
+        "QUERN_BUILD_DRIVER": "docker",
+        "QUERN_DOCKER_IMAGE": builder.name,
+        "DOCKER_HOST": builder.daemon.address,
+        "QUERN_POSTBUILD_ENGINES": "none",
+        **more,
+    }
+
+
+@pytest.fixture
+def project(tmp_path: Path, builder: Builder) -> Project:
+    """A project of one image of one package, which `ebuild` writes."""
+    return Project(write(tmp_path / "project", TREE), variables(builder))
+
+
+def ebuild(project: Project, commands: str, head: str = "") -> None:
+    """Write the one package."""
+    text = EBUILD.format(head=head, commands=commands)
+    write(project.folder, {"tree/app-misc/one/one-1.ebuild": text})
+
+
+@contextmanager
+def building(project: Project, client: Any) -> Iterator[tuple[subprocess.Popen[str], Any]]:  # noqa: ANN401
+    """doit, and the container in which emerge is at a package that never ends."""
+    ebuild(project, "touch ${T}/waiting; sleep 600")
+    with subprocess.Popen(
+        [sys.executable, "-m", "doit", "packages:one"],
+        cwd=project.folder,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), **project.variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield process, wait_for(lambda: at_work(project, client), 60)
+        finally:
+            process.kill()
+
+
+def at_work(project: Project, client: Any) -> Any:  # noqa: ANN401 (the SDK ships no types)
+    """The container whose package waits, if there is one."""
+    if not list(project.folder.glob("build/one/.packages.new/scratch/tmp/portage/*/one-1/temp/waiting")):
+        return None
+    return client.containers.list(filters={"label": "quern.work"})[0]
+
+
+def wait_for(question: Any, seconds: float) -> Any:  # noqa: ANN401
+    """Ask until the answer is true."""
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+    return answer
+
+
+def test_same_bytes_as_on_this_machine(tmp_path: Path, builder: Builder, client: Any) -> None:  # noqa: ANN401
+    """The whole of hello, from source in both; a second run and another name of the builder run nothing."""
+    common = {
+        "QUERN_PORTAGE_DISTFILES": KEPT_DISTFILES or str(tmp_path / "distfiles"),
+        "QUERN_POSTBUILD_ENGINES": "none",
+        "SOURCE_DATE_EPOCH": "1700000000",
+    }
+    raw = make_project(tmp_path / "raw", common)
+    raw.doit("image:hello")
+    project = make_project(tmp_path / "docker", variables(builder, **common))
+    output = project.doit("image:hello")
+    assert ran(output) == STEPS
+    assert set(built(output)) == {"app-misc/hello-quern-1", "sys-kernel/linux-headers-6.1.4", "sys-libs/musl-1.2.5"}
+    assert "hello:   logs: >>> Emerging (1 of" in output
+    for step in ("strip", "tarball", "image"):
+        digests = [(each.folder / f"build/hello/{step}.digest").read_text() for each in (raw, project)]
+        assert digests[0] == digests[1], step
+    assert client.containers.list(all=True) == []
+    assert ran(project.doit("image:hello")) == []
+    client.images.get(builder.name).tag("quern-test/other", tag="name")
+    assert ran(project.doit("image:hello", variables={"QUERN_DOCKER_IMAGE": "quern-test/other:name"})) == []
+
+
+def test_another_builder_image_builds_anew(project: Project, builder: Builder) -> None:
+    ebuild(project, "echo built > built; insinto /; doins built")
+    assert built(project.doit("root:one")) == ["app-misc/one-1"]
+    another = builder.changed("quern-test/builder:changed")
+    output = project.doit("root:one", variables={"QUERN_DOCKER_IMAGE": another})
+    assert (ran(output), built(output)) == (["packages", "root"], ["app-misc/one-1"])
+
+
+def test_packages_cannot_escape(project: Project, tmp_path: Path) -> None:
+    ebuild(project, ESCAPES)
+    project.doit("root:one")
+    setuid = project.folder / "build/one/root/image/usr/bin/setuid"
+    assert setuid.stat().st_mode & 0o7777 == 0o4755
+    assert (project.folder / "build/one").stat().st_mode & 0o077 == 0  # nobody else comes near it
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_confinement(project: Project, client: Any) -> None:  # noqa: ANN401
+    """As the daemon sees it; and whatever becomes of quern, its container ends."""
+    project.variables |= {"QUERN_DOCKER_MEMORY": "1g", "QUERN_DOCKER_CPUS": "1.5", "QUERN_DOCKER_CAPABILITIES": "MKNOD"}
+    with building(project, client) as (process, container):
+        host = container.attrs["HostConfig"]
+        assert (host["CapDrop"], host["CapAdd"]) == (["ALL"], [*CAPABILITIES, "MKNOD"])
+        assert (host["SecurityOpt"], host["Privileged"], host["NetworkMode"]) == (["no-new-privileges"], False, "none")
+        assert (host["Memory"], host["MemorySwap"], host["NanoCpus"]) == (1 << 30, 1 << 30, 1_500_000_000)
+        assert container.name == f"quern-images-one-{process.pid}"
+        writable = {mount["Destination"] for mount in container.attrs["Mounts"] if mount["RW"]}
+        work = project.folder / "build/one"
+        assert writable == {str(work / name) for name in (".packages.new", "host", "logs")}
+        assert "-j2" in container.exec_run(["sh", "-c", "cat /proc/*/environ | tr '\\0' '\\n'"]).output.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(project: Project, client: Any, number: int) -> None:  # noqa: ANN401
+    with building(project, client) as (process, _):
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+        assert client.containers.list(all=True) == []
+
+
+def test_killed(project: Project, client: Any) -> None:  # noqa: ANN401
+    """Killed outright, the container ends by itself, and the next run sweeps it up; a stranger's is left alone."""
+    stranger = client.containers.create(project.variables["QUERN_DOCKER_IMAGE"], ["true"], network_mode="none")
+    with building(project, client) as (process, container):
+        process.kill()
+        process.wait()
+        wait_for(lambda: container.reload() or container.status == "exited", 10)
+    ebuild(project, "true")
+    project.doit("packages:one")
+    assert [each.id for each in client.containers.list(all=True)] == [stranger.id]
+
+
+def test_failure_keeps_the_container_if_asked(project: Project, client: Any) -> None:  # noqa: ANN401
+    ebuild(project, 'die "no, ümlaut"')
+    output = project.doit("packages:one", status=1)
+    assert "no, ümlaut" in output
+    (kept,) = client.containers.list(all=True)
+    assert f"Container {kept.name} is kept" in output
+    output = project.doit("packages:one", status=1, variables={"QUERN_BUILD_KEEP_FAILED": "off"})
+    assert client.containers.list(all=True) == []
+
+
+def test_out_of_memory(project: Project, client: Any) -> None:  # noqa: ANN401
+    ebuild(project, '/usr/bin/python3 -c "x = bytearray(1 << 30)" || true')
+    output = project.doit("packages:one", status=1, variables={"QUERN_DOCKER_MEMORY": "256m"})
+    assert "was killed for want of memory (docker.memory = 256m)" in output
+
+
+def test_live_ebuild_is_refused(project: Project) -> None:
+    ebuild(project, "true", head='PROPERTIES="live"')
+    output = project.doit("packages:one", status=1)
+    assert "app-misc/one-1: a live ebuild fetches its sources while it is built" in output
+    project.doit("packages:one", variables={"QUERN_DOCKER_NETWORK": "none"})
+
+
+SERVER = """
+import functools, http.server, sys
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[2])
+http.server.HTTPServer((sys.argv[1], 8080), handler).serve_forever()
+"""
+
+
+def test_sources_are_fetched_first(tmp_path: Path, project: Project) -> None:
+    """By a container with a network; that of the build has none."""
+    content = b"of a server\n"
+    digests = f"BLAKE2B {hashlib.blake2b(content).hexdigest()} SHA512 {hashlib.sha512(content).hexdigest()}"
+    write(project.folder, {"tree/app-misc/one/Manifest": f"DIST one.txt {len(content)} {digests}\n"})
+    commands = '[[ $(ls /sys/class/net) == lo ]] || die\ninsinto /\ndoins "${DISTDIR}/one.txt"'
+    ebuild(project, commands, f'SRC_URI="http://{GATEWAY}:8080/one.txt"\nsrc_unpack() {{ :; }}')
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/one.txt").write_bytes(content)
+    daemon = Dockerd(bridge=True)
+    try:
+        daemon.start()
+        project.variables |= variables(Builder.imported(daemon))
+        output = project.doit("packages:one", status=1)
+        assert "one.txt" in output
+        command = daemon.beside(sys.executable, "-c", SERVER, GATEWAY, str(tmp_path / "served"))
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+            try:
+                project.doit("root:one")
+            finally:
+                server.kill()
+        assert (project.folder / "build/one/root/image/one.txt").read_bytes() == content
+    finally:
+        daemon.stop()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "has no python3: it must have Portage, and a Python of 3.9 or later"),
+        (None, "Portage is not installed"),
+    ],
+)
+def test_image_that_is_no_builder(
+    project: Project, builder: Builder, files: dict[str, str] | None, message: str
+) -> None:
+    ebuild(project, "true")
+    name = builder.empty("quern-test/empty:1") if files is not None else builder.without_portage("quern-test/bare:1")
+    output = project.doit("packages:one", status=1, variables={"QUERN_DOCKER_IMAGE": name})
+    assert message in output
+    assert "Traceback" not in output
+
+
+def test_absent_image(project: Project) -> None:
+    ebuild(project, "true")
+    output = project.doit("packages:one", status=1, variables={"QUERN_DOCKER_IMAGE": "quern-test/absent:1"})
+    assert "has no builder image quern-test/absent:1; get it with one of\n    docker pull quern-test/absent:1" in output
+
+
+def test_name_in_use(project: Project, client: Any) -> None:  # noqa: ANN401
+    """Another's container by that name: doit replaces the shell that names it, so that the process id is known."""
+    ebuild(project, "true")
+    image = project.variables["QUERN_DOCKER_IMAGE"]
+    command = f"docker create --name quern-images-one-$$ {image} true; exec {sys.executable} -m doit packages:one"
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), **project.variables}
+    output = subprocess.run(["sh", "-c", command], cwd=project.folder, env=environment, capture_output=True, text=True)
+    assert output.returncode == 1
+    assert "is already in use" in output.stdout + output.stderr
+    assert "Traceback" not in output.stdout + output.stderr
+
+
+def test_daemon_dies(tmp_path: Path, project: Project) -> None:
+    """In the midst of a build: one line, and no package."""
+    import docker
+
+    daemon = Dockerd()
+    try:
+        daemon.start()
+        own = Builder.imported(daemon)
+        project.variables |= variables(own)
+        with closing(docker.DockerClient(daemon.address)) as client, building(project, client) as (process, _):
+            daemon.kill()
+            output = process.stdout.read() if process.stdout else ""
+            assert process.wait(60) == 1
+        assert "went away while container quern-images-one-" in output
+        assert "Traceback" not in output
+        assert not (project.folder / "build/one/packages").exists()
+    finally:
+        daemon.stop()
