@@ -22,6 +22,7 @@ import docker
 from quern.portage.setup import STARTER
 from quern.portage.tools import declared_tools
 from tests.dockerd import Dockerd
+from tests.projects import DATA
 
 PORTAGE = "opt/portage"  # where the builder has its Portage, as a virtual environment of the system's Python
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # links into /usr in a Debian since bookworm
@@ -66,6 +67,10 @@ class Builder:
             finally:
                 container.remove(force=True, v=True)
         return name
+
+    def like_gentoo(self, name: str) -> str:
+        """The same as if Portage owned it: as part of the system, with a profile and a database of packages."""
+        return self.changed(name, "sh", "-c", (DATA / "gentoo-builder.sh").read_text())
 
     def without_portage(self, name: str) -> str:
         """The same without Portage."""

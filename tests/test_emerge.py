@@ -122,3 +122,21 @@ def test_options_are_emerge_s() -> None:
 def test_progress(line: str, shown: str | None) -> None:
     match = emerge.PROGRESS.fullmatch(line)
     assert (match[1] if match else None) == shown
+
+
+def test_a_gentoo_system_is_its_own_host_side() -> None:
+    around = replace(AROUND, gentoo=True, fetch=("/usr/bin/python3", "fetch"))
+    variables = around.environment()
+    assert not {"PORTAGE_OVERRIDE_EPREFIX", "EPREFIX"} & variables.keys()
+    assert (variables["SYSROOT"], variables["ROOT"], variables["PATH"].split(":")[-2]) == ("/", "/w/image", "/bin")
+
+
+def test_settings_of_a_gentoo_system(tmp_path: Path) -> None:
+    """As a shell reads them, which is how Portage does: the words of FETCHCOMMAND are expanded when it is called."""
+    around = replace(AROUND, gentoo=True, fetch=("/usr/bin/python3", "fetch"))
+    script = f'FEATURES=theirs\n{around.host_settings()}printf "%s\\n" "$FEATURES" "$FETCHCOMMAND" "$PKGDIR" "$DISTDIR"'
+    features, fetch, packages, distfiles = subprocess.check_output(["sh", "-c", script], text=True).splitlines()
+    assert features.startswith("theirs ")
+    assert "-sandbox" in features.split()
+    assert fetch == '"/usr/bin/python3" "fetch" "${URI}" "${DISTDIR}/${FILE}"'
+    assert (packages, distfiles) == ("/w/host/binpkgs", "/w/distfiles")

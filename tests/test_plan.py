@@ -93,3 +93,20 @@ def test_build_closure_is_closed(edges: list[tuple[set[int], set[int]]]) -> None
         assert set(package.build_deps) - {package.cpv} <= closure
         for cpv in closure:
             assert {*found[cpv].build_deps, *found[cpv].run_deps} - {package.cpv} <= closure
+
+
+def test_packages_that_are_merged_where_emerge_runs() -> None:
+    """They are no part of the image, though the same package may be, and all that they need counts as built with."""
+    answer = {
+        "plan": [
+            entry("lib/z-1"),
+            {**entry("lib/z-1"), "on_host": True},
+            {**entry("app/tool-1", run=[1]), "on_host": True},
+            entry("app/a-1", build=[2], run=[0]),
+        ]
+    }
+    found = from_answer(answer, lambda path: path.replace("/tree", "/here"))
+    assert [package.cpv for package in found.packages] == ["lib/z-1", "app/a-1"]
+    assert [package.id for package in found.host] == ["/lib/z-1", "/app/tool-1"]
+    assert (found["app/a-1"].build_deps, found["app/a-1"].run_deps) == (("/app/tool-1",), ("lib/z-1",))
+    assert [package.id for package in found.build_closure(found["app/a-1"])] == ["/app/tool-1", "/lib/z-1"]

@@ -31,6 +31,11 @@ class Driver(Protocol):
         ...
 
     @property
+    def throwaway(self) -> bool:
+        """Whether a command may write to `/` as it likes: nobody but itself will ever see it."""
+        ...
+
+    @property
     def streams(self) -> bool:
         """Whether every line of a command is shown to the user by the driver itself."""
         ...

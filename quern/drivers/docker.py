@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 REPOSITORIES = "/quern/repositories"
 WORKER_INSIDE = "/quern/worker"
 OLD_TREE = "/usr/portage"  # where ebuilds and profiles of old look for the tree
+SYSTEM_TREES = "/var/db/repos"
 
 # Verbs about the place where emerge runs. The others are about trees of this machine, which root may read here; for an
 # ordinary user they run in a container, because there are files of root in those trees.
@@ -45,6 +46,7 @@ class DockerDriver:
 
     setup: Setup
     say: Callable[[str], None]
+    throwaway: bool = True
     streams: bool = True
 
     @property
@@ -140,9 +142,10 @@ class DockerDriver:
         from quern.portage.repository import main_repository
 
         bind, work = containers.bind, self.image.work
-        main = main_repository(self.setup.repositories()).location
+        main = main_repository(self.setup.repositories())
         mounts = [bind(here, there, read_only=True) for here, there in self._places if here.is_dir()]
-        mounts += [bind(main, OLD_TREE, read_only=True), bind(work, work, read_only=True)]
+        trees = (OLD_TREE, f"{SYSTEM_TREES}/{main.name}")  # the second: to where a stage's make.profile points
+        mounts += [*(bind(main.location, tree, read_only=True) for tree in trees), bind(work, work, read_only=True)]
         mounts += [bind(folder, folder) for folder in sorted(work.iterdir()) if self._is_being_made(folder)]
         if self.image.distfiles.is_dir():
             mounts.append(bind(self.image.distfiles, self.image.distfiles, read_only=not network))

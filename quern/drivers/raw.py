@@ -32,6 +32,7 @@ class RawDriver:
 
     python: str = sys.executable
     offline: bool = False
+    throwaway: bool = False
     streams: bool = False
 
     def run(self, command: Command, line: Callable[[str], None]) -> int:

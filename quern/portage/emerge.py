@@ -13,9 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from quern.portage.configroot import FEATURES
+
 # Ebuilds see one constant day: a declared SOURCE_DATE_EPOCH is the image's, and if packages had it too, each commit of
 # a project that declares its own would build everything anew.
 PACKAGE_EPOCH = 315532800  # 1980-01-01, the earliest that zip files can say
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin"  # on Gentoo
+# of the environment, what a Gentoo system that is the host side has to be told as well
+SHARED = ("DISTDIR", "PORTAGE_TMPDIR", "PORTAGE_LOGDIR", "EMERGE_LOG_DIR", "MAKEOPTS", "SOURCE_DATE_EPOCH")
 
 # emerge's line for one package of so many; where it goes is of no use to the reader
 INSTALLING = ">>> Installing "
@@ -28,7 +33,7 @@ class Surroundings:
 
     `config` is PORTAGE_CONFIGROOT, `host` the host side, `root` the target (ROOT and SYSROOT), `packages` PKGDIR,
     `scratch` a folder for PORTAGE_TMPDIR and logs that no other running emerge may share; `root_user` says whether
-    emerge will run as root.
+    emerge will run as root, `gentoo` whether `/` is the host side, and SYSROOT too, as a Gentoo system's own.
     """
 
     config: Path
@@ -43,6 +48,7 @@ class Surroundings:
     fetch: Sequence[str] = ()
     binhosts: Sequence[str] = ()
     root_user: bool = False
+    gentoo: bool = False
 
     def environment(self) -> dict[str, str]:
         """The environment of emerge and of the resolver; nothing of the caller's own is in it."""
@@ -68,6 +74,11 @@ class Surroundings:
             "MAKEOPTS": " ".join([f"-j{self.jobs}", *(f"-l{load}" for load in _load(self.jobs))]),
             "SOURCE_DATE_EPOCH": str(PACKAGE_EPOCH),
         }
+        if self.gentoo:
+            for name in ("PORTAGE_OVERRIDE_EPREFIX", "EPREFIX"):
+                del variables[name]
+            cache = f"{self.host}/var/cache/edb/dep"  # its own goes with the container
+            variables |= {"PATH": SYSTEM_PATH, "SYSROOT": "/", "PORTAGE_DEPCACHEDIR": cache}
         if self.root_user:
             variables |= {"PORTAGE_USERNAME": "root", "PORTAGE_GRPNAME": "root"}
         if self.fetch:
@@ -76,6 +87,21 @@ class Surroundings:
         if self.binhosts:
             variables["PORTAGE_BINHOST"] = " ".join(self.binhosts)
         return variables
+
+    @property
+    def host_packages(self) -> Path:
+        """PKGDIR of a Gentoo system's `/`."""
+        return self.host / "binpkgs"
+
+    def host_settings(self) -> str:
+        """What a Gentoo system's `/` is told of this run, for the end of its make.conf; Portage reads nothing else."""
+        variables = self.environment()
+        settings = {name: variables[name] for name in SHARED}
+        for name in {"FETCHCOMMAND", "RESUMECOMMAND"} & variables.keys():
+            settings[name] = re.sub(r'(["$\\])', r"\\\1", variables[name])
+        settings |= {"PKGDIR": str(self.host_packages), "GENTOO_MIRRORS": "", "BINPKG_COMPRESS": "gzip"}
+        settings["FEATURES"] = f"${{FEATURES}} {' '.join(FEATURES)}"
+        return "".join(f'{name}="{value}"\n' for name, value in sorted(settings.items()))
 
 
 class Machine(NamedTuple):
@@ -86,6 +112,7 @@ class Machine(NamedTuple):
     wget: str
     root: bool
     cpus: int
+    gentoo: bool
 
 
 def _load(jobs: int) -> list[int]:

@@ -28,20 +28,25 @@ def package_keys(plan: Plan, machine: Iterable[str]) -> dict[str, str]:
     `machine` identifies what is not in the repositories: the tools, Portage, a builder image.
     """
     common = _digest([VERSION, sorted(plan.variables.items()), list(machine)])
-    recipes = {package.cpv: _digest(recipe(package)) for package in plan.packages}
+    recipes = {package.id: _digest(recipe(package)) for package in (*plan.packages, *plan.host)}
     keys = {}
     for package in plan.packages:
-        closure = [other.cpv for other in plan.build_closure(package)]
-        parts = [common, recipes[package.cpv], [recipes[cpv] for cpv in closure]]
+        closure = [other.id for other in plan.build_closure(package)]
+        parts = [common, recipes[package.id], [recipes[name] for name in closure]]
         if bound := _bindings(plan, package, closure):
             parts.append(bound)
         keys[package.cpv] = _digest(parts)
     return keys
 
 
+def host_key(plan: Plan, machine: Iterable[str]) -> str:
+    """What identifies the packages that are merged where emerge runs, all together."""
+    return _digest([VERSION, sorted(plan.variables.items()), list(machine), [recipe(each) for each in plan.host]])
+
+
 def _bindings(plan: Plan, package: Package, closure: Sequence[str]) -> list[str]:
     """The slots of what a package needs only to run: of `:=` dependencies they are written into the binary package."""
-    others = [plan[cpv] for cpv in package.run_deps if cpv not in closure]
+    others = [plan[name] for name in package.run_deps if name not in closure]
     return sorted(f"{other.name}:{other.slot}/{other.subslot}" for other in others)
 
 

@@ -13,7 +13,7 @@ class Package:
     """One package of a plan.
 
     `cpv` is category/package-version-revision (PMS 3.2); `use` the enabled flags of its IUSE; `iuse` all of them;
-    `flags` every enabled flag, the profile's implicit ones included. `build_deps` and `run_deps` are the cpvs of the
+    `flags` every enabled flag, the profile's implicit ones included. `build_deps` and `run_deps` are the ids of the
     packages of the same plan that satisfy DEPEND and BDEPEND, RDEPEND and PDEPEND; `live` says that it fetches its
     sources while it is built.
     """
@@ -34,6 +34,11 @@ class Package:
     live: bool = False
 
     @property
+    def id(self) -> str:
+        """Its name in `build_deps` and `run_deps`: the cpv, after a slash if it is merged where emerge runs."""
+        return _id(self.cpv, self.on_host)
+
+    @property
     def name(self) -> str:
         """`category/package`: a version begins with a digit and has no hyphen but that of -rN (PMS 3.2)."""
         return re.sub(r"-[0-9][^-]*(-r[0-9]+)?\Z", "", self.cpv)
@@ -46,17 +51,21 @@ class Package:
 
 @dataclass(frozen=True)
 class Plan:
-    """The packages in merge order, and the profile's variables that every build of them sees."""
+    """The packages in merge order, and the profile's variables that every build of them sees.
+
+    `host` are those that are merged where emerge runs, to build with: they are no part of the image.
+    """
 
     packages: tuple[Package, ...]
     variables: Mapping[str, str]
+    host: tuple[Package, ...] = ()
 
-    def __getitem__(self, cpv: str) -> Package:
-        """The package with this cpv. Raises KeyError."""
-        for package in self.packages:
-            if package.cpv == cpv:
+    def __getitem__(self, name: str) -> Package:
+        """The package with this name. Raises KeyError."""
+        for package in (*self.packages, *self.host):
+            if package.id == name:
                 return package
-        raise KeyError(cpv)
+        raise KeyError(name)
 
     def build_closure(self, package: Package) -> list[Package]:
         """Everything that is in the build root because `package` is built there, sorted by cpv.
@@ -64,26 +73,33 @@ class Plan:
         Its build dependencies and what those need in turn; runtime dependencies too, since a tool or library runs
         or links with them.
         """
-        by_cpv = {other.cpv: other for other in self.packages}
+        by_id = {other.id: other for other in (*self.packages, *self.host)}
         reached: dict[str, Package] = {}
         todo = list(package.build_deps)
         while todo:
-            cpv = todo.pop()
-            if cpv not in reached and cpv != package.cpv:
-                reached[cpv] = by_cpv[cpv]
-                todo += [*by_cpv[cpv].build_deps, *by_cpv[cpv].run_deps]
-        return [reached[cpv] for cpv in sorted(reached)]
+            name = todo.pop()
+            if name not in reached and name != package.id:
+                reached[name] = by_id[name]
+                todo += [*by_id[name].build_deps, *by_id[name].run_deps]
+        return [reached[name] for name in sorted(reached)]
+
+
+def _id(cpv: str, on_host: bool) -> str:
+    """What tells a package from the same one that is merged where emerge runs."""
+    return f"/{cpv}" if on_host else cpv
 
 
 def from_answer(answer: Mapping[str, Any], outside: Callable[[str], str] = str) -> Plan:
     """The plan in the worker's answer to `resolve`; `outside` gives this machine's name of a path of the worker's."""
     entries = answer["plan"]
-    return Plan(tuple(_package(entry, entries, outside) for entry in entries), answer.get("variables", {}))
+    packages = [_package(entry, entries, outside) for entry in entries]
+    wanted, host = (tuple(each for each in packages if each.on_host is on_host) for on_host in (False, True))
+    return Plan(wanted, answer.get("variables", {}), host)
 
 
 def _package(entry: Mapping[str, Any], entries: list[Mapping[str, Any]], outside: Callable[[str], str]) -> Package:
     def cpvs(indices: Iterable[int]) -> tuple[str, ...]:
-        return tuple(sorted(entries[index]["cpv"] for index in indices))
+        return tuple(sorted(_id(entries[index]["cpv"], entries[index]["on_host"]) for index in indices))
 
     return Package(
         cpv=entry["cpv"],

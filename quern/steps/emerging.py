@@ -104,6 +104,7 @@ class Build:
             tools=[tool.name for tool in tools],
             toolchains=[self.run.driver.inside(folder) for folder in setup.toolchains()],
             path=setup.path,
+            own=self.run.driver.throwaway and not setup.toolchains(),  # those build against a root of their own
         )
         if not answer.get("portage", True):
             raise DriverError(installation.MISSING)
@@ -129,6 +130,7 @@ class Build:
             fetch=(self.machine.python, "-I", self.run.driver.inside(WORKER), "fetch", run_file),
             binhosts=image.settings.portage.binhost,
             root_user=self.machine.root,
+            gentoo=self.machine.gentoo,
         )
 
     def _repositories_inside(self) -> list[Repository]:
@@ -154,6 +156,16 @@ class Build:
         run = {"wget": self.machine.wget, "environment": environment}
         (self.scratch / "fetch.json").touch(0o600)  # a proxy's address may hold a password
         (self.scratch / "fetch.json").write_text(json.dumps(run))
+        (self.scratch / "host.conf").write_text(self.surroundings.host_settings())
+
+    def keep_for_host(self, key: str) -> None:
+        """Keep the packages that earlier builds made to build with, if they were made under the same `key`."""
+        folder = self.surroundings.host_packages
+        record = folder / ".key"
+        if not record.is_file() or record.read_text() != key:
+            discard(folder, self.host, self.run)
+            folder.mkdir(parents=True)
+            record.write_text(key)
 
     def clear(self) -> None:
         """Remove what does not outlive the step: all but the output, which is the view, or else ROOT."""
@@ -169,7 +181,11 @@ class Build:
         arguments = [*options, *targets]
         if self.packages is None:
             arguments = [word for word in arguments if word not in ("--usepkg", "--buildpkg", "--getbinpkg")]
-        answer = self.run.driver.call("resolve", environment=self.surroundings.environment(), arguments=arguments)
+        around = self.surroundings
+        settings = around.host_settings() if around.gentoo else ""
+        answer = self.run.driver.call(
+            "resolve", environment=around.environment(), arguments=arguments, settings=settings
+        )
         if not answer["success"]:
             with self.log.open("a", encoding="utf-8") as log:
                 log.write(answer["output"])
@@ -201,6 +217,9 @@ class Build:
                     packaged()
 
         argv = [self.machine.python, self.machine.emerge, *options, *(["--ask"] if ask else []), *targets]
+        if self.machine.gentoo:
+            worker = (self.machine.python, "-I", self.run.driver.inside(WORKER), "emerge")
+            argv = [*worker, str(self.scratch / "host.conf"), *argv]
         environment = self.surroundings.environment()
         network = "--fetchonly" in options
         command = Command(argv, environment, self.scratch, self.log, terminal=ask, network=network)

@@ -95,7 +95,7 @@ class PackagesStep(Step):
     ) -> None:
         """Emerge the missing packages from source, with what they are built with from the view."""
         from quern.portage import emerge, store
-        from quern.portage.keys import package_keys
+        from quern.portage.keys import host_key, package_keys
 
         build.check_target()
         binhost = bool(self.setup.image.settings.portage.binhost)
@@ -116,7 +116,8 @@ class PackagesStep(Step):
 
         options = emerge.source_options(build.jobs, binhost)
         first = self.setup.image.settings.build.baselayout_atoms
-        build.fetch(options, targets, [plan[cpv] for cpv in missing])
+        build.keep_for_host(host_key(plan, machine))
+        build.fetch(options, targets, [*plan.host, *(plan[cpv] for cpv in missing)])
         if build.run.driver.offline:
             options = emerge.source_options(build.jobs, binhost=False)  # what there is has been fetched
         try:  # at each package, and at a failure: what was built is not built again, however this ends

@@ -2,8 +2,8 @@
 
 Runs beside the image root, on this machine or in a container that has nothing of quern but this folder. What the
 user can put right comes back as {"error": message} with exit status 1; anything else keeps its traceback.
-`fetch` and `supervise` are different: they answer with an exit status. Portage calls the one, with words; the other is
-what a container starts.
+`fetch`, `emerge` and `supervise` are different: they take words and answer with an exit status. Portage calls the
+first; the others are what containers start.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ def main() -> int:
     package = _load_package(os.path.dirname(os.path.abspath(__file__)))
     if verb == "fetch":
         return int(importlib.import_module(f"{package}.fetch").fetch(*words))
+    if verb == "emerge":
+        importlib.import_module(f"{package}.gentoo").emerge(*words)
     if verb == "supervise":
         return int(importlib.import_module(f"{package}.supervise").supervise())
     error_class = importlib.import_module(package).WorkerError

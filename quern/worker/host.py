@@ -7,6 +7,7 @@ build/NAME/host/
   var/db/pkg/                an empty package database: nothing of the machine's counts
   var/cache/edb/dep/         the ebuilds' metadata, kept between runs
   home/
+  binpkgs/                   what was built to build with, where `/` is a Gentoo system's
 """
 
 from __future__ import annotations
@@ -17,35 +18,40 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from .installation import Installation, locate
+from .installation import SYSTEM, Installation, locate
 
 LDCONFIG = "#!/bin/sh\n# An install step that calls ldconfig must not rewrite the machine's linker cache.\n"
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # where Portage looks for its own configuration below its prefix: as a Python module, and as part of a system
 CONFIGS = ("share/portage/config", "usr/share/portage/config")
-FOLDERS = ("usr/bin", "etc/portage/make.profile", "var/db/pkg", "var/cache", "home")
+FOLDERS = ("var/cache/edb/dep", "home", "binpkgs")
 
 
 def prepare(
-    root: str, profile: Mapping[str, str], tools: Collection[str], toolchains: Collection[str], path: str
+    root: str, profile: Mapping[str, str], tools: Collection[str], toolchains: Collection[str], path: str, own: bool
 ) -> dict[str, Any]:
     """Make or remake the host side at `root`, all but its cache of metadata; runs where emerge will run.
 
     `profile` are the files of its make.profile, `tools` the names of what a build may use, looked for on the search
-    path `path` (empty: this place's own), `toolchains` folders of files to be put beside them.
-    Returns {"emerge", "python", "wget": paths, "root": whether commands run as root, "cpus": how many}, or else
-    {"missing": names of tools} or {"portage": False}.
+    path `path` (empty: this place's own), `toolchains` folders of files to be put beside them. With `own`, `/` is
+    the host side if it is a Gentoo system's: then it is left as it is.
+    Returns {"emerge", "python", "wget": paths, "root": whether commands run as root, "cpus": how many, "gentoo":
+    whether `/` is the host side}, or else {"missing": names of tools} or {"portage": False}.
     """
     path = path or os.environ.get("PATH") or SEARCH
     installation = locate(path)
     if installation is None:
         return {"portage": False}
-    found = {name: shutil.which(name, path=path) for name in tools}
+    gentoo = own and _is_gentoo(installation)
+    found = {} if gentoo else {name: shutil.which(name, path=path) for name in tools}
     missing = [name for name, where in found.items() if where is None]
     if missing:
         return {"missing": missing}
-    _make(Path(root), profile, installation)
-    _fill_bin(Path(root) / "usr/bin", {name: where for name, where in found.items() if where}, toolchains)
+    for folder in FOLDERS:
+        (Path(root) / folder).mkdir(parents=True, exist_ok=True)
+    if not gentoo:
+        _make(Path(root), profile, installation)
+        _fill_bin(Path(root) / "usr/bin", {name: where for name, where in found.items() if where}, toolchains)
     _settle_cache(os.path.join(root, "var/cache/edb/dep"))
     return {
         "emerge": str(installation.emerge),
@@ -53,14 +59,24 @@ def prepare(
         "wget": shutil.which("wget", path=path) or "wget",
         "root": os.geteuid() == 0,
         "cpus": cpus(),
+        "gentoo": gentoo,
     }
+
+
+def _is_gentoo(installation: Installation) -> bool:
+    """Whether Portage owns this system: it is part of it, with a profile and a database of packages."""
+    return installation.defaults == SYSTEM and os.path.lexists("/etc/portage/make.profile") and bool(_database())
+
+
+def _database() -> list[str]:
+    return os.listdir("/var/db/pkg") if os.path.isdir("/var/db/pkg") else []
 
 
 def _make(root: Path, profile: Mapping[str, str], installation: Installation) -> None:
     for stale in ("usr", "share", "etc", "var/db", "var/lib"):
         shutil.rmtree(root / stale, ignore_errors=True)
-    for folder in FOLDERS:
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    for folder in ("usr/bin", "etc/portage/make.profile", "var/db/pkg"):
+        (root / folder).mkdir(parents=True)
     for name in CONFIGS:
         (root / name).mkdir(parents=True)
         shutil.copy(installation.defaults / "make.globals", root / name)

@@ -12,6 +12,8 @@ import sys
 import tempfile
 from typing import Any
 
+from .gentoo import adopt
+
 # Portage has no type annotations that mypy could follow
 Config = Any
 Settings = Any
@@ -20,12 +22,14 @@ Package = Any
 Entry = dict[str, Any]
 
 
-def resolve(arguments: list[str]) -> dict[str, Any]:
-    """Resolve the emerge command line `arguments`.
+def resolve(arguments: list[str], settings: str = "") -> dict[str, Any]:
+    """Resolve the emerge command line `arguments`; `settings` are for `/` where that is the host side.
 
     Returns {"success": bool, "output": what emerge would print, "plan": [package, ...] in merge order, "variables":
     {name: value} that every build of them sees}; see `_entry`.
     """
+    if settings:
+        adopt(settings)
     with tempfile.TemporaryFile() as noise:
         kept = os.dup(1), os.dup(2)
         os.dup2(noise.fileno(), 1)

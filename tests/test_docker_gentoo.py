@@ -1,0 +1,91 @@
+"""The docker driver with a builder that Portage owns, as a Gentoo stage is: its `/` serves the build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.builders import Builder
+from tests.building import CHECKOUT, Project, built, ran
+from tests.dockerd import Dockerd
+from tests.projects import write
+from tests.test_docker import variables
+
+pytestmark = [pytest.mark.docker, pytest.mark.emerge]
+
+HEAD = 'EAPI=8\nSLOT="0"\nKEYWORDS="amd64"\nS="${WORKDIR}"\n'
+
+ONE = """
+BDEPEND="app-misc/tool"
+DEPEND="app-misc/headers sys-devel/gcc"
+RDEPEND="app-misc/data"
+src_compile() {
+    has_version -b app-misc/tool || die "the tool is not known"
+    [[ ${SYSROOT:-/} == / ]] || die "SYSROOT is ${SYSROOT}"
+    printf '#include <mine.h>\\nint main(void) { return MINE; }\\n' > one.c
+    gcc -o one one.c || die
+    quern-tool > made || die
+}
+src_install() {
+    dobin one
+    insinto /usr/share/one
+    doins made
+}
+"""
+
+TREE = {
+    "tree/metadata/layout.conf": "masters =\nthin-manifests = true\nprofile-formats = portage-2 profile-set\n",
+    "tree/profiles/repo_name": "tree\n",
+    "tree/profiles/categories": "app-misc\nsys-devel\n",
+    "tree/profiles/arch.list": "amd64\n",
+    "tree/profiles/base/make.defaults": 'ARCH="amd64"\nACCEPT_KEYWORDS="amd64"\nCHOST="x86_64-pc-linux-gnu"\n',
+    "tree/sys-devel/gcc/gcc-12.ebuild": HEAD + 'pkg_setup() { die "this builder has one"; }\n',
+    "tree/app-misc/tool/tool-1.ebuild": HEAD
+    + "src_install() { printf '#!/bin/sh\\necho tooled\\n' > quern-tool; dobin quern-tool; }\n",
+    "tree/app-misc/headers/headers-1.ebuild": HEAD
+    + "src_install() { echo '#define MINE 42' > mine.h; insinto /usr/include; doins mine.h; }\n",
+    "tree/app-misc/data/data-1.ebuild": HEAD + "src_install() { echo data > data; insinto /usr/share; doins data; }\n",
+    "tree/app-misc/one/one-1.ebuild": HEAD + ONE,
+    "profiles/repo_name": "images\n",
+    "profiles/one/packages": "app-misc/one\n",
+    "profiles/one/parent": "tree:base\n",
+    "profiles/one/quern.conf": "[portage]\nrepositories = ./tree\n[postbuild]\nengines = none\n",
+    "dodo.py": (CHECKOUT / "dodo.py").read_text(),
+}
+
+
+@pytest.fixture(scope="session")
+def gentoo(dockerd: Dockerd) -> Builder:
+    """A builder that looks like Gentoo to Portage."""
+    return Builder(dockerd, Builder.imported(dockerd).like_gentoo("quern-test/gentoo:1"))
+
+
+@pytest.fixture
+def project(tmp_path: Path, gentoo: Builder) -> Project:
+    """A project of one image."""
+    return Project(write(tmp_path / "project", TREE), variables(gentoo))
+
+
+def test_builder_s_own_root_serves_the_build(project: Project) -> None:
+    """What is missing there is merged there, and thrown away; the image gets what it runs with."""
+    output = project.doit("root:one")
+    assert set(built(output)) == {"app-misc/tool-1", "app-misc/headers-1", "app-misc/data-1", "app-misc/one-1"}
+    root = project.folder / "build/one/root/image"
+    assert (root / "usr/share/one/made").read_text() == "tooled\n"
+    assert (root / "usr/share/data").is_file()
+    assert not (root / "usr/bin/quern-tool").exists()
+    assert not (root / "usr/include").exists()
+    assert sorted(path.name for path in (root / "var/db/pkg/app-misc").iterdir()) == ["data-1", "one-1"]
+    assert ran(project.doit("root:one")) == []
+
+
+def test_what_was_built_to_build_with_is_kept(project: Project) -> None:
+    """An edit of the image's package takes the tool from a binary package; one of the tool builds both."""
+    project.doit("root:one")
+    with (project.folder / "tree/app-misc/one/one-1.ebuild").open("a") as file:
+        file.write("# edited\n")
+    assert built(project.doit("root:one")) == ["app-misc/one-1"]
+    project.edit("tree/app-misc/tool/tool-1.ebuild", "echo tooled", "echo better")
+    assert set(built(project.doit("root:one"))) == {"app-misc/tool-1", "app-misc/headers-1", "app-misc/one-1"}
+    assert (project.folder / "build/one/root/image/usr/share/one/made").read_text() == "better\n"
