@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +49,11 @@ ESCAPES = """
     touch /quern/worker/escaped && die "the worker can be written to"
     touch "${DISTDIR}/escaped" && die "distfiles can be written to"
     touch "${PORTAGE_CONFIGROOT}/../../../portage.json" && die "receipts can be written to"
-    mount -t tmpfs none /mnt && die "can mount"
-    mknod sda b 8 0 && die "can make devices"
+    call() { /usr/bin/python3 -c "import ctypes, sys; sys.exit(ctypes.CDLL(None).$1 != 0)"; }
+    call 'getpid() * 0' || die "cannot even call"
+    call 'mount(b"none", b"/tmp", b"tmpfs", 0, 0)' && die "can mount"
+    call 'unshare(0x10000000)' && die "can make a user namespace"
+    /usr/bin/mknod sda b 8 0 && die "can make devices"
     [[ $(ls /sys/class/net) == lo ]] || die "has a network: $(ls /sys/class/net)"
     (exec 3<>/dev/tcp/192.0.2.1/80) && die "can connect"
     grep -q 'NoNewPrivs:.*1' /proc/self/status || die "may get new privileges"
@@ -64,6 +70,44 @@ ESCAPES = """
 def builder(dockerd: Dockerd) -> Builder:
     """A Debian with Portage in the tests' daemon."""
     return Builder.imported(dockerd)
+
+
+@pytest.fixture
+def as_user(tmp_path: Path, builder: Builder) -> Iterator[Callable[[Project, str], str]]:
+    """Runs doit as an ordinary user whom the daemon trusts; gives what it prints.
+
+    This Python may be out of the user's reach (below /root, say): the system's own runs copies of what is needed.
+    """
+    names = ("doit", "cloudpickle", "getconf", "docker", "requests", "urllib3", "idna", "certifi", "charset_normalizer")
+    for name in names:
+        found = find_spec(name)
+        if found is not None and found.origin is not None:  # which of them there are depends on the versions
+            shutil.copytree(Path(found.origin).parent, tmp_path / "python" / name)
+    shutil.copytree(CHECKOUT / "quern", tmp_path / "python/quern", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o001)  # pytest's own folders are 0700
+
+    def run(project: Project, task: str) -> str:
+        command = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "/usr/bin/python3",
+            "-m",
+            "doit",
+            task,
+        ]
+        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path / "python"), **project.variables}
+        ran = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    builder.daemon.folder.chmod(0o711)
+    builder.daemon.socket.chmod(0o666)
+    yield run
+    builder.daemon.folder.chmod(0o700)
 
 
 @pytest.fixture
@@ -165,6 +209,20 @@ def test_another_builder_image_builds_anew(project: Project, builder: Builder) -
     assert (ran(output), built(output)) == (["packages", "root"], ["app-misc/one-1"])
 
 
+def test_ordinary_user(project: Project, as_user: Callable[[Project, str], str]) -> None:
+    """In the group docker: root owns the trees, and nobody else can read all of them; the outputs are the user's."""
+    ebuild(project, "echo secret > secret; insinto /etc; insopts -m 0600; doins secret")
+    subprocess.run(["chown", "-R", "65534:65534", project.folder], check=True)
+    assert ran(as_user(project, "image:one")) == STEPS
+    assert all(path.stat().st_uid == 65534 for path in (project.folder / "images").iterdir())
+    with tarfile.open(project.tarball("one")) as tar:
+        assert {(member.uid, member.gid) for member in tar} == {(0, 0)}
+        assert "etc/secret" in [member.name.removeprefix("./") for member in tar]
+    assert ran(as_user(project, "image:one")) == []
+    (project.folder / "profiles/one/make.defaults").write_text('CFLAGS="-O1"\n')
+    assert ran(as_user(project, "image:one")) == STEPS
+
+
 def test_packages_cannot_escape(project: Project, tmp_path: Path) -> None:
     ebuild(project, ESCAPES)
     project.doit("root:one")
@@ -217,6 +275,14 @@ def test_failure_keeps_the_container_if_asked(project: Project, client: Any) -> 
     assert f"Container {kept.name} is kept" in output
     output = project.doit("packages:one", status=1, variables={"QUERN_BUILD_KEEP_FAILED": "off"})
     assert client.containers.list(all=True) == []
+
+
+def test_capability_that_a_package_lacks(project: Project) -> None:
+    ebuild(project, '/usr/bin/mknod "${ED}/device" c 1 3 || die "no device"')
+    output = project.doit("packages:one", status=1)
+    assert "no device" in output
+    assert "Containers have no CAP_MKNOD (mknod" in output
+    project.doit("packages:one", variables={"QUERN_DOCKER_CAPABILITIES": "MKNOD"})
 
 
 def test_out_of_memory(project: Project, client: Any) -> None:  # noqa: ANN401

@@ -51,6 +51,10 @@ class Driver(Protocol):
         """Run a verb of the worker and return its answer. Raises QuernError with the worker's message."""
         ...
 
+    def hint(self, output: str) -> str:
+        """What the place may have to do with a failure, from the failed command's output; empty if nothing."""
+        ...
+
     def inside(self, path: Path) -> str:
         """Where the commands find a file or folder of this machine."""
         ...

@@ -17,6 +17,16 @@ from quern.errors import ConfigError, DriverError
 
 # what emerge needs as root: to give files their owners and modes, and to run as another user where it is told to
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID")
+# What a command says when it lacks a capability that a build may have reason to ask for, and which it is.
+DENIED = r"(?:Operation not permitted|Permission denied|permission denied|must be superuser|EPERM)"
+CAPABILITY_OF = {
+    rf"\bmknod\b.*{DENIED}": "MKNOD",
+    rf"(?:\bsetcap\b|[Ff]ailed to set capabilit|security\.capability).*{DENIED}": "SETFCAP",
+    rf"\bchroot\b.*{DENIED}": "SYS_CHROOT",
+    rf"\b(?:mount|unshare|setns)\b.*{DENIED}": "SYS_ADMIN",
+    rf"\b(?:setpriority|renice|sched_setscheduler)\b.*{DENIED}": "SYS_NICE",
+    rf"(?:\bSOCK_RAW\b|raw socket).*{DENIED}": "NET_RAW",
+}
 PROJECT, WORK = "quern.project", "quern.work"  # labels: the folder of all work folders, and one of them
 TIMEOUT = 60  # seconds for an answer of the daemon; making a container on a slow disk took 3
 PYTHON = "python3"
@@ -57,6 +67,18 @@ def confinement(docker: Docker, network: str) -> dict[str, Any]:
     if docker.cpus:
         options["nano_cpus"] = docker.cpus
     return options
+
+
+def lacking_capability(docker: Docker, output: str) -> str:
+    """A sentence on the capability for lack of which a command seems to have failed; empty if for none."""
+    for pattern, name in CAPABILITY_OF.items():
+        found = re.search(pattern, output)
+        if found and f"CAP_{name}" not in docker.capabilities:
+            return (
+                f"Containers have no CAP_{name} ({found[0]}); if the package has good reason to need it:"
+                f" [docker] capabilities = {name}"
+            )
+    return ""
 
 
 def sweep(docker: Docker, work: Path) -> None:

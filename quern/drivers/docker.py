@@ -117,6 +117,10 @@ class DockerDriver:
             status = container.wait("")
         return answer_of(verb, status, output[STDOUT], output[STDERR])
 
+    def hint(self, output: str) -> str:
+        """See Driver.hint."""
+        return containers.lacking_capability(self.image.settings.docker, output)
+
     def inside(self, path: Path) -> str:
         """See Driver.inside."""
         for outside, inside in [(WORKER, WORKER_INSIDE), *self._places]:

@@ -32,6 +32,7 @@ from quern.steps.base import Run, discard
 # of the user's environment, what fetching needs: proxies (wget(1), curl(1)), and on this machine also what names paths
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 LOCAL_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HOME", "PATH")
+LOG_END = 20_000  # characters in which a cause is looked for
 
 LIVE = """\
 {packages}: a live ebuild fetches its sources while it is built, and a build in a container has no network
@@ -245,10 +246,12 @@ class Build:
         starter_only = all(repository.location in (STARTER, self.setup.overlay) for repository in repositories)
         machine = failures.Machine(_text, free=shutil.disk_usage(self.setup.image.work).free)
         failure = failures.explain(output, available_packages(repositories), starter_only, machine)
-        if failure is None:
-            last = "\n".join(output.rstrip().splitlines()[-20:])
-            return f"emerge failed:\n{last}\n{failures.room(machine.free)}log: {self.log}"
-        return str(failure) if failure.log else f"{failure}\nlog: {self.log}"
+        last = "\n".join(output.rstrip().splitlines()[-20:])
+        reason = str(failure) if failure else f"emerge failed:\n{last}\n{failures.room(machine.free)}".rstrip()
+        log = _text(failure.log) if failure and failure.log else ""  # with --quiet-build emerge itself shows none of it
+        if hint := self.run.driver.hint(output + log[-LOG_END:]):
+            reason += f"\n{hint}"
+        return reason if failure and failure.log else f"{reason}\nlog: {self.log}"
 
     def check_merged(self, plan: Plan, wanted: Sequence[str]) -> None:
         """Raise BuildError unless ROOT holds `wanted` (cpvs), and nothing that is not in the plan as planned.
