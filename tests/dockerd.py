@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -79,10 +81,17 @@ class Dockerd:
         return ["nsenter", "--net", "--target", str(self._process.pid), *command]
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """End it as a crash would: it alone, and not what it has started."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def _end_orphans(self) -> None:
+        """End what a killed daemon has left: containerd's shims, which have its folder in their command lines."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.fsencode(self.folder) in (process / "cmdline").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
 
     def stop(self) -> None:
         """Stop it and remove all it wrote."""
@@ -93,4 +102,5 @@ class Dockerd:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._end_orphans()
         shutil.rmtree(self.folder)
