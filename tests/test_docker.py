@@ -305,30 +305,54 @@ http.server.HTTPServer((sys.argv[1], 8080), handler).serve_forever()
 """
 
 
-def test_sources_are_fetched_first(tmp_path: Path, project: Project) -> None:
+@pytest.fixture(scope="module")
+def networked() -> Iterator[Builder]:
+    """A builder in a daemon whose containers have a network when they ask for one."""
+    daemon = Dockerd(bridge=True)
+    try:
+        daemon.start()
+        yield Builder.imported(daemon)
+    finally:
+        daemon.stop()
+
+
+@contextmanager
+def serving(builder: Builder, folder: Path) -> Iterator[str]:
+    """A folder's files by HTTP, at an address that the containers reach."""
+    command = builder.daemon.beside(sys.executable, "-c", SERVER, GATEWAY, str(folder))
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        try:
+            yield f"http://{GATEWAY}:8080"
+        finally:
+            server.kill()
+
+
+def test_sources_are_fetched_first(tmp_path: Path, project: Project, networked: Builder) -> None:
     """By a container with a network; that of the build has none."""
     content = b"of a server\n"
     digests = f"BLAKE2B {hashlib.blake2b(content).hexdigest()} SHA512 {hashlib.sha512(content).hexdigest()}"
     write(project.folder, {"tree/app-misc/one/Manifest": f"DIST one.txt {len(content)} {digests}\n"})
     commands = '[[ $(ls /sys/class/net) == lo ]] || die\ninsinto /\ndoins "${DISTDIR}/one.txt"'
     ebuild(project, commands, f'SRC_URI="http://{GATEWAY}:8080/one.txt"\nsrc_unpack() {{ :; }}')
+    project.variables |= variables(networked)
+    assert "one.txt could not be fetched" in project.doit("packages:one", status=1)
     (tmp_path / "served").mkdir()
     (tmp_path / "served/one.txt").write_bytes(content)
-    daemon = Dockerd(bridge=True)
-    try:
-        daemon.start()
-        project.variables |= variables(Builder.imported(daemon))
-        output = project.doit("packages:one", status=1)
-        assert "one.txt" in output
-        command = daemon.beside(sys.executable, "-c", SERVER, GATEWAY, str(tmp_path / "served"))
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
-            try:
-                project.doit("root:one")
-            finally:
-                server.kill()
-        assert (project.folder / "build/one/root/image/one.txt").read_bytes() == content
-    finally:
-        daemon.stop()
+    with serving(networked, tmp_path / "served"):
+        project.doit("root:one")
+    assert (project.folder / "build/one/root/image/one.txt").read_bytes() == content
+
+
+def test_packages_of_a_binhost_are_fetched_first(tmp_path: Path, project: Project, networked: Builder) -> None:
+    ebuild(project, "echo content > file; insinto /; doins file")
+    project.variables |= variables(networked)
+    project.doit("packages:one")
+    other = Project(tmp_path / "other", project.variables)
+    shutil.copytree(project.folder, other.folder, ignore=shutil.ignore_patterns("build", ".doit.db"))
+    with serving(networked, project.folder / "build/one/packages/view") as address:
+        output = other.doit("root:one", variables={"QUERN_PORTAGE_BINHOST": address})
+    assert built(output) == []
+    assert (other.folder / "build/one/root/image/file").read_text() == "content\n"
 
 
 @pytest.mark.parametrize(

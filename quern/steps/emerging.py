@@ -206,7 +206,9 @@ class Build:
         Raises BuildError if emerge fails.
         """
         ask = self.setup.image.settings.emerge.ask
-        self.run.say(f'Calling PORTAGE_CONFIGROOT="{self.config}" emerge {" ".join(targets)}')
+        fetching = "--fetchonly" in options
+        words = ["emerge", *(["--fetchonly"] if fetching else []), *targets]
+        self.run.say(f'Calling PORTAGE_CONFIGROOT="{self.config}" {" ".join(words)}')
         lines: list[str] = []
 
         def line(text: str) -> None:
@@ -222,8 +224,7 @@ class Build:
             worker = (self.machine.python, "-I", self.run.driver.inside(WORKER), "emerge")
             argv = [*worker, str(self.scratch / "host.conf"), *argv]
         environment = self.surroundings.environment()
-        network = "--fetchonly" in options
-        command = Command(argv, environment, self.scratch, self.log, terminal=ask, network=network)
+        command = Command(argv, environment, self.scratch, self.log, terminal=ask, network=fetching)
         if self.run.driver.run(command, line) != 0:
             raise BuildError(self._reason("\n".join(lines)))
 
