@@ -12,7 +12,7 @@ from typing import Any
 
 from quern.config.settings import Docker
 from quern.drivers.stream import Attached
-from quern.engine import DEFAULT_ADDRESS, EngineError, EngineUnavailable, connect
+from quern.engine import DEFAULT_ADDRESS, EngineUnavailable, connect
 from quern.errors import ConfigError, DriverError
 
 # what emerge needs as root: to give files their owners and modes, and to run as another user where it is told to
@@ -182,10 +182,13 @@ class Container:
 
     def wait(self, where: str) -> int:
         """Its exit status. Raises DriverError if it did not end by itself; `where` ends the message."""
+        import docker
+        import requests
+
         try:
             status = self._client.api.wait(self._id, timeout=TIMEOUT)["StatusCode"]
             state = self._client.api.inspect_container(self._id)["State"]
-        except Exception as error:
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             self._kept = True  # there is nobody to remove it; the next run does
             raise EngineUnavailable(
                 f"the docker daemon at {address_of(self._docker)} went away while container {self.name} ran{where}"
@@ -204,5 +207,9 @@ class Container:
         if self._stream is not None:
             self._stream.close()
         if not self._kept:
-            with suppress(EngineError):
+            import docker
+            import requests
+
+            # what ended the build is what is to be said; a container that stays is swept by the next
+            with suppress(docker.errors.DockerException, requests.exceptions.RequestException):
                 _remove(self._client, self._id)
