@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quern.config.settings import Docker
+from quern.drivers.raw import undisturbed
 from quern.drivers.stream import Attached
 from quern.engine import DEFAULT_ADDRESS, EngineUnavailable, connect
 from quern.errors import ConfigError, DriverError
@@ -211,5 +212,5 @@ class Container:
             import requests
 
             # what ended the build is what is to be said; a container that stays is swept by the next
-            with suppress(docker.errors.DockerException, requests.exceptions.RequestException):
+            with undisturbed(), suppress(docker.errors.DockerException, requests.exceptions.RequestException):
                 _remove(self._client, self._id)
