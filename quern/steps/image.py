@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FILE = "image.oci.tar"
 # Seconds a daemon has to answer whether the tag is there: where one is wished for but not required, a run that has
 # nothing to do must not wait for one that hangs.
-PATIENCE = {"docker": 2.0, "none": 0.0, None: 0.02}
+PATIENCE = {"docker": 2.0, "none": 0.0, None: 0.012}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
