@@ -172,7 +172,7 @@ def test_the_overlay_comes_last_and_reads_the_projects_profiles() -> None:
     with pytest.raises(RepositoryError, match=r"got 'my images'$"):
         overlay_repository(profiles, Path("/x"), ["starter"])
     (profiles / "repo_name").write_text("mine\n")
-    overlay = overlay_repository(profiles, Path("/work/overlay"), ["starter"])
+    overlay = overlay_repository(profiles, Path("/somewhere/overlay"), ["starter"])
     found = load_repositories(settings("[portage]\nrepositories = starter\n"), starter, overlay)
     assert [repository.name for repository in found] == ["starter", "mine"]
     assert (overlay.profiles, overlay.is_copied, found[0].is_copied) == (profiles, True, False)
