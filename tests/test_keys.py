@@ -12,9 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quern.portage.keys import distfile_digests, file_digest, package_keys, repositories_digest, tree_digest
+from quern.portage.keys import (
+    distfile_digests,
+    file_digest,
+    ingredients,
+    package_keys,
+    read_ingredients,
+    tree_digest,
+    write_ingredients,
+)
 from quern.portage.plan import Package, Plan
-from quern.portage.repository import Repository
 from tests.projects import write
 
 MACHINE = ["gcc 12", "portage 3"]
@@ -204,11 +211,6 @@ def test_tree_digest_sees_names_kinds_and_content(tmp_path: Path) -> None:
         change()
         seen.add(tree_digest(folder))
     assert len(seen) == 12
-    write(folder, {".git/HEAD": "x", "b/.git/HEAD": "x"})
-    (folder / "b/.git/HEAD").unlink()
-    (folder / "b/.git").rmdir()
-    (folder / "b").rmdir()
-    assert tree_digest(folder, skip=[".git"]) in seen
 
 
 def test_distfile_digests(tree: Path) -> None:
@@ -217,16 +219,15 @@ def test_distfile_digests(tree: Path) -> None:
     assert distfile_digests(manifest, []) == distfile_digests(tree / "Manifest", ["zlib.tar.xz"]) == {}
 
 
-def test_repositories_digest_is_of_all_but_version_control(tree: Path) -> None:
-    repository = Repository(name="tree", location=tree, profiles=tree / "profiles")
-    before = repositories_digest([repository])
-    assert list(before) == ["tree"]
-    write(tree, {".git/HEAD": "x", "metadata/timestamp.chk": "x"})
-    (tree / "metadata/timestamp.chk").unlink()
-    (tree / "metadata").rmdir()
-    assert repositories_digest([repository]) == before
-    write(tree, {"lib/new/new-1.ebuild": ""})
-    assert repositories_digest([repository]) != before
+def test_ingredients_are_kept(tree: Path, tmp_path: Path) -> None:
+    made_of = ingredients(plan(tree), MACHINE)
+    write_ingredients(tmp_path / "ingredients.json", made_of)
+    again = read_ingredients(tmp_path / "ingredients.json")
+    assert again == made_of
+    assert again.keys() == package_keys(plan(tree), MACHINE)
+    assert made_of.closures["lib/zlib-1"] == ["lib/musl-1"]
+    (tmp_path / "ingredients.json").write_text('{"variables": ')
+    assert read_ingredients(tmp_path / "ingredients.json") is None
 
 
 def test_file_digest(tmp_path: Path) -> None:

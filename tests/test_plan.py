@@ -30,7 +30,7 @@ def entry(cpv: str, build: list[int] | None = None, run: list[int] | None = None
 
 
 def plan(*entries: dict[str, Any]) -> Plan:
-    return from_answer({"plan": list(entries), "variables": {"CFLAGS": "-O2"}})
+    return from_answer({"plan": list(entries), "variables": {"CFLAGS": "-O2"}, "watched": []})
 
 
 def test_an_answer_becomes_a_plan() -> None:
@@ -103,10 +103,13 @@ def test_packages_that_are_merged_where_emerge_runs() -> None:
             {**entry("lib/z-1"), "on_host": True},
             {**entry("app/tool-1", run=[1]), "on_host": True},
             entry("app/a-1", build=[2], run=[0]),
-        ]
+        ],
+        "variables": {},
+        "watched": ["/tree/app"],
     }
     found = from_answer(answer, lambda path: path.replace("/tree", "/here"))
     assert [package.cpv for package in found.packages] == ["lib/z-1", "app/a-1"]
     assert [package.id for package in found.host] == ["/lib/z-1", "/app/tool-1"]
+    assert found.watched == ("/here/app",)
     assert (found["app/a-1"].build_deps, found["app/a-1"].run_deps) == (("/app/tool-1",), ("lib/z-1",))
     assert [package.id for package in found.build_closure(found["app/a-1"])] == ["/app/tool-1", "/lib/z-1"]

@@ -153,7 +153,7 @@ def test_output_of_a_failure_is_emerge_s(work: Path) -> None:
     argv = [build.machine.python, build.machine.emerge, *arguments, "--pretend"]
     ran = subprocess.run(argv, env=environment, capture_output=True, text=True)
     assert not answer["success"]
-    assert answer["plan"] == []
+    assert "plan" not in answer
     assert ran.returncode == 1
     (reason,) = re.findall(r"^.*masked by: ~amd64 keyword.*$", ran.stdout + ran.stderr, re.M)
     assert reason in answer["output"].splitlines()

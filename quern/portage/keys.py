@@ -12,9 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from quern.portage.repository import Repository
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from quern.portage.plan import Package, Plan
@@ -27,16 +25,58 @@ def package_keys(plan: Plan, machine: Iterable[str]) -> dict[str, str]:
 
     `machine` identifies what is not in the repositories: the tools, Portage, a builder image.
     """
-    common = _digest([VERSION, sorted(plan.variables.items()), list(machine)])
-    recipes = {package.id: _digest(recipe(package)) for package in (*plan.packages, *plan.host)}
-    keys = {}
-    for package in plan.packages:
-        closure = [other.id for other in plan.build_closure(package)]
-        parts = [common, recipes[package.id], [recipes[name] for name in closure]]
-        if bound := _bindings(plan, package, closure):
-            parts.append(bound)
-        keys[package.cpv] = _digest(parts)
-    return keys
+    return ingredients(plan, machine).keys()
+
+
+class Ingredients(NamedTuple):
+    """Everything that the packages of a plan are built from; their keys are its digests.
+
+    `variables` and `machine` are the same for all; `recipes` are by id, `closures` (the ids of what a package is built
+    with) and `bindings` (the slots that it is bound to at run time) by cpv.
+    """
+
+    variables: dict[str, str]
+    machine: list[str]
+    recipes: dict[str, dict[str, Any]]
+    closures: dict[str, list[str]]
+    bindings: dict[str, list[str]]
+
+    def keys(self) -> dict[str, str]:
+        """The key of every package, by cpv: 64 hexadecimal digits."""
+        common = _digest([VERSION, sorted(self.variables.items()), self.machine])
+        recipes = {name: _digest(recipe) for name, recipe in self.recipes.items()}
+        keys = {}
+        for cpv, closure in self.closures.items():
+            parts = [common, recipes[cpv], [recipes[name] for name in closure]]
+            if bound := self.bindings[cpv]:
+                parts.append(bound)
+            keys[cpv] = _digest(parts)
+        return keys
+
+
+def ingredients(plan: Plan, machine: Iterable[str]) -> Ingredients:
+    """What the packages of the plan are built from; `machine` as for `package_keys`."""
+    closures = {package.cpv: [other.id for other in plan.build_closure(package)] for package in plan.packages}
+    return Ingredients(
+        dict(plan.variables),
+        list(machine),
+        {package.id: recipe(package) for package in (*plan.packages, *plan.host)},
+        closures,
+        {package.cpv: _bindings(plan, package, closures[package.cpv]) for package in plan.packages},
+    )
+
+
+def read_ingredients(path: Path) -> Ingredients | None:
+    """What `write_ingredients` wrote; None where there is nothing that can be read."""
+    try:
+        return Ingredients(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_ingredients(path: Path, value: Ingredients) -> None:
+    """Keep what the packages were built from, to say later why one is built again."""
+    path.write_text(json.dumps(value._asdict(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def host_key(plan: Plan, machine: Iterable[str]) -> str:
@@ -58,8 +98,8 @@ def recipe(package: Package) -> dict[str, Any]:
         "cpv": package.cpv,
         "repository": package.repository,
         "slot": f"{package.slot}/{package.subslot}",
-        "iuse": package.iuse,
-        "flags": package.flags,
+        "iuse": list(package.iuse),
+        "flags": list(package.flags),
         "ebuild": file_digest(ebuild),
         "eclasses": {name: file_digest(Path(path)) for name, path in sorted(package.eclasses.items())},
         "files": tree_digest(folder / "files"),
@@ -87,22 +127,18 @@ def is_fetched(package: Package, distfiles: Path) -> bool:
     return all(file.is_file() and file.stat().st_size == sizes.get(file.name) for file in files)
 
 
-def tree_digest(folder: Path, skip: Iterable[str] = ()) -> str:
+def tree_digest(folder: Path) -> str:
     """A digest of the names, kinds, executable bits and content below `folder`; of nothing if it is not there.
 
-    A link counts as its text and as what it points to, which Portage reads. Entries named in `skip` are left out at
-    any depth.
+    A link counts as its text and as what it points to, which Portage reads.
     """
     digest = hashlib.sha256()
-    left_out = set(skip)
 
     def add(current: Path, prefix: str, above: tuple[str, ...]) -> None:
         if (real := os.path.realpath(current)) in above:
             return  # a link to a folder that it is in
         for entry in sorted(current.iterdir()):
             name = f"{prefix}{entry.name}"
-            if entry.name in left_out:
-                continue
             if entry.is_symlink():
                 digest.update(f"l {name} {entry.readlink()}\0".encode(errors="surrogateescape"))
             if entry.is_dir():
@@ -116,17 +152,6 @@ def tree_digest(folder: Path, skip: Iterable[str] = ()) -> str:
     if folder.is_dir():
         add(folder, "", ())
     return digest.hexdigest()
-
-
-def repositories_digest(repositories: Iterable[Repository]) -> dict[str, str]:
-    """What of the repositories the resolution depends on, by name: for now, everything in them.
-
-    Version control and what a sync merely notes down are not read by Portage.
-    """
-    return {
-        repository.name: tree_digest(repository.location, skip=(".git", "timestamp.chk", "__pycache__"))
-        for repository in repositories
-    }
 
 
 def file_digest(path: Path) -> str:

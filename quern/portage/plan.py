@@ -53,12 +53,14 @@ class Package:
 class Plan:
     """The packages in merge order, and the profile's variables that every build of them sees.
 
-    `host` are those that are merged where emerge runs, to build with: they are no part of the image.
+    `host` are those that are merged where emerge runs, to build with: they are no part of the image. `watched` are the
+    paths below the repositories that the plan depends on.
     """
 
     packages: tuple[Package, ...]
     variables: Mapping[str, str]
     host: tuple[Package, ...] = ()
+    watched: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Package:
         """The package with this name. Raises KeyError."""
@@ -94,7 +96,7 @@ def from_answer(answer: Mapping[str, Any], outside: Callable[[str], str] = str) 
     entries = answer["plan"]
     packages = [_package(entry, entries, outside) for entry in entries]
     wanted, host = (tuple(each for each in packages if each.on_host is on_host) for on_host in (False, True))
-    return Plan(wanted, answer.get("variables", {}), host)
+    return Plan(wanted, answer["variables"], host, tuple(outside(path) for path in answer["watched"]))
 
 
 def _package(entry: Mapping[str, Any], entries: list[Mapping[str, Any]], outside: Callable[[str], str]) -> Package:

@@ -34,10 +34,14 @@ class Run(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What a build reports: facts for later steps, and the output's digest where it was computed on the way."""
+    """What a build reports: facts for later steps, and the output's digest where it was computed on the way.
+
+    `inputs` are those of the step's that only the build can know, as `Step.inputs` gives them from then on.
+    """
 
     info: Mapping[str, Any]
     digest: str | None = None
+    inputs: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # neither is used, and both cost time at every start
@@ -205,7 +209,8 @@ def _build_and_commit(step: Step, inputs: dict[str, Any], run: Run) -> Receipt:
     place.log.parent.mkdir(exist_ok=True)
     try:
         made = step.build(place.staging, run)
-        if changed := _difference(inputs, step.inputs()):
+        inputs = {**inputs, **made.inputs}
+        if changed := _difference(inputs, {**step.inputs(), **made.inputs}):
             raise BuildError(f"{step.name}: {changed} changed while it was built; nothing was kept, run it again")
     except BaseException:
         if not step.keep_failed:

@@ -6,6 +6,8 @@ resolve from source ▶ a key for each package ▶ lock the store ▶ view of th
 build/NAME/packages/
   view/            exactly the image's packages, hard links into the store, with their index
   packages.lock    what was resolved, for people and `git diff`
+  watch.json       what of the repositories that depends on
+  ingredients.json what each package was built from
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from quern.errors import BuildError, QuernError
-from quern.portage.keys import repositories_digest
+from quern.portage import watch
 from quern.portage.setup import Setup
 from quern.steps.base import Made, Run, Step, discard
 from quern.steps.lock import locked
@@ -27,6 +29,9 @@ if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date st
     from quern.portage.store import Store
     from quern.steps.emerging import Build
 
+WATCH = "watch.json"
+INGREDIENTS = "ingredients.json"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PackagesStep(Step):
@@ -34,7 +39,8 @@ class PackagesStep(Step):
 
     name: ClassVar[str] = "packages"
     doc: ClassVar[str] = "build the packages of"
-    parts: ClassVar[tuple[str, ...]] = ("view/Packages", "packages.lock")
+    parts: ClassVar[tuple[str, ...]] = ("view/Packages", "packages.lock", WATCH, INGREDIENTS)
+    version: ClassVar[int] = 2
 
     setup: Setup
 
@@ -43,11 +49,11 @@ class PackagesStep(Step):
         return [self.place.beside("portage").digest]
 
     def inputs(self) -> dict[str, Any]:
-        """The configuration root, the repositories, the options of emerge, and the machine's tools."""
+        """The configuration root, what the last plan watches, the options of emerge, and the machine's tools."""
         setup, settings = self.setup, self.setup.image.settings
         return {
             "portage": self.place.beside("portage").digest_text(),
-            "repositories": repositories_digest(setup.repositories()),
+            "repositories": watch.digest(self.place.output / WATCH),
             "machine": self._machine(),
             "sets": setup.sets(),
             "baselayout": settings.build.baselayout_atoms,
@@ -60,20 +66,23 @@ class PackagesStep(Step):
 
     def build(self, staging: Path, run: Run) -> Made:
         """Resolve, build what the store lacks, and lay out the view."""
-        from quern.portage import emerge, lockfile, store
-        from quern.portage.keys import package_keys
+        from quern.portage import lockfile, store
+        from quern.portage.keys import ingredients, write_ingredients
         from quern.portage.store import Store
         from quern.steps.emerging import Build
+        from quern.steps.resolution import resolve
 
         image = self.setup.image
         compressor_identity(image.settings.build.compression)  # that it is missing is said before anything is built
         build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log)
         build.prepare()
-        plan = build.plan(emerge.source_options(build.jobs, bool(image.settings.portage.binhost)), self._targets())
-        keys = package_keys(plan, self._machine())
+        plan, seen, now = resolve(build, self._targets())
+        made_of = ingredients(plan, self._machine())
+        keys = made_of.keys()
         packages = Store(image.binpkgs)
         packages.folder.mkdir(parents=True, exist_ok=True)
         with locked(packages.lock, run.say):
+            self._keep_former(packages, keys)
             missing = store.make_view(build.view, packages, keys)
             if missing:
                 self._build_missing(build, plan, packages, keys, missing)
@@ -84,11 +93,22 @@ class PackagesStep(Step):
         store.check_view(build.view, keys)
         lock = lockfile.text(plan)
         (staging / lockfile.NAME).write_text(lock, encoding="utf-8")
+        write_ingredients(staging / INGREDIENTS, made_of)
+        watched = watch.write(staging / WATCH, seen, now)
         build.clear()
-        return Made({"packages": len(plan.packages)}, _digest(build.view, lock))
+        return Made({"packages": len(plan.packages)}, _digest(build.view, lock), {"repositories": watched})
 
     def _targets(self) -> list[str]:
         return [*self.setup.sets(), *self.setup.image.settings.build.baselayout_atoms]
+
+    def _keep_former(self, packages: Store, keys: dict[str, str]) -> None:
+        """Give the store what only this image's own view still has: an unchanged plan must not cost an emerge."""
+        from quern.portage import store
+        from quern.portage.keys import read_ingredients
+
+        former = read_ingredients(self.place.output / INGREDIENTS)
+        before = former.keys() if former else {}
+        store.harvest(self.place.output / "view", packages, keys, [cpv for cpv in keys if before.get(cpv) == keys[cpv]])
 
     def _build_missing(
         self, build: Build, plan: Plan, packages: Store, keys: dict[str, str], missing: list[str]

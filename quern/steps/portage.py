@@ -38,7 +38,7 @@ class PortageStep(Step):
         """
         if not self.setup.has_overlay or self.setup.image.folder is None:
             return []
-        return [path for path in _parts(self.setup.image.folder) if path.is_file()]
+        return [path for path in profile_parts(self.setup.image.folder) if path.is_file()]
 
     def inputs(self) -> dict[str, Any]:
         """The profile with all it inherits, the repositories, and our own text."""
@@ -95,10 +95,10 @@ class PortageStep(Step):
 
 def profile_digests(folder: Path) -> dict[str, str]:
     """The digest of everything in a profile folder that is part of the profile, by name."""
-    return {entry.name: tree_digest(entry) if entry.is_dir() else file_digest(entry) for entry in _parts(folder)}
+    return {entry.name: tree_digest(entry) if entry.is_dir() else file_digest(entry) for entry in profile_parts(folder)}
 
 
-def _parts(folder: Path) -> list[Path]:
+def profile_parts(folder: Path) -> list[Path]:
     """A profile folder's files, and the folders that Portage reads as if they were files (`package.use/`, ...).
 
     Other folders are profiles of their own; quern.conf is not Portage's.
@@ -112,7 +112,7 @@ def _copy_profile(folder: Path, target: Path) -> None:
     import shutil
 
     target.mkdir(parents=True, exist_ok=True)
-    for entry in _parts(folder):
+    for entry in profile_parts(folder):
         if entry.is_dir():
             shutil.copytree(entry, target / entry.name, dirs_exist_ok=True)
         else:

@@ -13,6 +13,7 @@ import tempfile
 from typing import Any
 
 from .gentoo import adopt
+from .watching import Watch, eclass_file
 
 # Portage has no type annotations that mypy could follow
 Config = Any
@@ -21,23 +22,27 @@ Graph = Any
 Package = Any
 Entry = dict[str, Any]
 
+NO_PLAN: dict[str, Any] = {}
+
 
 def resolve(arguments: list[str], settings: str = "") -> dict[str, Any]:
     """Resolve the emerge command line `arguments`; `settings` are for `/` where that is the host side.
 
-    Returns {"success": bool, "output": what emerge would print, "plan": [package, ...] in merge order, "variables":
-    {name: value} that every build of them sees}; see `_entry`.
+    Returns {"success": bool, "output": what emerge would print} and, with success, "plan": [package, ...] in merge
+    order, "variables": {name: value} that every build of them sees, "watched": paths below the repositories that the
+    answer depends on; see `_entry` and `watching`.
     """
     if settings:
         adopt(settings)
+    watch = Watch()
     with tempfile.TemporaryFile() as noise:
         kept = os.dup(1), os.dup(2)
         os.dup2(noise.fileno(), 1)
         os.dup2(noise.fileno(), 2)
         try:
-            success, plan, variables = _plan(arguments)
+            answer = _plan(arguments, watch)
         except SystemExit:  # Portage's way out of an unusable profile or command line
-            success, plan, variables = False, [], {}
+            answer = NO_PLAN
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -46,10 +51,10 @@ def resolve(arguments: list[str], settings: str = "") -> dict[str, Any]:
                 os.close(descriptor)
         noise.seek(0)
         output = noise.read().decode(errors="replace")
-    return {"success": success, "output": output, "plan": plan, "variables": variables}
+    return {"success": bool(answer), "output": output, **answer}
 
 
-def _plan(arguments: list[str]) -> tuple[bool, list[Entry], dict[str, str]]:
+def _plan(arguments: list[str], watch: Watch) -> dict[str, Any]:
     from _emerge.actions import adjust_configs, expand_set_arguments, load_emerge_config
     from _emerge.create_depgraph_params import create_depgraph_params
     from _emerge.depgraph import backtrack_depgraph
@@ -64,10 +69,10 @@ def _plan(arguments: list[str]) -> tuple[bool, list[Entry], dict[str, str]]:
             trees["bintree"].populate(getbinpkgs=False)
     adjust_configs(options, config.trees)
     if profile_check(config.trees, action) != os.EX_OK:
-        return False, [], {}
+        return NO_PLAN
     targets, status = expand_set_arguments(targets, action, config.target_config)
     if status != os.EX_OK:
-        return False, [], {}
+        return NO_PLAN
     success, graph, _ = backtrack_depgraph(
         config.target_config.settings,
         config.trees,
@@ -79,8 +84,13 @@ def _plan(arguments: list[str]) -> tuple[bool, list[Entry], dict[str, str]]:
     )
     graph.display_problems()
     if not success:
-        return False, [], {}
-    return True, _entries(graph, config), _variables(config.target_config.settings)
+        return NO_PLAN
+    settings = config.target_config.settings
+    return {
+        "plan": _entries(graph, config),
+        "variables": _variables(settings),
+        "watched": watch.paths(settings.repositories),
+    }
 
 
 # set by the run, or already in every package's flags, or about which package is taken rather than how it is built
@@ -137,8 +147,8 @@ def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Con
         tree = portdb.getRepositoryPath(package.repo)
         ebuild = portdb.findname(package.cpv, myrepo=package.repo)
         distfiles = sorted(portdb.getFetchMap(package.cpv, useflags=package.use.enabled, mytree=tree))
-        known = portdb.repositories.get_repo_for_location(tree).eclass_db.eclasses
-        eclasses = {name: known[name].location for name in sorted(package.inherited)}
+        known = portdb.repositories.get_repo_for_location(tree).eclass_db
+        eclasses = {name: eclass_file(known, name) for name in sorted(package.inherited)}
     build, run = list[int](), list[int]()
     if package in digraph:
         for child, priorities in digraph.nodes[package][0].items():

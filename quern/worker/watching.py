@@ -1,0 +1,128 @@
+"""What of the repositories a resolution depended on: what was read, what was looked for in vain, what was listed.
+
+Python's audit events (PEP 578) show every open and every listing, failed ones too, but neither os.stat nor what bash
+reads. What those decide is added by name: where packages, ebuilds, cached metadata and eclasses would be.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+Portage = Any  # what it makes: it has no type annotations that mypy could follow
+Listener = Any
+
+EVENTS = ("open", "os.listdir", "os.scandir")
+# below a repository: Portage asks whether these are there before it reads them (PMS 4, portage(5))
+ASKED_FOR = ("eclass", "metadata", "metadata/layout.conf", "profiles", "profiles/repo_name", "sets.conf")
+CACHES = ("metadata/md5-cache", "metadata/cache")
+
+
+class Watch:
+    """Collects paths from the moment it is made; an audit hook stays until the process ends."""
+
+    def __init__(self) -> None:
+        self._paths: set[str] = set()
+        self._names: set[str] = set()  # category/package
+        self._unread: dict[tuple[str, str], Portage] = {}  # ebuilds that bash is reading, or could not read
+        self._scanning = False
+        sys.addaudithook(self._audit)
+        self._listen()
+
+    def paths(self, repositories: Iterable[Portage]) -> list[str]:
+        """Everything below `repositories` (Portage's RepoConfig) that was asked for, whether it is there or not."""
+        roots = {str(repository.location) for repository in repositories}
+        given = {os.path.realpath(root): root for root in roots}
+        found = {os.path.join(root, name) for root in roots for name in (*ASKED_FOR, *self._names)}
+        for eclasses in self._unread.values():  # any of them may be why
+            found.update(_eclass_files(eclasses, eclasses.eclasses))
+        for path in self._paths:
+            absolute = os.path.abspath(path)
+            for real, root in given.items():
+                if absolute.startswith((f"{root}/", f"{real}/")):
+                    below = absolute[len(root if absolute.startswith(f"{root}/") else real) :]
+                    found.add(root + below)  # not by its real name: the link to it may be changed
+        found.difference_update(roots)
+        return sorted(os.path.normpath(path) for path in found)
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event in EVENTS and not self._scanning and isinstance(arguments[0], (str, bytes)):
+            self._paths.add(os.fsdecode(arguments[0]))
+
+    def _listen(self) -> None:
+        """Have Portage's tree database tell what it looks for."""
+        from portage.dbapi import porttree
+        from portage.versions import cpv_getkey
+
+        tree = porttree.portdbapi
+
+        def named(database: Portage, name: str) -> None:
+            self._names.add(str(name))
+
+        def found(database: Portage, cpv: str) -> None:
+            self._names.add(str(cpv_getkey(cpv) or cpv))
+
+        def cached(database: Portage, cpv: str, ebuild: str, location: str) -> None:
+            self._paths.add(ebuild)
+            self._paths.update(f"{location}/{cache}/{cpv}" for cache in CACHES)
+
+        def reading(database: Portage, cpv: str, location: str) -> None:
+            self._unread[location, cpv] = _eclasses(database, location)
+
+        def read(
+            database: Portage, cpv: str, keys: Portage, ebuild: str, digest: Portage, data: Portage, location: str
+        ) -> None:
+            self._unread.pop((location, cpv), None)
+            self._paths.update(_eclass_files(_eclasses(database, location), data.get("_eclasses_") or ()))
+
+        _before(tree, "cp_list", named)
+        _before(tree, "findname2", found)
+        _before(tree, "_pull_valid_cache", cached)
+        _before(tree, "_run_metadata_phase", reading)
+        _before(tree, "_aux_get_return", read)
+        self._skip_scans(porttree._better_cache)
+
+    def _skip_scans(self, cache: Portage) -> None:
+        """Portage lists whole categories to know which repositories have a package: the package's folder is enough."""
+        scan = cache._scan_cat
+
+        def quietly(instance: Portage, category: str) -> None:
+            self._scanning = True
+            try:
+                scan(instance, category)
+            finally:
+                self._scanning = False
+
+        cache._scan_cat = quietly
+
+
+def eclass_file(eclasses: Portage, name: str) -> str:
+    """The file that bash takes for an eclass: Portage's own table may name a master's with the same time."""
+    for tree in reversed(eclasses.porttrees):
+        path = os.path.join(tree, "eclass", f"{name}.eclass")
+        if os.path.exists(path):
+            return path
+    return str(eclasses.eclasses[name].location)
+
+
+def _eclasses(database: Portage, location: str) -> Portage:
+    return database.repositories.get_repo_for_location(location).eclass_db
+
+
+def _eclass_files(eclasses: Portage, names: Iterable[str]) -> list[str]:
+    """Where each of the eclasses is, or would be found first."""
+    return [os.path.join(tree, "eclass", f"{name}.eclass") for tree in eclasses.porttrees for name in names]
+
+
+def _before(owner: Portage, name: str, listener: Listener) -> None:
+    """Have `listener` called with the arguments of each call of the method `name`; later ones than it knows are cut."""
+    method = getattr(owner, name)
+    known = listener.__code__.co_argcount
+
+    def wrapped(*arguments: Portage, **named: Portage) -> Portage:
+        listener(*arguments[:known])
+        return method(*arguments, **named)
+
+    setattr(owner, name, wrapped)
