@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quern import __version__, config
 from quern.errors import ConfigError, QuernError, of_the_machine
-from quern.project import CONFIG, PROFILES, Image, check_name, check_work
+from quern.project import CONFIG, PROFILES, Image, check_image, check_name
 from quern.steps.base import Run, run_step
 from quern.steps.chain import driver_of, steps_of
 from quern.steps.tarball import TarballStep, tarball_of
@@ -85,7 +85,7 @@ def _image(file: Path) -> Image:
         )
     work = _private(settings.build.workdir or WORKDIR) / name
     image = Image(name, settings, base, folder.parent if is_profile else None, work, folder.name)
-    check_work(image)
+    check_image(image)
     return image
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from quern import config
 from quern.config import Settings
 from quern.config.container import image_name
-from quern.config.values import Context, Unfit
+from quern.config.values import LOCK, Context, Unfit
 from quern.errors import ConfigError
 
 PROFILES = "profiles"
@@ -90,17 +90,39 @@ def project_images(base: Path, environ: Mapping[str, str]) -> list[Image]:
         raise ConfigError(f"{profiles}: no image here; an image is a folder {PROFILES}/NAME/ with a {CONFIG}")
     _check_outputs(images)
     for image in images:
-        check_work(image)
+        check_image(image)
     return images
 
 
-def check_work(image: Image) -> None:
-    """Nothing is made, and so nothing cleaned, where the user's own files are. Raises ConfigError."""
+def is_profile_file(name: str) -> bool:
+    """Whether a file in a profile's folder, by its name, is the profile's: neither its configuration nor a lock."""
+    return name != CONFIG and not name.endswith((LOCK, f"{LOCK}.new"))  # .NAME.new: a lock that is being written
+
+
+def check_image(image: Image) -> None:
+    """Refuse settings that do not go together, or not with where the image is. Raises ConfigError."""
+    _check_work(image)
+    _check_lock(image)
+
+
+def _check_work(image: Image) -> None:
+    """Nothing is made, and so nothing cleaned, where the user's own files are."""
     for own in (image.base / "dodo.py", image.folder):
         if own and own.exists() and (own.is_relative_to(image.work) or image.work.is_relative_to(own)):
             raise ConfigError(
                 f"{image.name}: build.workdir: {image.work} would mix with {own}; name a folder for nothing else"
             )
+
+
+def _check_lock(image: Image) -> None:
+    """A lock is the user's file, which no clean removes; and `locked` needs one."""
+    build, where = image.settings.build, dict(image.settings.origins)
+    if build.lock and build.lock.is_relative_to(image.work):
+        raise ConfigError(
+            f"{where['build.lock']}: build.lock: {build.lock} is in the work folder, where nothing is kept"
+        )
+    if build.locked and not build.lock:
+        raise ConfigError(f"{where['build.locked']}: build.locked: expected `lock = PATH` with it, the file to hold to")
 
 
 def check_name(name: str, place: Path) -> str:
@@ -118,6 +140,8 @@ def _check_outputs(images: list[Image]) -> None:
         if image.work in (image.binpkgs, image.distfiles):
             raise ConfigError(f"{PROFILES}/{image.name}: {image.work} is for all images; call this one something else")
         outputs: dict[Path | str, str] = {image.archive: "[build] image_name or outdir"}
+        if image.settings.build.lock:
+            outputs[image.settings.build.lock] = "[build] lock"
         if image.settings.postbuild.engines != "none":
             outputs[image.reference] = "[dockergen] name"
         for made, options in outputs.items():

@@ -11,6 +11,7 @@ from quern.portage.setup import STARTER
 from quern.steps.base import is_current, run_step
 from quern.steps.chain import steps_of
 from quern.steps.portage import PortageStep
+from quern.steps.tarball import TarballStep
 from tests.projects import overlay_image, run, write
 
 CONF = f"[portage]\nrepositories = {STARTER}\n"
@@ -58,3 +59,24 @@ def test_other_images_are_no_input(tmp_path: Path) -> None:
     assert not (tmp_path / "work/portage/overlay/profiles/other").exists()
     write(tmp_path / "profiles", {"other/packages": "c/d\n"})
     assert is_current(portage_step(tmp_path))
+
+
+def test_a_lock_is_no_input(tmp_path: Path) -> None:
+    """Neither one's own nor that of an image whose profile is inherited, nor one that is being written."""
+    files = {
+        "repo_name": "mine\n",
+        "mine/quern.conf": CONF,
+        "mine/packages": "sys-libs/musl\n",
+        "mine/parent": "../base",
+    }
+    profiles = write(tmp_path / "profiles", {**files, "base/make.defaults": 'A="1"\n'})
+    tarball = steps_of(overlay_image(profiles / "mine", tmp_path / "work"))[4]
+    assert isinstance(tarball, TarballStep)
+    run_step(portage_step(tmp_path), run())
+    watched, epoch = portage_step(tmp_path).files(), tarball._epoch()
+    locks = [f"{folder}{name}" for folder in ("", "mine/", "base/") for name in ("packages.lock", ".packages.lock.new")]
+    write(profiles, dict.fromkeys(locks, "# Written by quern\n"))
+    for name in locks:
+        os.utime(profiles / name, (epoch + 99, epoch + 99))
+    assert is_current(portage_step(tmp_path))
+    assert (portage_step(tmp_path).files(), tarball._epoch()) == (watched, epoch)

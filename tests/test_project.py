@@ -89,6 +89,25 @@ def test_two_images_must_not_write_the_same_file(folder: Path) -> None:
     assert len(images(folder)) == 2
 
 
+def test_two_images_must_not_have_the_same_lock(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"both write .*/shared\.lock; give one of them another \[build\] lock"):
+        images(folder, QUERN_BUILD_LOCK="shared.lock")
+
+
+def test_a_lock_is_not_where_a_build_cleans(folder: Path) -> None:
+    write(folder, {"profiles/one/quern.conf": "[build]\nlock = build/one/packages/packages.lock\n"})
+    with pytest.raises(ConfigError, match=r"one/quern\.conf:2: build\.lock: .* is in the work folder"):
+        images(folder)
+
+
+def test_locked_needs_a_lock(folder: Path) -> None:
+    write(folder, {"profiles/one/quern.conf": "[build]\nlocked = on\n"})
+    with pytest.raises(ConfigError, match=r"one/quern\.conf:2: build\.locked: expected `lock = PATH` with it"):
+        images(folder)
+    write(folder, {"profiles/one/quern.conf": "[build]\nlocked = on\nlock = profiles/one/packages.lock\n"})
+    assert images(folder)["one"].settings.build.lock == folder / "profiles/one/packages.lock"
+
+
 @pytest.mark.parametrize("place", ["profiles", "profiles/one/work", "."])
 def test_a_work_folder_must_not_hold_the_users_files(folder: Path, place: str) -> None:
     if place == ".":  # a work folder `profiles` in the project

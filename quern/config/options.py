@@ -70,6 +70,14 @@ _BUILD = (
         variable="SOURCE_DATE_EPOCH",
     ),
     _switch("build", "keep_failed", "on", "Keep what a failed step made, for inspection"),
+    _text(
+        "build",
+        "lock",
+        "",
+        values.lock,
+        "File, for version control, of what was resolved, like profiles/NAME/packages.lock; builds keep it up to date",
+    ),
+    _switch("build", "locked", "off", "Build only what the lock says: what resolves to anything else is an error"),
 )
 
 _DOCKER = (

@@ -24,6 +24,8 @@ class Build(NamedTuple):
     baselayout_atoms: tuple[str, ...]
     source_date_epoch: int | None
     keep_failed: bool
+    lock: Path | None
+    locked: bool
 
 
 class Docker(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+LOCK = ".lock"  # how the name of a lock ends, by which a profile's folder tells it from the profile
 LAST_EPOCH = 253402300799  # the last second of the year 9999: later times have no RFC 3339 text, which images need
 
 _ON = ("on", "yes", "true", "1")
@@ -113,6 +114,14 @@ def folder(text: str, context: Context) -> Path:
     value = path(text, context)
     if value == Path(value.anchor):
         raise Unfit("a folder that can be written to and cleaned, not /", text)
+    return value
+
+
+def lock(text: str, context: Context) -> Path:
+    """The path of a lock, which quern writes."""
+    value = path(text, context)
+    if value.suffix != LOCK:
+        raise Unfit(f"the path of a file whose name ends in {LOCK}")
     return value
 
 

@@ -13,7 +13,7 @@ from quern.portage.keys import file_digest
 from quern.portage.profile import ProfileStack, find_profile, read_profile_stack
 from quern.portage.repository import Repository, load_repositories, overlay_repository
 from quern.portage.tools import Tool
-from quern.project import Image
+from quern.project import Image, is_profile_file
 
 STARTER = Path(__file__).parent.parent / "starter"
 # what Portage reads in an overlay's profiles/ itself (PMS 4.4), and what belongs to people
@@ -81,7 +81,8 @@ class Setup(NamedTuple):
         if not self.has_overlay or self.image.profiles is None:
             return []
         found = sorted(self.image.profiles.iterdir())
-        return [path for path in found if path.is_file() and path.name not in NOT_PROFILE and path.suffix != ".conf"]
+        found = [path for path in found if path.name not in NOT_PROFILE and path.suffix != ".conf"]
+        return [path for path in found if path.is_file() and is_profile_file(path.name)]
 
     def portage_identity(self) -> str:
         """What identifies the Portage that builds: its files, or the builder image. Raises QuernError."""

@@ -17,7 +17,7 @@ from quern.portage import configroot
 from quern.portage.keys import file_digest, tree_digest
 from quern.portage.repository import repos_conf
 from quern.portage.setup import Setup
-from quern.project import CONFIG
+from quern.project import is_profile_file
 from quern.steps.base import Made, Run, Step
 
 
@@ -101,9 +101,9 @@ def profile_digests(folder: Path) -> dict[str, str]:
 def profile_parts(folder: Path) -> list[Path]:
     """A profile folder's files, and the folders that Portage reads as if they were files (`package.use/`, ...).
 
-    Other folders are profiles of their own; quern.conf is not Portage's.
+    Other folders are profiles of their own; quern.conf and locks are not Portage's.
     """
-    entries = [entry for entry in sorted(folder.iterdir()) if entry.name != CONFIG]
+    entries = [entry for entry in sorted(folder.iterdir()) if is_profile_file(entry.name)]
     return [entry for entry in entries if entry.is_file() or entry.name.startswith(("package.", "use.", "env"))]
 
 

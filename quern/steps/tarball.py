@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from quern.errors import DriverError
-from quern.project import Image
+from quern.project import Image, is_profile_file
 from quern.steps import receipt as receipts
 from quern.steps.base import Made, Run, Step
 
@@ -77,7 +77,8 @@ class TarballStep(Step):
             return declared
         files = [*self.image.settings.sources]
         if self.image.folder and self.image.settings.build.profile is None:
-            files += [path for path in self.image.folder.iterdir() if path.is_file() and path.name[0] != "."]
+            own = [path for path in self.image.folder.iterdir() if path.is_file() and path.name[0] != "."]
+            files += [path for path in own if is_profile_file(path.name)]  # a lock is written by builds
         return max((int(path.stat().st_mtime) for path in files), default=0)
 
     def _date(self, digest: str) -> str:
