@@ -1,41 +1,141 @@
 """`packages.lock`: what was resolved, one block a package, sorted, fit for review and `git diff`.
 
+    sys-libs/zlib-1.3.1:0/1::starter
+      USE -minizip static-libs
+      EBUILD SHA256 7d3f...
+      ECLASS quern-musl SHA256 40d5...
+      FILES SHA256 9a1b...                  of all that is in files/
+      DIST zlib-1.3.1.tar.gz 1512791 BLAKE2B ...
+
 No digest of a binary package is in it: building one again changes its container, not what was resolved.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-from quern.portage.keys import distfile_digests, file_digest
-from quern.portage.plan import Package, Plan
+from quern.errors import BuildError
+from quern.portage.keys import distfile_digests, file_digest, tree_digest
+from quern.portage.plan import Package, Plan, package_name
 
 NAME = "packages.lock"
 HEADER = "# Written by quern: every package of the image, and what it is built from.\n"
+OURS = "# Written by quern"  # how every lock begins
+
+_HEAD = re.compile(r"([\w+.-]+/[\w+.-]+):([^\s:]+)::([\w-]+)")
+_ENTRIES = {  # line of a block: what it looks like
+    "USE": re.compile(r"USE(?: (.*))?"),
+    "EBUILD": re.compile(r"EBUILD SHA256 ([0-9a-f]{64})"),
+    "ECLASS": re.compile(r"ECLASS (\S+) SHA256 ([0-9a-f]{64})"),
+    "FILES": re.compile(r"FILES SHA256 ([0-9a-f]{64})"),
+    "DIST": re.compile(r"DIST (\S+) ([0-9]+ .+)"),
+}
 
 
-def text(plan: Plan) -> str:
-    """The lock of a plan."""
-    return HEADER + "".join(f"\n{_block(package)}" for package in sorted(plan.packages, key=_cpv))
+class Locked(NamedTuple):
+    """One package of a lock.
+
+    `slot` is SLOT or SLOT/SUBSLOT, `use` its flags as in USE, those that are off with a hyphen; digests are SHA-256,
+    that of `files` empty where there is no such folder, and those of `distfiles` as in a Manifest.
+    """
+
+    cpv: str
+    slot: str
+    repository: str
+    use: tuple[str, ...]
+    ebuild: str
+    eclasses: Mapping[str, str]
+    files: str
+    distfiles: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """`category/package`."""
+        return package_name(self.cpv)
+
+    @property
+    def version(self) -> str:
+        """The version, with its revision."""
+        return self.cpv[len(self.name) + 1 :]
+
+
+def text(packages: Iterable[Locked]) -> str:
+    """The lock of `packages`."""
+    return HEADER + "".join(f"\n{_block(package)}" for package in sorted(packages, key=_cpv))
+
+
+def of_plan(plan: Plan) -> list[Locked]:
+    """What a lock says of the packages of a plan; reads their files."""
+    return [_locked(package) for package in plan.packages]
 
 
 def cpvs(lock: Path) -> list[str]:
-    """The packages of the lock at `lock`: the first words of its blocks, without slot and repository."""
-    blocks = lock.read_text(encoding="utf-8").split("\n\n")[1:]
-    return [block.split(":", 1)[0] for block in blocks]
+    """The packages of the lock at `lock`. Raises BuildError if it is none."""
+    return [package.cpv for package in parse(lock.read_text(encoding="utf-8", errors="replace"), str(lock))]
 
 
-def _cpv(package: Package) -> str:
+def parse(lock: str, where: str) -> list[Locked]:
+    """The packages of a lock's text; what later versions may add to a block, a word in capitals, is passed over.
+
+    `where` is what the lock is called in an error. Raises BuildError, with the line.
+    """
+    packages: list[Locked] = []
+    for number, line in enumerate(lock.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if head := _HEAD.fullmatch(line):
+            packages.append(Locked(head[1], head[2], head[3], use=(), ebuild="", eclasses={}, files="", distfiles={}))
+        elif packages and line.startswith("  ") and (package := _with(packages[-1], line.strip())):
+            packages[-1] = package
+        else:
+            conflict = " (a merge that is not finished?)" if line.startswith(("<<<<<<<", "=======", ">>>>>>>")) else ""
+            raise BuildError(f"{where}:{number}: expected a line of a lock, got {line[:60]!r}{conflict}")
+    return packages
+
+
+def _cpv(package: Locked) -> str:
     return package.cpv
 
 
-def _block(package: Package) -> str:
+def _with(package: Locked, line: str) -> Locked | None:
+    """The package with what a line of its block says of it; None if that is no such line."""
+    word = line.split()[0]
+    if word not in _ENTRIES:
+        return package if re.fullmatch(r"[A-Z][A-Z0-9_]*", word) else None
+    match = _ENTRIES[word].fullmatch(line)
+    if match is None:
+        return None
+    if word == "USE":
+        return package._replace(use=tuple((match[1] or "").split()))
+    if word == "ECLASS":
+        return package._replace(eclasses={**package.eclasses, match[1]: match[2]})
+    if word == "DIST":
+        return package._replace(distfiles={**package.distfiles, match[1]: match[2]})
+    return package._replace(ebuild=match[1]) if word == "EBUILD" else package._replace(files=match[1])
+
+
+def _locked(package: Package) -> Locked:
     ebuild = Path(package.ebuild)
-    slot = package.slot if package.subslot == package.slot else f"{package.slot}/{package.subslot}"
-    flags = [flag if flag in package.use else f"-{flag}" for flag in package.iuse]
-    lines = [f"{package.cpv}:{slot}::{package.repository}", f"  USE {' '.join(flags)}".rstrip()]
-    lines.append(f"  EBUILD SHA256 {file_digest(ebuild)}")
-    lines += [f"  ECLASS {name} SHA256 {file_digest(Path(path))}" for name, path in sorted(package.eclasses.items())]
-    manifest = ebuild.parent / "Manifest"
-    lines += [f"  DIST {name} {digests}" for name, digests in distfile_digests(manifest, package.distfiles).items()]
+    files = ebuild.parent / "files"
+    return Locked(
+        cpv=package.cpv,
+        slot=package.slot if package.subslot == package.slot else f"{package.slot}/{package.subslot}",
+        repository=package.repository,
+        use=tuple(flag if flag in package.use else f"-{flag}" for flag in package.iuse),
+        ebuild=file_digest(ebuild),
+        eclasses={name: file_digest(Path(path)) for name, path in sorted(package.eclasses.items())},
+        files=tree_digest(files) if files.is_dir() else "",
+        distfiles=distfile_digests(ebuild.parent / "Manifest", package.distfiles),
+    )
+
+
+def _block(package: Locked) -> str:
+    lines = [f"{package.cpv}:{package.slot}::{package.repository}", f"  USE {' '.join(package.use)}".rstrip()]
+    lines.append(f"  EBUILD SHA256 {package.ebuild}")
+    lines += [f"  ECLASS {name} SHA256 {digest}" for name, digest in package.eclasses.items()]
+    lines += [f"  FILES SHA256 {package.files}"] if package.files else []
+    lines += [f"  DIST {name} {digests}" for name, digests in package.distfiles.items()]
     return "\n".join(lines) + "\n"

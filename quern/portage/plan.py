@@ -40,8 +40,8 @@ class Package:
 
     @property
     def name(self) -> str:
-        """`category/package`: a version begins with a digit and has no hyphen but that of -rN (PMS 3.2)."""
-        return re.sub(r"-[0-9][^-]*(-r[0-9]+)?\Z", "", self.cpv)
+        """`category/package`."""
+        return package_name(self.cpv)
 
     @property
     def atom(self) -> str:
@@ -84,6 +84,11 @@ class Plan:
                 reached[name] = by_id[name]
                 todo += [*by_id[name].build_deps, *by_id[name].run_deps]
         return [reached[name] for name in sorted(reached)]
+
+
+def package_name(cpv: str) -> str:
+    """`category/package`: a version begins with a digit and has no hyphen but that of -rN (PMS 3.2)."""
+    return re.sub(r"-[0-9][^-]*(-r[0-9]+)?\Z", "", cpv)
 
 
 def _id(cpv: str, on_host: bool) -> str:

@@ -1,0 +1,119 @@
+"""What is not as it was, in Gentoo's words: `sys-libs/zlib 1.2.13 -> 1.3`, `dev-lang/python USE +sqlite -readline`."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
+
+from quern.portage.lockfile import Locked
+
+_NAMED = 5  # packages that are named where one eclass is in many
+
+
+class Change(NamedTuple):
+    """One difference between two descriptions of a package; empty texts stand for what is not there.
+
+    `kind` is one of version, repository, slot, use, ebuild, files, eclass, distfile; `item` names the flag, the eclass
+    or the distfile. Of a flag `before` and `after` are + or -, of files their digests.
+    """
+
+    kind: str
+    item: str
+    before: str
+    after: str
+
+
+def moves(before: Iterable[Locked], after: Iterable[Locked]) -> list[str]:
+    """What is not the same in two locks, a line a package; nothing if they say the same of what is built."""
+    pairs = list(_pairs(before, after))
+    both = [(new.name, changes(old, new)) for old, new in pairs if old and new]
+    eclasses: dict[Change, list[str]] = {}
+    for name, found in both:
+        for change in found:
+            if change.kind == "eclass" and change.before and change.after:
+                eclasses.setdefault(change, []).append(name)
+    shared = {change: names for change, names in eclasses.items() if len(names) > 1}
+    own = [(name, [change for change in found if change not in shared]) for name, found in both]
+    lines = [f"{name} {words(found)}" for name, found in own if found]
+    lines += [f"{_phrase(change)} ({_listed(names)})" for change, names in sorted(shared.items())]
+    lines += [f"+ {new.cpv}" for old, new in pairs if new and not old]
+    return lines + [f"- {old.cpv}" for old, new in pairs if old and not new]
+
+
+def changes(before: Locked, after: Locked) -> list[Change]:
+    """What is not the same in two descriptions of one package. Of another version, files are others anyway."""
+    whole = [("version", before.version, after.version)]
+    whole += [("repository", before.repository, after.repository), ("slot", before.slot, after.slot)]
+    flags = [{flag.removeprefix("-"): "-" if flag[0] == "-" else "+" for flag in each.use} for each in (before, after)]
+    found = [Change(kind, "", old, new) for kind, old, new in whole if old != new]
+    found += of_mapping("use", *flags)
+    distfiles = list(of_mapping("distfile", before.distfiles, after.distfiles))
+    if before.version != after.version:
+        return found + [change for change in distfiles if change.before and change.after]
+    digests = [{"ebuild": each.ebuild, "files": each.files} for each in (before, after)]
+    found += [change._replace(kind=change.item, item="") for change in of_mapping("", *digests)]
+    return [*found, *of_mapping("eclass", before.eclasses, after.eclasses), *distfiles]
+
+
+def _pairs(before: Iterable[Locked], after: Iterable[Locked]) -> Iterator[tuple[Locked | None, Locked | None]]:
+    """Each package of the one and of the other, by name: the same slot first, then what is left, in order."""
+    names: dict[str, tuple[list[Locked], list[Locked]]] = {}
+    for side, packages in enumerate((before, after)):
+        for package in sorted(packages, key=operator.attrgetter("cpv")):
+            names.setdefault(package.name, ([], []))[side].append(package)
+    for _, (old, new) in sorted(names.items()):
+        for package in list(old):
+            if same := next((each for each in new if _main_slot(each) == _main_slot(package)), None):
+                old.remove(package)
+                new.remove(same)
+                yield package, same
+        yield from zip_longest(old, new)
+
+
+def of_mapping(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
+    """The changes of things that have names, by name."""
+    for name in sorted({*before, *after}):
+        old, new = before.get(name, ""), after.get(name, "")
+        if old != new:
+            yield Change(kind, name, old, new)
+
+
+def words(changes: Iterable[Change]) -> str:
+    """The changes of one package as one phrase: `1.2.13 -> 1.3, USE +sqlite -readline`."""
+    changes = list(changes)
+    flags = [change for change in changes if change.kind == "use"]
+    phrases = [_phrase(change) for change in changes if change.kind in ("version", "repository", "slot")]
+    for label, chosen in (("USE", [f for f in flags if "+" in f]), ("IUSE", [f for f in flags if "+" not in f])):
+        if chosen:
+            phrases.append(f"{label} {' '.join(sorted(_flag(flag) for flag in chosen))}")
+    phrases += [_phrase(change) for change in changes if change.kind in ("ebuild", "files", "eclass", "distfile")]
+    return ", ".join(phrases)
+
+
+def _flag(change: Change) -> str:
+    """A flag with its sign; that of one that was or is off, and not even a flag on the other side, says which."""
+    came = change.after == "+" or (change.before == "" and change.after == "-")
+    return f"{'+' if came else '-'}{change.item}"
+
+
+_NAMES = {"ebuild": "ebuild", "files": "files/", "eclass": "eclass {}", "distfile": "DIST {}"}
+
+
+def _phrase(change: Change) -> str:
+    if change.kind == "version":
+        return f"{change.before} -> {change.after}"
+    if change.kind in ("repository", "slot"):
+        return f"{change.kind} {change.before} -> {change.after}"
+    verb = "changed" if change.before and change.after else "added" if change.after else "removed"
+    return f"{_NAMES[change.kind].format(change.item)} {verb}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"of {len(names)} packages: {', '.join(names[:_NAMED])}{more}"
+
+
+def _main_slot(package: Locked) -> str:
+    return package.slot.split("/")[0]
