@@ -202,9 +202,7 @@ def small_layer(tmp_path_factory: pytest.TempPathFactory) -> oci.Layer:
     subprocess.run([compiler, "-static", "-x", "c", "-", "-o", str(echo)], input=PROGRAM.encode(), check=True)
     os.setxattr(echo, "security.capability", CAPABILITY)
     packed = pack.pack(str(folder / "root"), str(folder / "x.tar.gz"), "gzip", 0)
-    return oci.Layer(
-        folder / "x.tar.gz", packed["digest"], packed["diff_id"], packed["size"], oci.LAYER_TYPES["gzip"]
-    )
+    return oci.Layer(folder / "x.tar.gz", packed["digest"], packed["diff_id"], packed["size"], oci.LAYER_TYPES["gzip"])
 
 
 @pytest.mark.docker

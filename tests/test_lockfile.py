@@ -108,6 +108,7 @@ def test_of_a_plan(tmp_path: Path) -> None:
         },
     )
 
+    (tree / "virtual/libc/files").mkdir()  # a clone has no empty folders
     bare = Package(
         cpv="virtual/libc-1",
         slot="0",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from quern.portage.plan import Package, Plan
 
+NOTHING = hashlib.sha256().hexdigest()  # the `tree_digest` of a folder that is empty, or not there
 VERSION = 1  # part of every key: raise it when quern builds the same inputs into other bytes
 
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from quern.errors import BuildError
-from quern.portage.keys import distfile_digests, file_digest, tree_digest
-from quern.portage.plan import Package, Plan, package_name
+from quern.portage import keys
+from quern.portage.plan import Plan, package_name
 
 NAME = "packages.lock"
 HEADER = "# Written by quern: every package of the image, and what it is built from.\n"
@@ -39,7 +39,7 @@ class Locked(NamedTuple):
     """One package of a lock.
 
     `slot` is SLOT or SLOT/SUBSLOT, `use` its flags as in USE, those that are off with a hyphen; digests are SHA-256,
-    that of `files` empty where there is no such folder, and those of `distfiles` as in a Manifest.
+    that of `files` empty where there are none, and those of `distfiles` as in a Manifest.
     """
 
     cpv: str
@@ -69,7 +69,22 @@ def text(packages: Iterable[Locked]) -> str:
 
 def of_plan(plan: Plan) -> list[Locked]:
     """What a lock says of the packages of a plan; reads their files."""
-    return [_locked(package) for package in plan.packages]
+    return [of_recipe(keys.recipe(package)) for package in plan.packages]
+
+
+def of_recipe(recipe: Mapping[str, Any]) -> Locked:
+    """What a lock says of a package with this recipe (see `keys`)."""
+    slot, _, subslot = recipe["slot"].partition("/")
+    return Locked(
+        cpv=recipe["cpv"],
+        slot=slot if subslot == slot else recipe["slot"],
+        repository=recipe["repository"],
+        use=tuple(flag if flag in recipe["flags"] else f"-{flag}" for flag in recipe["iuse"]),
+        ebuild=recipe["ebuild"],
+        eclasses=recipe["eclasses"],
+        files=recipe["files"] if recipe["files"] != keys.NOTHING else "",
+        distfiles=recipe["distfiles"],
+    )
 
 
 def cpvs(lock: Path) -> list[str]:
@@ -115,21 +130,6 @@ def _with(package: Locked, line: str) -> Locked | None:
     if word == "DIST":
         return package._replace(distfiles={**package.distfiles, match[1]: match[2]})
     return package._replace(ebuild=match[1]) if word == "EBUILD" else package._replace(files=match[1])
-
-
-def _locked(package: Package) -> Locked:
-    ebuild = Path(package.ebuild)
-    files = ebuild.parent / "files"
-    return Locked(
-        cpv=package.cpv,
-        slot=package.slot if package.subslot == package.slot else f"{package.slot}/{package.subslot}",
-        repository=package.repository,
-        use=tuple(flag if flag in package.use else f"-{flag}" for flag in package.iuse),
-        ebuild=file_digest(ebuild),
-        eclasses={name: file_digest(Path(path)) for name, path in sorted(package.eclasses.items())},
-        files=tree_digest(files) if files.is_dir() else "",
-        distfiles=distfile_digests(ebuild.parent / "Manifest", package.distfiles),
-    )
 
 
 def _block(package: Locked) -> str:

@@ -174,6 +174,11 @@ class Build:
         if self.packages is None:
             discard(self.root, self.staging, self.run)
 
+    def forsake(self) -> None:
+        """Leave nothing for inspection: nothing was built."""
+        for path in self.staging.iterdir():
+            discard(path, self.staging, self.run)
+
     def plan(self, options: Sequence[str], targets: Sequence[str]) -> Plan:
         """What `emerge OPTIONS TARGETS` would do. From source: binary packages are asked for by key, not by name.
 
@@ -190,8 +195,7 @@ class Build:
         if not answer["success"]:
             with self.log.open("a", encoding="utf-8") as log:
                 log.write(answer["output"])
-            for path in self.staging.iterdir():  # nothing was built: nothing is left to inspect
-                discard(path, self.staging, self.run)
+            self.forsake()
             raise BuildError(self._reason(answer["output"]))
         plan = from_answer(answer, self.run.driver.outside)
         if not plan.packages:

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from quern.errors import BuildError, QuernError
 from quern.portage import watch
 from quern.portage.setup import Setup
+from quern.steps import committed
 from quern.steps.base import Made, Run, Step, discard
 from quern.steps.lock import locked
+from quern.steps.receipt import Receipt
 from quern.steps.tarball import compressor_identity
 
 if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date step costs milliseconds
@@ -29,6 +31,7 @@ if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date st
     from quern.portage.store import Store
     from quern.steps.emerging import Build
 
+LOCK = "packages.lock"
 WATCH = "watch.json"
 INGREDIENTS = "ingredients.json"
 
@@ -39,7 +42,7 @@ class PackagesStep(Step):
 
     name: ClassVar[str] = "packages"
     doc: ClassVar[str] = "build the packages of"
-    parts: ClassVar[tuple[str, ...]] = ("view/Packages", "packages.lock", WATCH, INGREDIENTS)
+    parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS)
     version: ClassVar[int] = 2
 
     setup: Setup
@@ -76,8 +79,14 @@ class PackagesStep(Step):
         compressor_identity(image.settings.build.compression)  # that it is missing is said before anything is built
         build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log)
         build.prepare()
-        plan, seen, now = resolve(build, self._targets())
+        plan, seen, now = resolve(build, self.targets())
         made_of = ingredients(plan, self._machine())
+        lock = [lockfile.of_recipe(made_of.recipes[package.id]) for package in plan.packages]
+        try:
+            committed.check(image, lock)
+        except BuildError:
+            build.forsake()
+            raise
         keys = made_of.keys()
         packages = Store(image.binpkgs)
         packages.folder.mkdir(parents=True, exist_ok=True)
@@ -91,14 +100,23 @@ class PackagesStep(Step):
             if missing:
                 raise BuildError(f"emerge succeeded but made no binary package of {', '.join(missing)}")
         store.check_view(build.view, keys)
-        lock = lockfile.text(plan)
-        (staging / lockfile.NAME).write_text(lock, encoding="utf-8")
+        text = lockfile.text(lock)
+        (staging / LOCK).write_text(text, encoding="utf-8")
         write_ingredients(staging / INGREDIENTS, made_of)
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
-        return Made({"packages": len(plan.packages)}, _digest(build.view, lock), {"repositories": watched})
+        return Made({"packages": len(plan.packages)}, _digest(build.view, text), {"repositories": watched})
 
-    def _targets(self) -> list[str]:
+    def lacking(self, receipt: Receipt) -> str | None:
+        """The lock in the project, where it is not this one."""
+        return committed.lacking(self.setup.image, self.place.output / LOCK)
+
+    def settle(self, receipt: Receipt, run: Run) -> None:
+        """Bring the lock in the project up to date, or refuse to go on."""
+        committed.settle(self.setup.image, self.place.output / LOCK, run.say)
+
+    def targets(self) -> list[str]:
+        """What the image consists of, for emerge's command line."""
         return [*self.setup.sets(), *self.setup.image.settings.build.baselayout_atoms]
 
     def _keep_former(self, packages: Store, keys: dict[str, str]) -> None:
@@ -120,7 +138,7 @@ class PackagesStep(Step):
         build.check_target()
         binhost = bool(self.setup.image.settings.portage.binhost)
         if len(missing) == len(plan.packages) and not binhost:
-            targets = self._targets()
+            targets = self.targets()
         else:  # by name: the rest is not merged again, and emerge takes no binary package's build dependencies
             targets = [package.atom for package in plan.packages if package.cpv in missing]
 
