@@ -1,6 +1,7 @@
 """The images of a project as doit tasks: the one module that speaks doit.
 
     portage:NAME ──▶ packages:NAME ──▶ root:NAME ──▶ strip:NAME ──▶ tarball:NAME ──▶ image:NAME
+         └──▶ lock:NAME                                  what is asked about an image is a task too
 
 A project's dodo.py:
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from doit.exceptions import InvalidDodoFile, TaskFailed
 from quern.errors import QuernError, of_the_machine
 from quern.interrupts import Interrupted, listen
 from quern.project import Image, project_images
+from quern.questions import QUESTIONS
+from quern.questions.base import Question
 from quern.steps import base
 from quern.steps.base import Run, Step
 from quern.steps.chain import STEPS, driver_of, steps_of
@@ -36,11 +39,12 @@ def project_tasks(dodo_file: str) -> Iterator[dict[str, Any]]:
     try:
         images = project_images(Path(dodo_file).resolve().parent, os.environ)
         tasks = [_task(image, step) for image in images for step in steps_of(image)]
+        tasks += [_question(image, question) for image in images for question in QUESTIONS]
     except (QuernError, OSError) as error:
         raise InvalidDodoFile(str(error)) from None
     names = ", ".join(image.name for image in images)
-    for kind in STEPS:
-        yield {"basename": kind.name, "name": None, "doc": f"{kind.doc} {names}"}
+    for name, doc in [*((step.name, step.doc) for step in STEPS), *((asked.name, asked.doc) for asked in QUESTIONS)]:
+        yield {"basename": name, "name": None, "doc": f"{doc} {names}"}
     yield from tasks
 
 
@@ -58,6 +62,22 @@ def _task(image: Image, step: Step) -> dict[str, Any]:
     }
 
 
+def _question(image: Image, question: Question) -> dict[str, Any]:
+    """A task that runs whenever it is asked for, and never otherwise."""
+    return {
+        "basename": question.name,
+        "name": image.name,
+        "doc": f"{question.doc} {image.name}",
+        "task_dep": [f"{question.after}:{image.name}"] if question.after else [],
+        "params": [
+            {"name": option.name, "long": option.name, "type": bool, "default": False, "help": option.doc}
+            for option in question.options
+        ],
+        "actions": [(_answer, [image, question])],
+        "verbosity": 2,
+    }
+
+
 def _is_current(task: object, values: object, step: Step) -> bool:
     """For doit's `uptodate`; the receipt on disk decides. What is wrong is reported by the run that follows.
 
@@ -71,10 +91,20 @@ def _is_current(task: object, values: object, step: Step) -> bool:
 
 
 def _run(image: Image, step: Step) -> TaskFailed | None:
-    """A task's action. A message for the user becomes a TaskFailed; a defect keeps its traceback."""
+    """A task's action: bring the step up to date."""
+    return _reported(f"{step.name}:{image.name}", lambda: base.run_step(step, _context(image)))
+
+
+def _answer(image: Image, question: Question, **options: bool) -> TaskFailed | None:
+    """A task's action: answer the question."""
+    return _reported(f"{question.name}:{image.name}", lambda: question.answer(image, _context(image), **options))
+
+
+def _reported(task: str, action: Callable[[], object]) -> TaskFailed | None:
+    """Do what a task is for. A message for the user becomes a TaskFailed; a defect keeps its traceback."""
     listen()  # in a child process of doit -n too
     try:
-        base.run_step(step, _context(image))
+        action()
     except QuernError as error:
         return TaskFailed(str(error))
     except OSError as error:
@@ -82,7 +112,7 @@ def _run(image: Image, step: Step) -> TaskFailed | None:
             return TaskFailed(str(refusal))
         raise
     except (Interrupted, KeyboardInterrupt) as error:  # of the latter doit would print a traceback
-        print(f"{step.name}:{image.name} interrupted; run it again to go on", flush=True)
+        print(f"{task} interrupted; run it again to go on", flush=True)
         raise Interrupted(str(error) or 130) from None
     return None
 

@@ -148,6 +148,21 @@ def test_one_process(project: Path) -> None:
 
 
 @pytest.mark.emerge
+def test_a_question(project: Path) -> None:
+    """While Portage reads an ebuild that does not end."""
+    files = {f"phase-{number}": number for number in (1, 2)}
+    slow = "".join(f'echo $$ > "{project}/{name}"\n' for name in files) + "while :; do :; done\n"
+    write(project, {"tree/lab/one/one-1.ebuild": ebuild() + slow})
+    with (project / "profiles/one/quern.conf").open("a") as file:
+        file.write("[build]\nlock = one.lock\n")
+    status, output = interrupt(project, "lock:one")
+    assert status == 130
+    assert output.splitlines()[-1] == "lock:one interrupted; run it again to go on"
+    assert "Traceback" not in output
+    assert not (project / "one.lock").exists()
+
+
+@pytest.mark.emerge
 def test_two_processes(project: Path) -> None:
     """Both are ended each time: who gets which signal first, and in which thread, differs."""
     for _ in range(5):

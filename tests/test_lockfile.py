@@ -129,6 +129,7 @@ def test_of_a_plan(tmp_path: Path) -> None:
         cpv="sys-libs/zlib-1.3.1",
         subslot="1",
         use=("static-libs",),
+        flags=("amd64", "static-libs"),
         iuse=("minizip", "static-libs"),
         ebuild=str(tree / "sys-libs/zlib/zlib-1.3.1.ebuild"),
         eclasses={"x": str(tree / "eclass/x.eclass")},

@@ -21,6 +21,7 @@ from tests.building import CHECKOUT, Project, snapshot
 from tests.projects import write
 
 NAMES = ["portage", "packages", "root", "strip", "tarball", "image"]
+ASKED = ["lock"]
 
 TREE = {  # a repository whose one package installs nothing
     "tree/metadata/layout.conf": "masters =\nthin-manifests = true\n",
@@ -54,11 +55,10 @@ def graph(project: Project) -> TaskControl:
     return control
 
 
-def test_one_group_a_step_and_one_task_an_image(project: Project) -> None:
+def test_one_group_a_step_or_question_and_one_task_an_image(project: Project) -> None:
     assert list(graph(project).tasks) == [
-        *NAMES,
-        *(f"{step}:hello" for step in NAMES),
-        *(f"{step}:musl-python3" for step in NAMES),
+        *(NAMES + ASKED),
+        *(f"{name}:{image}" for names in (NAMES, ASKED) for image in ("hello", "musl-python3") for name in names),
     ]
 
 
@@ -69,14 +69,14 @@ def test_steps_have_names_and_docs() -> None:
 
 def test_list_names_the_images(project: Project) -> None:
     lines = project.doit("list").splitlines()
-    assert [line.split()[0] for line in lines] == NAMES
+    assert [line.split()[0] for line in lines] == NAMES + ASKED
     assert all(line.endswith(" hello, musl-python3") for line in lines)
     assert lines[0] == "portage    configure Portage for hello, musl-python3"
 
 
 def test_list_all(project: Project) -> None:
     names = [line.split()[0] for line in project.doit("list", "--all").splitlines()]
-    assert {f"{step}:{image}" for step in NAMES for image in ("hello", "musl-python3")} <= set(names)
+    assert {f"{name}:{image}" for name in NAMES + ASKED for image in ("hello", "musl-python3")} <= set(names)
 
 
 def test_list_writes_nothing_and_asks_no_daemon(project: Project, tmp_path: Path) -> None:
@@ -148,14 +148,15 @@ def test_every_action_can_be_sent_to_another_process(project: Project) -> None:
     for task in project_tasks(str(project.folder / "dodo.py")):
         if task["name"] is None:
             continue
-        ((function, (image, step)),) = task["actions"]
-        ((again, (image_again, step_again)),) = pickle.loads(pickle.dumps(task))["actions"]
-        assert (again, image_again, type(step_again), vars(step_again)) == (function, image, type(step), vars(step))
+        ((function, (image, what)),) = task["actions"]
+        ((again, (image_again, what_again)),) = pickle.loads(pickle.dumps(task))["actions"]
+        assert (again, image_again, type(what_again)) == (function, image, type(what))
+        assert what_again == what or vars(what_again) == vars(what)
 
 
 def test_making_tasks_reads_no_repository(project: Project) -> None:
     project.edit("profiles/hello/quern.conf", "./tree", "/nowhere")
-    assert len(list(project_tasks(str(project.folder / "dodo.py")))) == 18
+    assert len(list(project_tasks(str(project.folder / "dodo.py")))) == 3 * len(NAMES + ASKED)
 
 
 def test_configuration_error_is_one_line(project: Project) -> None:

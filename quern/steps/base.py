@@ -138,7 +138,7 @@ def clean_step(step: Step, run: Run, dry: bool) -> list[Path]:
             else:
                 path.unlink()
         if not any(work.glob("*.json")):
-            for name in ("host", "logs"):
+            for name in ("host", "logs", receipts.Place(work, "resolve").staging.name):
                 discard(work / name, work, run)
             (work / "lock").unlink()
             if not any(work.iterdir()):

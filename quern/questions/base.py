@@ -1,0 +1,27 @@
+"""What a question about an image is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Switch(NamedTuple):
+    """An option of a question, off unless given: `--NAME`."""
+
+    name: str
+    doc: str
+
+
+class Question(NamedTuple):
+    """Something to be asked about an image.
+
+    `doc` is followed by the name of the image, or of all; `after` is the step that has to be up to date before.
+    `answer` gets the image, the run and every option by name; it says the answer, and raises QuernError.
+    """
+
+    name: str
+    doc: str
+    after: str | None
+    options: tuple[Switch, ...]
+    answer: Callable[..., None]

@@ -1,0 +1,56 @@
+"""lock:NAME: bring the lock in the project up to date, and say what moves."""
+
+from __future__ import annotations
+
+from quern.errors import BuildError, ConfigError, display
+from quern.project import CONFIG, Image
+from quern.questions.base import Question, Switch
+from quern.steps.base import Run
+
+UNSET = """\
+build.lock is not set; add to {config}:
+    [build]
+    lock = {lock}"""
+
+
+def answer(image: Image, run: Run, *, check: bool) -> None:
+    """Resolve, say what moves, and write the lock; with `check` raise BuildError instead of writing.
+
+    A lock that cannot be read, after a merge say, is written anew. Raises ConfigError if the image has none.
+    """
+    from quern.portage import changes, lockfile
+    from quern.questions.resolving import resolved
+    from quern.steps import committed
+
+    lock = image.settings.build.lock
+    if lock is None:
+        raise ConfigError(_unset(image))
+    text = committed.read(lock)
+    packages = lockfile.of_plan(resolved(image, run))
+    moves = [f"{len(packages)} package{'s' if len(packages) > 1 else ''}"]
+    if text is not None:
+        try:
+            moves = changes.moves(lockfile.parse(text, display(lock)), packages)
+        except BuildError as error:
+            moves = [str(error)]
+    for line in moves or ["nothing moves"]:
+        run.say(line)
+    if moves and check:
+        raise BuildError(f"{display(lock)} is not up to date; `doit lock:{image.name}` writes it")
+    if moves:
+        committed.write(lock, lockfile.text(packages))
+        run.say(f"{display(lock)} is written")
+
+
+def _unset(image: Image) -> str:
+    folder = image.folder or image.base
+    return UNSET.format(config=display(folder / CONFIG), lock=f"{folder.relative_to(image.base)}/packages.lock")
+
+
+LOCK = Question(
+    name="lock",
+    doc="resolve, say what moves, and update the lock of",
+    after="portage",
+    options=(Switch("check", "write nothing, and fail if anything moves"),),
+    answer=answer,
+)
