@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -25,8 +25,13 @@ class Change(NamedTuple):
     after: str
 
 
-def moves(before: Iterable[Locked], after: Iterable[Locked]) -> list[str]:
-    """What is not the same in two locks, a line a package; nothing if they say the same of what is built."""
+def moves(
+    before: Iterable[Locked], after: Iterable[Locked], place: Callable[[str, str], str] = lambda name, flag: ""
+) -> list[str]:
+    """What is not the same in two locks, a line a package; nothing if they say the same of what is built.
+
+    `place` is asked which FILE:LINE a package (without flag), or a flag of one, comes from; empty if none is known.
+    """
     pairs = list(_pairs(before, after))
     both = [(new.name, changes(old, new)) for old, new in pairs if old and new]
     eclasses: dict[Change, list[str]] = {}
@@ -36,10 +41,19 @@ def moves(before: Iterable[Locked], after: Iterable[Locked]) -> list[str]:
                 eclasses.setdefault(change, []).append(name)
     shared = {change: names for change, names in eclasses.items() if len(names) > 1}
     own = [(name, [change for change in found if change not in shared]) for name, found in both]
-    lines = [f"{name} {words(found)}" for name, found in own if found]
+    lines = [f"{name} {words(found)}{_places(name, found, place)}" for name, found in own if found]
     lines += [f"{_phrase(change)} ({_listed(names)})" for change, names in sorted(shared.items())]
-    lines += [f"+ {new.cpv}" for old, new in pairs if new and not old]
+    lines += [f"+ {new.cpv}{_in_brackets([place(new.name, '')])}" for old, new in pairs if new and not old]
     return lines + [f"- {old.cpv}" for old, new in pairs if old and not new]
+
+
+def _places(name: str, found: Iterable[Change], place: Callable[[str, str], str]) -> str:
+    return _in_brackets([place(name, change.item) for change in found if change.kind == "use"])
+
+
+def _in_brackets(places: Iterable[str]) -> str:
+    known = list(dict.fromkeys(filter(None, places)))
+    return f" ({', '.join(known)})" if known else ""
 
 
 def changes(before: Locked, after: Locked) -> list[Change]:

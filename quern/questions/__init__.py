@@ -1,11 +1,12 @@
-"""What a user can ask about an image, each a task of its own: `doit lock:NAME`.
+"""What a user can ask about an image, each a task of its own: `doit explain:NAME`.
 
 A question is answered from the project and the work folder as they are. It may run the steps it names, but leaves what
 they made as it is.
 """
 
+from quern.questions.explain import EXPLAIN
 from quern.questions.lock import LOCK
 
-QUESTIONS = (LOCK,)
+QUESTIONS = (EXPLAIN, LOCK)
 
-__all__ = ["LOCK", "QUESTIONS"]
+__all__ = ["EXPLAIN", "LOCK", "QUESTIONS"]

@@ -103,7 +103,7 @@ def is_current(step: Step) -> bool:
     return (
         receipt is not None
         and receipt.boot_id == receipts.boot_id()
-        and _is_there(step, receipt)
+        and is_there(step, receipt)
         and receipt.key == key_of(step.inputs(), step)
         and step.lacking(receipt) is None
     )
@@ -161,16 +161,18 @@ def _made_outside(place: Place) -> set[str]:
     return {path for receipt in found if receipt for path in receipt.made}
 
 
-def _is_there(step: Step, receipt: Receipt) -> bool:
+def is_there(step: Step, receipt: Receipt) -> bool:
+    """Whether the output of a finished step is where it was put, in the work folder and outside."""
     place = step.place
     return (
-        _has_parts(step)
+        has_parts(step)
         and place.digest.is_file()
         and all(_is_published(place.output / name, path) for path, name in step.published(receipt.info).items())
     )
 
 
-def _has_parts(step: Step) -> bool:
+def has_parts(step: Step) -> bool:
+    """Whether the output of a finished step is in the work folder, as far as that can be told at a glance."""
     output = step.place.output
     return output.is_dir() and all((output / part).exists() for part in step.parts)
 
@@ -188,7 +190,7 @@ def _is_published(source: Path, path: Path) -> bool:
 def _trusted(step: Step, key: str, run: Run) -> Receipt | None:
     """The receipt, if it has this key and the output is there and, after a reboot, still has its digest."""
     receipt = receipts.read(step.place.receipt)
-    if receipt is None or receipt.key != key or not _has_parts(step):
+    if receipt is None or receipt.key != key or not has_parts(step):
         return None
     if receipt.boot_id != receipts.boot_id() or not step.place.digest.is_file():
         if run.driver.call("digest", root=str(step.place.output))["digest"] != receipt.info.get("tree", receipt.digest):
@@ -197,7 +199,7 @@ def _trusted(step: Step, key: str, run: Run) -> Receipt | None:
         receipts.write_atomically(step.place.digest, receipt.digest + "\n")
         receipt = receipt._replace(boot_id=receipts.boot_id())
         receipts.write(step.place.receipt, receipt)
-    if not _is_there(step, receipt):
+    if not is_there(step, receipt):
         _publish(step, receipt)
     return receipt
 

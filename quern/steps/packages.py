@@ -13,6 +13,7 @@ build/NAME/packages/
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -57,12 +58,13 @@ class PackagesStep(Step):
         return {
             "portage": self.place.beside("portage").digest_text(),
             "repositories": watch.digest(self.place.output / WATCH),
-            "machine": self._machine(),
+            "machine": self.machine(),
             "sets": setup.sets(),
             "baselayout": settings.build.baselayout_atoms,
         }
 
-    def _machine(self) -> list[str]:
+    def machine(self) -> list[str]:
+        """What identifies where the packages come from, besides their recipes. Raises QuernError."""
         # what a binhost gave is not what our own recipe gives
         binhosts = [f"binhost {url}" for url in self.setup.image.settings.portage.binhost]
         return [*self.setup.machine_identity(), *binhosts]
@@ -80,7 +82,7 @@ class PackagesStep(Step):
         build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log)
         build.prepare()
         plan, seen, now = resolve(build, self.targets())
-        made_of = ingredients(plan, self._machine())
+        made_of = ingredients(plan, self.machine())
         lock = [lockfile.of_recipe(made_of.recipes[package.id]) for package in plan.packages]
         try:
             committed.check(image, lock)
@@ -105,7 +107,8 @@ class PackagesStep(Step):
         write_ingredients(staging / INGREDIENTS, made_of)
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
-        return Made({"packages": len(plan.packages)}, _digest(build.view, text), {"repositories": watched})
+        digest = digest_of(store.read_index(build.view), text)
+        return Made({"packages": len(plan.packages)}, digest, {"repositories": watched})
 
     def lacking(self, receipt: Receipt) -> str | None:
         """The lock in the project, where it is not this one."""
@@ -142,11 +145,11 @@ class PackagesStep(Step):
         else:  # by name: the rest is not merged again, and emerge takes no binary package's build dependencies
             targets = [package.atom for package in plan.packages if package.cpv in missing]
 
-        machine = self._machine()
+        machine = self.machine()
 
         def harvest() -> None:
             try:  # a builder image cannot change, but its daemon may be gone by now
-                now = package_keys(plan, machine if self.setup.in_container else self._machine())
+                now = package_keys(plan, machine if self.setup.in_container else self.machine())
             except (QuernError, OSError):  # an ebuild is gone, say: then nothing is known of what was built
                 return
             unchanged = [cpv for cpv in missing if now[cpv] == keys[cpv]]  # edited meanwhile: built from who knows what
@@ -167,11 +170,9 @@ class PackagesStep(Step):
         build.check_merged(plan, missing)
 
 
-def _digest(view: Path, lock: str) -> str:
-    """The output's digest: the lock and the binary packages' own digests, from their index."""
-    from quern.portage import store
-
+def digest_of(stanzas: Iterable[Mapping[str, str]], lock: str) -> str:
+    """The output's digest: the text of the lock and the binary packages' own digests, from their index."""
     digest = hashlib.sha256(lock.encode())
-    for stanza in store.read_index(view):
+    for stanza in stanzas:
         digest.update(f"{stanza['CPV']} {stanza['SHA1']} {stanza['SIZE']}\n".encode())
     return f"sha256:{digest.hexdigest()}"

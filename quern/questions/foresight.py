@@ -1,0 +1,128 @@
+"""What the steps would do now, found out aside: in a folder of its own, with nothing of the image's touched."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from quern.drivers.raw import RawDriver
+from quern.project import Image
+from quern.steps.base import Run
+from quern.steps.chain import driver_of, setup_of
+from quern.steps.packages import INGREDIENTS, LOCK, PackagesStep, digest_of
+from quern.steps.portage import PortageStep
+
+if TYPE_CHECKING:
+    from quern.portage.lockfile import Locked
+    from quern.portage.store import Store
+
+METADATA = "host/var/cache/edb/dep"
+
+
+class Packages(NamedTuple):
+    """What the packages step would do.
+
+    `moves` is how its lock would differ from the present one, `built` why each package that is built would be, by cpv;
+    `digest` that of its output, None where building gives another one.
+    """
+
+    moves: list[str]
+    built: dict[str, list[str]]
+    reused: int
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """The image as it would be in the empty folder `scratch`."""
+
+    image: Image
+    scratch: Path
+
+    @property
+    def aside(self) -> Image:
+        """The same image, made elsewhere."""
+        return self.image._replace(work=self.scratch / "build" / self.image.work.name)
+
+    @cached_property
+    def run(self) -> Run:
+        """Says nothing."""
+        return Run(driver_of(self.aside, _unsaid), _unsaid)
+
+    def portage(self) -> str:
+        """The digest of the configuration root. Raises QuernError."""
+        made = self.scratch / "portage"
+        made.mkdir()
+        PortageStep(self.image.work, False, setup_of(self.image)).build(made, self.run)
+        return str(RawDriver().call("digest", root=str(made))["digest"])
+
+    def packages(self) -> Packages:
+        """What would be built. Raises QuernError."""
+        from quern.portage import changes, lockfile
+        from quern.portage.keys import ingredients, read_ingredients
+        from quern.portage.store import Store
+        from quern.steps.emerging import Build
+        from quern.steps.resolution import resolve
+
+        step = PackagesStep(self.aside.work, False, setup_of(self.aside))
+        place = step.place
+        for folder in (place.staging, place.beside(PortageStep.name).output):
+            folder.mkdir(parents=True)
+        self._take_metadata()
+        PortageStep(self.aside.work, False, step.setup).build(place.beside(PortageStep.name).output, self.run)
+        build = Build(step.setup, self.run, place.staging, place.beside(PortageStep.name).output, place.log)
+        build.prepare()
+        plan = resolve(build, step.targets()).plan
+        now = ingredients(plan, step.machine())
+        lock = [lockfile.of_recipe(now.recipes[package.id]) for package in plan.packages]
+        own = self.image.work / PackagesStep.name
+        before = read_ingredients(own / INGREDIENTS)
+        stanzas = _stanzas(now.keys(), Store(self.image.binpkgs), own / "view", before.keys() if before else {})
+        missing = [cpv for cpv in now.closures if cpv not in stanzas]
+        return Packages(
+            changes.moves(_read(own / LOCK), lock, self._place),
+            {cpv: [] for cpv in missing},
+            len(stanzas),
+            None if missing else digest_of([stanzas[cpv] for cpv in sorted(stanzas)], lockfile.text(lock)),
+        )
+
+    def _place(self, name: str, flag: str) -> str:
+        """The line of the profile that asks for a package, or switches one of its flags."""
+        from quern.portage import places
+
+        folders = self._folders
+        return places.of_flag(name, flag, folders) if flag else places.of_package(name, folders)
+
+    @cached_property
+    def _folders(self) -> tuple[Path, ...]:
+        return setup_of(self.image).stack().folders
+
+    def _take_metadata(self) -> None:
+        """Ebuilds whose metadata is known already need no bash to be read."""
+        if (self.image.work / METADATA).is_dir():
+            shutil.copytree(self.image.work / METADATA, self.aside.work / METADATA, dirs_exist_ok=True)
+
+
+def _stanzas(
+    keys: Mapping[str, str], store: Store, view: Path, former: Mapping[str, str]
+) -> dict[str, Mapping[str, str]]:
+    """The index stanzas of the packages that are there, in the store or in the image's own view."""
+    from quern.portage.store import read_index
+
+    own = {stanza["CPV"]: stanza for stanza in read_index(view) if former.get(stanza["CPV"]) == keys.get(stanza["CPV"])}
+    found = {cpv: store.stanza(cpv, key) or own.get(cpv) for cpv, key in keys.items()}
+    return {cpv: stanza for cpv, stanza in found.items() if stanza}
+
+
+def _read(lock: Path) -> list[Locked]:
+    from quern.portage import lockfile
+
+    return lockfile.parse(lock.read_text(encoding="utf-8"), str(lock)) if lock.is_file() else []
+
+
+def _unsaid(line: str) -> None:
+    pass
