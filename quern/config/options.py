@@ -78,6 +78,14 @@ _BUILD = (
         "File, for version control, of what was resolved, like profiles/NAME/packages.lock; builds keep it up to date",
     ),
     _switch("build", "locked", "off", "Build only what the lock says: what resolves to anything else is an error"),
+    Option(
+        "build",
+        "checkpoints",
+        "int",
+        "2",
+        "Copies of the root kept per image, so that a change of the last packages installs those alone; 0 keeps none",
+        values.count,
+    ),
 )
 
 _DOCKER = (

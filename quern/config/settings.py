@@ -26,6 +26,7 @@ class Build(NamedTuple):
     keep_failed: bool
     lock: Path | None
     locked: bool
+    checkpoints: int
 
 
 class Docker(NamedTuple):

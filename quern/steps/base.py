@@ -54,6 +54,7 @@ class Step:
     name: ClassVar[str]
     doc: ClassVar[str]
     parts: ClassVar[tuple[str, ...]] = ()  # what a finished output has, whatever else is in it
+    folders: ClassVar[tuple[str, ...]] = ()  # other folders in the work folder that only serve this step
     version: ClassVar[int] = 1
 
     work: Path  # the image's work folder
@@ -151,6 +152,7 @@ def _made(step: Step) -> list[Path]:
     place = step.place
     candidates = [place.receipt, place.digest, place.output, place.staging, place.aside]
     candidates += [place.log, place.log.with_suffix(""), *(Path(path) for path in _made_outside(place))]
+    candidates += [step.work / name for name in step.folders]
     candidates += [place.former_receipt, *place.work.glob(f".{place.step}.*.new")]
     return [path for path in candidates if path.is_symlink() or path.exists()]
 

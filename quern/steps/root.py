@@ -1,18 +1,25 @@
 """root:NAME: the image root, complete: documentation, headers and the package database are still there.
 
 build/NAME/root/image/
+build/NAME/checkpoints/    copies of it as it was before the packages that change most (see checkpoints.py)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from quern.errors import BuildError
 from quern.portage.setup import Setup
 from quern.steps import receipt as receipts
-from quern.steps.base import Made, Run, Step, discard
+from quern.steps.base import Made, Run, Step
+
+if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date step costs milliseconds
+    from quern.portage.plan import Package, Plan
+    from quern.steps.emerging import Build
+
+PROTECT = b"CONFIG_PROTECT"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -22,6 +29,7 @@ class RootStep(Step):
     name: ClassVar[str] = "root"
     doc: ClassVar[str] = "install the packages into the root of"
     parts: ClassVar[tuple[str, ...]] = ("image",)
+    folders: ClassVar[tuple[str, ...]] = ("checkpoints",)
 
     setup: Setup
 
@@ -41,26 +49,85 @@ class RootStep(Step):
         }
 
     def build(self, staging: Path, run: Run) -> Made:
-        """Merge from exactly the view, then take out what merging leaves behind."""
+        """Merge from exactly the view, group by group, then take out what merging leaves behind."""
         from quern.portage import emerge
         from quern.steps.emerging import Build
 
-        settings = self.setup.image.settings.build
-        view = staging / "view"
+        view = staging / "scratch/view"
         self._take_view(view)
         build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log, view)
         build.prepare()
-        options = emerge.install_options(build.jobs)
-        targets = [*self.setup.sets(), *settings.baselayout_atoms]
-        plan = build.plan(options, targets)
-        if settings.baselayout_atoms:  # alone and first: they make the skeleton that others install into
-            build.emerge(options, settings.baselayout_atoms)
-        build.emerge(options, targets)
-        build.check_merged(plan, [package.cpv for package in plan.packages])
+        plan = build.plan(emerge.install_options(build.jobs), self._targets())
+        self._merge(build, plan)
         run.driver.call("finish", root=str(build.root), epoch=emerge.PACKAGE_EPOCH)
         build.clear()
-        discard(view, staging, run)
         return Made({"packages": len(plan.packages)})
+
+    def _targets(self) -> list[str]:
+        return [*self.setup.sets(), *self.setup.image.settings.build.baselayout_atoms]
+
+    def _merge(self, build: Build, plan: Plan) -> None:
+        """Merge the groups of packages that no checkpoint holds, and keep one after each group but the last."""
+        from quern.portage import emerge
+        from quern.steps.checkpoints import Checkpoints, chain
+
+        options, settings = emerge.install_options(build.jobs), self.setup.image.settings.build
+        groups = self._groups(plan)
+        keys = chain(self._identity(build, plan), self._merged(build.view, groups))
+        kept = keys[:-1][max(0, len(keys) - 1 - settings.checkpoints) :]
+        checkpoints = Checkpoints(self.work / self.folders[0], kept, build.run)
+        begun = checkpoints.restore(build.root, build.scratch / "unused")
+        done = keys.index(begun) + 1 if begun else 0
+        if done:
+            count = sum(map(len, groups[:done]))
+            build.run.say(f"Starting from the checkpoint with {count} of {len(plan.packages)} packages")
+        elif settings.baselayout_atoms:  # alone and first: they make the skeleton that others install into
+            build.emerge(options, settings.baselayout_atoms)
+        for number in range(done, len(groups)):
+            is_last = number == len(groups) - 1
+            build.emerge(options, self._targets() if is_last else [package.atom for package in groups[number]])
+            build.check_merged(plan, [package.cpv for group in groups[: number + 1] for package in group])
+            if not is_last:
+                checkpoints.keep(keys[number], build.root)
+        checkpoints.finish()
+
+    def _groups(self, plan: Plan) -> list[tuple[Package, ...]]:
+        from quern.portage import order, profile_files
+        from quern.portage.atom import package_of
+
+        settings = self.setup.image.settings.build
+        lines = profile_files.lines(self.setup.stack().folders[-1] / "packages")
+        own = {name for line in lines if (name := package_of(line.text.lstrip("*")))}
+        first = {name for atom in settings.baselayout_atoms if (name := package_of(atom))}
+        return order.groups(plan.packages, own, first)
+
+    def _identity(self, build: Build, plan: Plan) -> dict[str, Any]:
+        """What a root depends on besides the binary packages that were merged and their order.
+
+        Not the whole configuration root: another USE flag is in the packages that have it. Of what the plan's
+        variables leave out only CONFIG_PROTECT matters where packages are merged.
+        """
+        from quern.portage import emerge
+        from quern.portage.keys import file_digest
+
+        defaults = [folder / "make.defaults" for folder in self.setup.stack().folders]
+        return {
+            "version": self.version,
+            "options": emerge.install_options(1),
+            "installation": self.setup.portage_identity(),
+            "baselayout": self.setup.image.settings.build.baselayout_atoms,
+            "variables": plan.variables,
+            "protection": [file_digest(path) for path in defaults if path.is_file() and PROTECT in path.read_bytes()],
+            "machine": [build.machine.root, build.machine.gentoo],
+        }
+
+    @staticmethod
+    def _merged(view: Path, groups: list[tuple[Package, ...]]) -> list[list[str]]:
+        """What is merged in each group: packages, in order, each with the digest of its binary package."""
+        from quern.portage import store
+
+        digests = {stanza["CPV"]: stanza["SHA1"] for stanza in store.read_index(view)}
+        return [[f"{package.atom} {digests[package.cpv]}" for package in group] for group in groups]
 
     def _take_view(self, view: Path) -> None:
         """Link the packages; if they are not what `packages` made, have that step run again at the next occasion."""
