@@ -28,9 +28,10 @@ def groups(packages: Sequence[Package], own: Collection[str], first: Collection[
     """
     skeleton = _with_needs(packages, first)
     rest = [package for package in packages if package not in skeleton]
-    parts = [*filter(None, [skeleton]), *_ordered(_Graph(rest, own))]
+    beginning = tuple(chain.from_iterable(_ordered(_Graph(skeleton, own))))
+    parts = [*filter(None, [beginning]), *_ordered(_Graph(rest, own))]
     last = late = len(parts) - 1
-    while late > 0 and _is_own(parts[late - 1], own) and parts[late - 1] != skeleton:
+    while late > 0 and _is_own(parts[late - 1], own) and parts[late - 1] != beginning:
         late -= 1
     cuts = [cut for cut in (late, last) if sum(map(len, parts[:cut])) >= FEWEST]
     bounds = [0, *dict.fromkeys(cuts), len(parts)]
@@ -38,7 +39,7 @@ def groups(packages: Sequence[Package], own: Collection[str], first: Collection[
 
 
 def _with_needs(packages: Sequence[Package], names: Collection[str]) -> Group:
-    """The packages with these names and all they need, in the plan's order."""
+    """The packages with these names and all they need."""
     needs = _needs(packages)
     found = {package.id for package in packages if package.name in names}
     found.update(*(_reached(name, needs) for name in found))

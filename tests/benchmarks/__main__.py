@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks noop PROJECT TASK   a `doit TASK` with nothing to do, against doit with a trivial task
     python -m tests.benchmarks pack TREE           the tarball, against `tar | gzip -9`
+    python -m tests.benchmarks root PROJECT IMAGE  the root from its checkpoints, against one from nothing
 
 PROJECT is a folder with dodo.py where TASK has been built. The two sides take turns, so that a busy machine slows
 both; the figures are medians.
@@ -90,9 +91,16 @@ def main() -> None:
     of_noop.add_argument("project", type=Path)
     of_noop.add_argument("task")
     commands.add_parser("pack").add_argument("tree", type=Path)
+    of_root = commands.add_parser("root")
+    of_root.add_argument("project", type=Path)
+    of_root.add_argument("image")
     words = parser.parse_args()
     if words.command == "noop":
         noop(words.project, words.task, words.rounds or 20)
+    elif words.command == "root":
+        from tests.benchmarks.root import root  # imports quern, as the others do not
+
+        root(words.project, words.image, words.rounds or 3)
     else:
         pack(words.tree, words.rounds or 3)
 
