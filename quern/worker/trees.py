@@ -13,7 +13,7 @@ from typing import Any
 
 from . import WorkerError
 from .rules import matches
-from .walk import CHUNK, Entry, content, walk, xattrs
+from .walk import Entry, content, walk, xattrs
 
 Summary = dict[str, Any]
 
@@ -145,11 +145,14 @@ def _copy_content(old: bytes, new: bytes) -> None:
     """Copy a file within the kernel, which shares the blocks where the file system can (copy_file_range(2))."""
     try:
         with open(old, "rb", buffering=0) as source, open(new, "wb", buffering=0) as target:
-            while os.copy_file_range(source.fileno(), target.fileno(), CHUNK << 10):
-                pass
+            left = os.fstat(source.fileno()).st_size
+            while left and (copied := os.copy_file_range(source.fileno(), target.fileno(), left)):
+                left -= copied
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
             raise
+        left = 1
+    if left:  # not between these file systems, or not to its end, as some do without an error
         shutil.copyfile(old, new)
 
 
