@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from quern.config import OPTIONS, Settings, load, search, template
 from quern.config.options import REPOSITORY_OPTIONS
+from quern.config.settings import Storage
 from quern.errors import ConfigError
 
 SEED = """\
@@ -180,6 +181,7 @@ def test_every_option_can_be_set_by_its_variable(option: object) -> None:
         "docker.daemon": "unix:///run/docker.sock",
         "docker.memory": "2g",
         "docker.cpus": "1.5",
+        "docker.workdir_storage": "tmpfs:8g",
         "portage.binhost": "https://packages.example/amd64",
         "portage.repositories": "starter",
         "portage.mirrors": "gnu=https://mirror.example/gnu",
@@ -208,7 +210,29 @@ def test_limits_of_containers() -> None:
         8 << 20,
         7 << 20,
     ]
-    assert read("").docker[2:] == (None, None, None, ())
+    assert read("").docker[2:] == (None, None, None, (), Storage())
+
+
+def test_workdir_storage() -> None:
+    texts = ("folder", "volume:my-builds", "tmpfs:8g", "tmpfs:1048576", "tmpfs:512M")
+    assert [read(f"[docker]\nworkdir_storage = {text}\n").docker.workdir_storage for text in texts] == [
+        Storage(),
+        Storage(volume="my-builds"),
+        Storage(size=8 << 30),
+        Storage(size=1 << 20),
+        Storage(size=512 << 20),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["fodler", "tmpfs", "tmpfs:", "tmpfs:0", "tmpfs:1t", "tmpfs:5%", "volume:", "volume:x", "volume:a/b", "Tmpfs:1g"],
+)
+def test_workdir_storage_that_is_none(text: str) -> None:
+    assert refusal(f"[docker]\nworkdir_storage = {text}\n") == (
+        "quern.conf:2: docker.workdir_storage: expected folder, volume:NAME (two or more letters, digits, _ . -) or"
+        f" tmpfs:SIZE (512m, 4g), got {text!r}"
+    )
 
 
 def test_an_empty_value_means_the_default() -> None:
@@ -279,6 +303,10 @@ REFUSED = [
         "[emerge]\njobs = 1\n  ask = on\n",
         "quern.conf:3: emerge.jobs: expected one line, got 'ask = on' as its continuation (an"
         " indented line continues the option above)",
+    ),
+    (
+        "[build]\ndriver = docker\n[emerge]\nask = on\n",
+        "quern.conf:4: emerge.ask: expected off, got on: with build.driver = docker emerge has no terminal to ask at",
     ),
     ("[build]\ndriver = podman\n", "quern.conf:2: build.driver: expected raw or docker, got 'podman'"),
     (

@@ -66,6 +66,16 @@ ESCAPES = """
 """
 
 
+FILLING = """
+    head -c 24M /dev/zero > zeros || die
+    printf '#!/bin/sh\\npwd\\n' > where.sh
+    chmod +x where.sh
+    ./where.sh > where || die
+    insinto /
+    doins zeros where
+"""
+
+
 @pytest.fixture(scope="session")
 def builder(dockerd: Dockerd) -> Builder:
     """A Debian with Portage in the tests' daemon."""
@@ -273,7 +283,13 @@ def test_failure_keeps_the_container_if_asked(project: Project, client: Any) -> 
     assert "no, ümlaut" in output
     (kept,) = client.containers.list(all=True)
     assert f"Container {kept.name} is kept" in output
-    output = project.doit("packages:one", status=1, variables={"QUERN_BUILD_KEEP_FAILED": "off"})
+    project.doit("packages:one", status=1, variables={"QUERN_BUILD_KEEP_FAILED": "off"})
+    assert client.containers.list(all=True) == []
+    project.doit("packages:one", status=1)
+    absent = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+    assert "what there is of one in it stays" in project.doit("clean", "packages:one", variables=absent)
+    project.doit("packages:one", status=1)
+    project.doit("clean", "-c", "image:one")
     assert client.containers.list(all=True) == []
 
 
@@ -408,3 +424,43 @@ def test_daemon_dies(tmp_path: Path, project: Project) -> None:
         assert not (project.folder / "build/one/packages").exists()
     finally:
         daemon.stop()
+
+
+def test_building_in_a_tmpfs(project: Project, client: Any) -> None:  # noqa: ANN401
+    """It may be executed in; one that is full is said in one line, and a larger one will do."""
+    project.variables["QUERN_DOCKER_WORKDIR_STORAGE"] = "tmpfs:16m"
+    ebuild(project, FILLING)
+    output = project.doit("packages:one", status=1)
+    assert "packages:one\ndocker.workdir_storage = tmpfs:16m is full: name a larger one, or folder; log: " in output
+    project.doit("root:one", variables={"QUERN_DOCKER_WORKDIR_STORAGE": "tmpfs:64m"})
+    root = project.folder / "build/one/root/image"
+    assert (root / "where").read_text().startswith("/quern/scratch/one-")
+    assert (root / "zeros").stat().st_size == 24 << 20
+    assert ran(project.doit("root:one", variables={"QUERN_DOCKER_WORKDIR_STORAGE": "folder"})) == []
+
+
+def test_building_in_a_volume(project: Project, client: Any) -> None:  # noqa: ANN401
+    """Made where there is none, emptied, and removed with the image; one of the user's is only emptied."""
+    from docker.errors import NotFound
+
+    client.volumes.create("users")
+    ebuild(project, "[[ ${WORKDIR} == /quern/scratch/one-* ]] || die")
+    project.doit("packages:one", variables={"QUERN_DOCKER_WORKDIR_STORAGE": "volume:users"})
+    assert listed(client, project, "users") == ""
+    ebuild(project, "die")
+    project.variables["QUERN_DOCKER_WORKDIR_STORAGE"] = "volume:quern-builds"
+    project.doit("packages:one", status=1)
+    assert listed(client, project, "quern-builds").startswith("one-")  # to look at, as in the work folder
+    project.doit("packages:one", status=1, variables={"QUERN_BUILD_KEEP_FAILED": "off"})
+    assert listed(client, project, "quern-builds") == ""
+    project.doit("clean", "-c", "image:one")
+    with pytest.raises(NotFound):
+        client.volumes.get("quern-builds")
+    client.volumes.get("users").remove()
+
+
+def listed(client: Any, project: Project, volume: str) -> str:  # noqa: ANN401
+    """What is in a volume."""
+    image, mounts = project.variables["QUERN_DOCKER_IMAGE"], {volume: {"bind": "/v"}}
+    found = client.containers.run(image, ["ls", "/v"], volumes=mounts, network_mode="none", remove=True)
+    return str(found.decode())

@@ -16,7 +16,7 @@ AROUND = Surroundings(
     root=Path("/w/image"),
     packages=Path("/w/view"),
     distfiles=Path("/w/distfiles"),
-    scratch=Path("/w/scratch"),
+    scratch=Path("/w/scratch/tmp"),
     logs=Path("/w/logs"),
     repositories="[DEFAULT]\nmain-repo = tree\n",
     jobs=3,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from quern.config.settings import Pairs
+from quern.config.settings import Pairs, Storage
 from quern.config.values import Context, Unfit, distinct, items, plain
 
 DATE = "$$DATE$$"
@@ -23,6 +23,7 @@ _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?"
 _USER = r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*)"
+_VOLUME = r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}"
 _ADDRESS = r"(?:tcp|http|https|ssh)://[^\s/]+.*|unix:///.+"
 
 
@@ -79,10 +80,30 @@ def network(text: str, context: Context) -> str:
 
 def memory(text: str, context: Context) -> int:
     """A number of bytes, as docker takes it: a whole number, and k, m or g for powers of 1024. At least 6m."""
-    match = re.fullmatch(r"([0-9]{1,15})([kmg]?)b?", text.lower())
-    if not match or (size := int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2]]) < LEAST_MEMORY:
+    size = _bytes(text)
+    if size is None or size < LEAST_MEMORY:
         raise Unfit("an amount of memory, 6m or more (512m, 4g)")
     return size
+
+
+def _bytes(text: str) -> int | None:
+    match = re.fullmatch(r"([0-9]{1,15})([kmg]?)b?", text.lower())
+    return int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2]] if match else None
+
+
+def storage(text: str, context: Context) -> Storage:
+    """Where a container has room for builds: folder, volume:NAME or tmpfs:SIZE.
+
+    A bare word is no volume: mistyped, it would make one.
+    """
+    if text == "folder":
+        return Storage()
+    kind, _, what = text.partition(":")
+    if kind == "volume" and re.fullmatch(_VOLUME, what):
+        return Storage(volume=what)
+    if kind == "tmpfs" and (size := _bytes(what)):
+        return Storage(size=size)
+    raise Unfit("folder, volume:NAME (two or more letters, digits, _ . -) or tmpfs:SIZE (512m, 4g)")
 
 
 def cpus(text: str, context: Context) -> int:

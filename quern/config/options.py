@@ -109,6 +109,13 @@ _DOCKER = (
     _text("docker", "memory", "", container.memory, "Memory a build may use: bytes, or a number with k, m or g"),
     _text("docker", "cpus", "", container.cpus, "Processors a build may keep busy, like 1.5"),
     _list("docker", "capabilities", container.capabilities, "Comma-separated capabilities that a build gets as well"),
+    _text(
+        "docker",
+        "workdir_storage",
+        "folder",
+        container.storage,
+        "Where packages are unpacked and compiled: folder (the working directory), volume:NAME or tmpfs:SIZE",
+    ),
 )
 
 _EMERGE = (

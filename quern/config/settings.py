@@ -29,6 +29,15 @@ class Build(NamedTuple):
     checkpoints: int
 
 
+class Storage(NamedTuple):
+    """Where a container has room for what a build throws away: tmpfs of `size` bytes, the named volume `volume`, or,
+    with neither, the work folder.
+    """
+
+    volume: str | None = None
+    size: int | None = None
+
+
 class Docker(NamedTuple):
     """[docker]: the daemon's URL (None: the usual socket), and the containers of the docker driver.
 
@@ -37,6 +46,7 @@ class Docker(NamedTuple):
     memory      bytes; None: no limit
     cpus        processors, in units of 1e-9; None: no limit
     capabilities    what a build gets besides those that emerge needs, as CAP_NAME
+    workdir_storage where packages are unpacked and compiled
     """
 
     daemon: str | None
@@ -45,6 +55,7 @@ class Docker(NamedTuple):
     memory: int | None
     cpus: int | None
     capabilities: tuple[str, ...]
+    workdir_storage: Storage
 
 
 class Emerge(NamedTuple):

@@ -55,6 +55,14 @@ class Driver(Protocol):
         """What the place may have to do with a failure, from the failed command's output; empty if nothing."""
         ...
 
+    def scratch(self, folder: Path) -> str:
+        """Where a command has room for what it alone needs, by the name it has there: `folder`, or one that is new."""
+        ...
+
+    def clear(self) -> None:
+        """Remove what failed commands have left besides files of this machine."""
+        ...
+
     def inside(self, path: Path) -> str:
         """Where the commands find a file or folder of this machine."""
         ...

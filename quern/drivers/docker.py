@@ -4,6 +4,7 @@
     /quern/repositories/NAME   the repositories, read-only; the main one is at /usr/portage as well
     the work folder            where it is on this machine, read-only but for what is being made
     distfiles                  likewise, read-only but for what fetches
+    /quern/scratch             a tmpfs or a named volume to build in, where one is configured
 
 A container has no network unless its command fetches, few capabilities, and no way to more (`confinement`).
 """
@@ -19,12 +20,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from quern.drivers import containers
+from quern.config.settings import Storage
+from quern.drivers import containers, storage
 from quern.drivers.base import Command
 from quern.drivers.builder import builder_id
 from quern.drivers.containers import Container
 from quern.drivers.raw import WORKER, RawDriver, answer_of, terminable
+from quern.engine import EngineUnavailable
 from quern.errors import DriverError
+from quern.worker.supervise import NO_ROOM
 
 if TYPE_CHECKING:
     from quern.portage.setup import Setup
@@ -66,14 +70,15 @@ class DockerDriver:
         if command.terminal:
             raise DriverError("emerge.ask = on needs a terminal, which a container does not get; build with it off")
         assert self._ready
-        request = {"argv": command.argv, "environment": dict(command.environment), "folder": str(command.folder)}
+        request: dict[str, object] = {"argv": command.argv, "environment": dict(command.environment), "merge": True}
+        request |= {"folder": str(command.folder), **self._scratch}
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab") as log, terminable():
             log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
             self.say(f"Creating container from {self.image.settings.docker.image}, name={self._name}")
             with self._container(self._mounts(command.network), command.network) as container:
                 self.say("Starting container")
-                container.start({**request, "merge": True})
+                container.start(request)
                 self.say("Waiting for container")
                 self._copy(container, log, line)
                 status = container.wait(f"; log: {command.log}")
@@ -82,6 +87,11 @@ class DockerDriver:
                     self.say(f"Container {self._name} is kept until the next build; look at it with: docker diff, cp")
                 else:
                     self.say("Removing container")
+        if status == NO_ROOM and self._scratch:
+            raise DriverError(
+                f"docker.workdir_storage = {storage.text(self._storage)} is full: name a larger one, or folder"
+                f"; log: {command.log}"
+            )
         return status
 
     def _copy(self, container: Container, log: IO[bytes], line: Callable[[str], None]) -> None:
@@ -119,7 +129,21 @@ class DockerDriver:
 
     def hint(self, output: str) -> str:
         """See Driver.hint."""
-        return containers.lacking_capability(self.image.settings.docker, output)
+        docker = self.image.settings.docker
+        return containers.lacking_capability(docker, output) or storage.lacking_room(self._storage, output)
+
+    def scratch(self, folder: Path) -> str:
+        """See Driver.scratch."""
+        return str(self._scratch.get("scratch", folder))
+
+    def clear(self) -> None:
+        """See Driver.clear."""
+        docker = self.image.settings.docker
+        try:
+            containers.sweep(docker, self.image.work)
+            storage.remove_volumes(docker, self.image.work)
+        except EngineUnavailable as error:
+            self.say(f"{error}; what there is of {self.image.name} in it stays")
 
     def inside(self, path: Path) -> str:
         """See Driver.inside."""
@@ -165,6 +189,17 @@ class DockerDriver:
         return builder_id(self.image.settings.docker)
 
     @property
+    def _storage(self) -> Storage:
+        return self.image.settings.docker.workdir_storage
+
+    @property
+    def _scratch(self) -> dict[str, object]:
+        """What the worker is told of the room for builds, where that is not in the work folder."""
+        if self._storage == Storage():
+            return {}
+        return {"scratch": storage.folder_of(self.image.work), "keep": self.image.settings.build.keep_failed}
+
+    @property
     def _name(self) -> str:
         return containers.name_of(self.setup.profile)
 
@@ -173,9 +208,9 @@ class DockerDriver:
         docker = self.image.settings.docker
         used = docker.network or ("bridge" if network else "none")
         labels = containers.labels_of(self.image.work)
-        confinement = containers.confinement(docker, used)
-        mounts = [containers.bind(WORKER, WORKER_INSIDE, read_only=True), *mounts]
-        with Container.created(docker, self._builder, self._name, labels, mounts, confinement) as container:
+        options = {**containers.confinement(docker, used), **storage.options(self._storage)}
+        mounts = [containers.bind(WORKER, WORKER_INSIDE, read_only=True), *storage.mounts(self._storage), *mounts]
+        with Container.created(docker, self._builder, self._name, labels, mounts, options) as container:
             yield container
 
     @cached_property
@@ -185,4 +220,5 @@ class DockerDriver:
         self.image.work.chmod(0o700)  # a setuid file in a root is no way to become root here
         self.say(f"Connecting to docker at {containers.address_of(self.image.settings.docker)}")
         containers.sweep(self.image.settings.docker, self.image.work)
+        storage.make_volume(self.image.settings.docker, self.image.work)
         return True

@@ -89,6 +89,13 @@ class RawDriver:
         """See Driver.hint."""
         return ""
 
+    def scratch(self, folder: Path) -> str:
+        """See Driver.scratch."""
+        return str(folder)
+
+    def clear(self) -> None:
+        """See Driver.clear."""
+
     def inside(self, path: Path) -> str:
         """See Driver.inside."""
         return str(path)

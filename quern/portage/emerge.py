@@ -32,7 +32,7 @@ class Surroundings:
     """Everything one call of emerge is surrounded by; all paths absolute.
 
     `config` is PORTAGE_CONFIGROOT, `host` the host side, `root` the target (ROOT and SYSROOT), `packages` PKGDIR,
-    `scratch` a folder for PORTAGE_TMPDIR and logs that no other running emerge may share; `root_user` says whether
+    `scratch` PORTAGE_TMPDIR, a folder that no other running emerge may share; `root_user` says whether
     emerge will run as root, `gentoo` whether `/` is the host side, and SYSROOT too, as a Gentoo system's own.
     """
 
@@ -68,7 +68,7 @@ class Surroundings:
             "PORTAGE_REPOSITORIES": self.repositories,
             "PKGDIR": str(self.packages),
             "DISTDIR": str(self.distfiles),
-            "PORTAGE_TMPDIR": f"{self.scratch}/tmp",
+            "PORTAGE_TMPDIR": str(self.scratch),
             "PORTAGE_LOGDIR": str(self.logs),
             "EMERGE_LOG_DIR": str(self.logs),
             "MAKEOPTS": " ".join([f"-j{self.jobs}", *(f"-l{load}" for load in _load(self.jobs))]),

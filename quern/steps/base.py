@@ -138,6 +138,8 @@ def clean_step(step: Step, run: Run, dry: bool) -> list[Path]:
                 discard(path, work, run)
             else:
                 path.unlink()
+        if step.place.log in paths:  # commands were run for it
+            run.driver.clear()
         if not any(work.glob("*.json")):
             for name in ("host", "logs", receipts.Place(work, "resolve").staging.name):
                 discard(work / name, work, run)

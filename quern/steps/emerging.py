@@ -124,7 +124,7 @@ class Build:
             root=self.root,
             packages=self.view,
             distfiles=image.distfiles,
-            scratch=self.scratch,
+            scratch=Path(self.run.driver.scratch(self.scratch / "tmp")),
             logs=self.log.with_suffix(""),
             repositories=repos_conf(self._repositories_inside()),
             jobs=self.jobs,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import NoReturn
 from .installation import locate
 
 TERMINATED = 128 + signal.SIGTERM
+NO_ROOM = 28  # ENOSPC; of what is run here, emerge fails with 1
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -26,11 +28,18 @@ def supervise() -> int:
 
     {"argv" or "verb": a command, or a verb of the worker for the Python that has Portage; "environment": all of it,
     null for this process's own; "folder": where to run; "input": text for its standard input; "merge": whether its
-    standard error goes where its output does; "give": [path, uid, gid] to whom a file is given that it has made}
+    standard error goes where its output does; "give": [path, uid, gid] to whom a file is given that it has made;
+    "scratch": a folder, empty when the command begins and gone when it ends, unless it fails and "keep" is true}
+
+    The status is NO_ROOM for a command that has failed where the file system of "scratch" is full.
     """
     signal.signal(signal.SIGTERM, _leave)
     request = json.loads(_first_line())
     threading.Thread(target=_wait_for_end, daemon=True).start()
+    scratch = request.get("scratch")
+    if scratch:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.makedirs(scratch)
     argv = request.get("argv") or _worker(request["verb"])
     text = request.get("input")
     child = subprocess.Popen(
@@ -47,7 +56,18 @@ def supervise() -> int:
     status = _reap(child.pid)
     if status == 0 and "give" in request:
         os.chown(*request["give"])
+    if scratch and status and _is_full(scratch):
+        status = NO_ROOM
+    if scratch and not (status and request["keep"]):
+        shutil.rmtree(scratch, ignore_errors=True)
     return status
+
+
+def _is_full(folder: str) -> bool:
+    """Whether there is next to no room: a linker removes what it could not write, so a little is free again."""
+    system = os.statvfs(folder)
+    size, free = system.f_blocks * system.f_frsize, system.f_bavail * system.f_frsize
+    return free < min(size // 8, 16 << 20)
 
 
 def _worker(verb: str) -> list[str]:
