@@ -145,7 +145,13 @@ def _closure(names: list[str]) -> list[str]:
 def _files(packages: list[str]) -> list[str]:
     lines = sorted(set(_output("dpkg-query", "--listfiles", *packages).splitlines()))
     files = [path for path in lines if path[1:] not in MERGED and not UNWANTED.search(path)]
+    files += [str(made) for path in files if path.endswith(".py") for made in _compiled(Path(path))]
     return [path for path in files if os.path.islink(path) or os.path.isfile(path)]
+
+
+def _compiled(source: Path) -> list[Path]:
+    """What Debian's packages compile of a module when they are installed, as any builder's have."""
+    return [*(source.parent / "__pycache__").glob(f"{source.stem}.*.pyc")]
 
 
 def _add_portage(tar: tarfile.TarFile) -> None:
@@ -156,9 +162,9 @@ def _add_portage(tar: tarfile.TarFile) -> None:
     version = _output("/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
     target = f"{PORTAGE}/lib/python{version}/site-packages"
     for source in ("portage", "_emerge", *(path.name for path in packages.glob("portage-*.dist-info"))):
-        tar.add(packages / source, f"{target}/{source}", filter=_no_cache)
+        tar.add(packages / source, f"{target}/{source}")  # what pip has compiled as well
     for folder in ("lib/portage", "share/portage"):
-        tar.add(Path(sys.prefix) / folder, f"{PORTAGE}/{folder}", filter=_no_cache)
+        tar.add(Path(sys.prefix) / folder, f"{PORTAGE}/{folder}")
     script = (Path(sys.prefix) / "bin/emerge").read_text()
     _add_text(tar, f"{PORTAGE}/bin/emerge", f"#!/{PORTAGE}/bin/python3\n{script.partition(chr(10))[2]}", 0o755)
     _add_text(tar, f"{PORTAGE}/pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n")
@@ -166,10 +172,6 @@ def _add_portage(tar: tarfile.TarFile) -> None:
         link = tarfile.TarInfo(name)
         link.type, link.linkname = tarfile.SYMTYPE, points_to or f"/{PORTAGE}/bin/emerge"
         tar.addfile(link)
-
-
-def _no_cache(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return None if "__pycache__" in member.name else member
 
 
 def _add_text(tar: tarfile.TarFile, name: str, text: str, mode: int = 0o644) -> None:

@@ -3,9 +3,11 @@
     python -m tests.benchmarks noop PROJECT TASK   a `doit TASK` with nothing to do, against doit with a trivial task
     python -m tests.benchmarks pack TREE           the tarball, against `tar | gzip -9`
     python -m tests.benchmarks root PROJECT IMAGE  the root from its checkpoints, against one from nothing
+    python -m tests.benchmarks driver PROJECT TASK BUILDER
+        a `doit TASK` from warm binary packages in containers of the image BUILDER, against the same on this machine
 
-PROJECT is a folder with dodo.py where TASK has been built. The two sides take turns, so that a busy machine slows
-both; the figures are medians.
+PROJECT is a folder with dodo.py; for noop TASK has been built there. The two sides take turns, so that a busy machine
+slows both; the figures are medians. The daemon is that of DOCKER_HOST.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from tests.benchmarks.driver import sides
 
 TRIVIAL = """\
 DOIT_CONFIG = {"backend": "json", "dep_file": ".doit.db"}
@@ -94,6 +98,10 @@ def main() -> None:
     of_root = commands.add_parser("root")
     of_root.add_argument("project", type=Path)
     of_root.add_argument("image")
+    of_driver = commands.add_parser("driver")
+    of_driver.add_argument("project", type=Path)
+    of_driver.add_argument("task")
+    of_driver.add_argument("builder")
     words = parser.parse_args()
     if words.command == "noop":
         noop(words.project, words.task, words.rounds or 20)
@@ -101,6 +109,9 @@ def main() -> None:
         from tests.benchmarks.root import root  # imports quern, as the others do not
 
         root(words.project, words.image, words.rounds or 3)
+    elif words.command == "driver":
+        docker, raw = sides(words.project.resolve(), words.task, words.builder)
+        compare(f"{words.task} in containers", docker, raw, words.rounds or 5)
     else:
         pack(words.tree, words.rounds or 3)
 
