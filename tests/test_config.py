@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quern.config import OPTIONS, Settings, load, search, template
+from quern.config.option import Option
 from quern.config.options import REPOSITORY_OPTIONS
 from quern.config.settings import Storage
 from quern.errors import ConfigError
@@ -233,6 +234,34 @@ def test_workdir_storage_that_is_none(text: str) -> None:
         "quern.conf:2: docker.workdir_storage: expected folder, volume:NAME (two or more letters, digits, _ . -) or"
         f" tmpfs:SIZE (512m, 4g), got {text!r}"
     )
+
+
+# What would have become a line of a Dockerfile, as an image's configuration was once written. Between words and items a
+# new line is a space.
+INJECTED = {
+    "name": ["one\nUSER root"],
+    "tag": ["1\nUSER root"],
+    "maintainer": ["me\nUSER root", "me\rUSER root", "me\u2028USER root"],
+    "entrypoint": ["'/bin/sh\nUSER root'", '["/bin/sh\\nUSER root"]'],
+    "command": ["'-c\nUSER root'", '["-c\\nUSER root"]'],
+    "ports": ["80\nUSER root"],
+    "volumes": ["/data\nUSER root"],
+    "workdir": ["/data\nUSER root"],
+    "user": ["nobody\nUSER root", "nobody:\nUSER root"],
+    "env": ["A='b\nUSER root'", "'A\nUSER'=root"],
+    "labels": ["a='b\nUSER root'", "'a\nUSER'=root"],
+}
+
+
+@pytest.mark.parametrize(
+    "option", [option for option in OPTIONS if option.section == "dockergen"], ids=lambda o: str(o.key)
+)
+def test_no_value_of_an_image_brings_another_line_in(option: Option) -> None:
+    for text in INJECTED[option.key]:
+        with pytest.raises(ConfigError) as caught:
+            load([], {option.variables[0]: text}, Path())
+        assert str(caught.value).startswith(f"{option.variables[0]}: {option.name}: expected ")
+        assert "\n" not in str(caught.value)
 
 
 def test_an_empty_value_means_the_default() -> None:
