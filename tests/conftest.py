@@ -11,12 +11,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from tests.building import KEPT_DISTFILES, Project, make_project
 from tests.dockerd import Dockerd, Unavailable
+
+if TYPE_CHECKING:
+    from tests.builders import Builder
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
 
@@ -62,9 +67,61 @@ def dockerd() -> Iterator[Dockerd]:
 
 
 @pytest.fixture(scope="session")
+def builder(dockerd: Dockerd) -> Builder:
+    """A Debian with Portage in the tests' daemon."""
+    from tests.builders import Builder
+
+    return Builder.imported(dockerd)
+
+
+@pytest.fixture
+def client(dockerd: Dockerd) -> Iterator[Any]:
+    """The SDK's client, and at the end no container of the test."""
+    import docker
+
+    with closing(docker.DockerClient(dockerd.address)) as found:
+        yield found
+        for container in found.containers.list(all=True):
+            container.remove(force=True, v=True)
+
+
+@pytest.fixture(scope="session")
+def networked() -> Iterator[Builder]:
+    """A builder in a daemon whose containers have a network when they ask for one."""
+    from tests.builders import Builder
+
+    daemon = Dockerd(bridge=True)
+    try:
+        daemon.start()
+        yield Builder.imported(daemon)
+    finally:
+        daemon.stop()
+
+
+@pytest.fixture(scope="session")
 def skopeo() -> Path:
     """The skopeo command."""
     return tool("skopeo", "skopeo")
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables that make projects share sources and packages, and build without a daemon."""
+    tool("gcc", "gcc")
+    tool("scanelf", "pax-utils")
+    folder = tmp_path_factory.mktemp("shared")
+    return {
+        "QUERN_PORTAGE_BINPKG": str(folder / "binpkgs"),
+        "QUERN_PORTAGE_DISTFILES": KEPT_DISTFILES or str(folder / "distfiles"),
+        "QUERN_POSTBUILD_ENGINES": "none",
+    }
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory, shared: dict[str, str]) -> tuple[Project, str]:
+    """musl-python3 from source: the project, and what doit printed."""
+    project = make_project(tmp_path_factory.mktemp("first") / "project", shared)
+    return project, project.doit("image:musl-python3")
 
 
 def tool(command: str, package: str) -> Path:

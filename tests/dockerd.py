@@ -80,6 +80,11 @@ class Dockerd:
         assert self._process is not None
         return ["nsenter", "--net", "--target", str(self._process.pid), *command]
 
+    def among_its_mounts(self, *command: str) -> list[str]:
+        """The command line that runs `command` where it sees the daemon's mounts, and the daemon sees its own."""
+        assert self._process is not None
+        return ["nsenter", "--mount", "--target", str(self._process.pid), *command]
+
     def kill(self) -> None:
         """End it as a crash would: it alone, and not what it has started."""
         assert self._process is not None

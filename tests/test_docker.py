@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,28 +17,19 @@ from typing import Any
 import pytest
 
 from tests.builders import Builder
-from tests.building import CHECKOUT, KEPT_DISTFILES, Project, built, make_project, ran
-from tests.dockerd import GATEWAY, Dockerd
+from tests.building import CHECKOUT, Project, built, make_project, ran
+from tests.containers import building, ebuild, one_package, variables, wait_for
+from tests.dockerd import GATEWAY
 from tests.projects import write
 
 pytestmark = [pytest.mark.docker, pytest.mark.emerge]
 
-STEPS = ["portage", "packages", "root", "strip", "tarball", "image"]
-CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID"]
 
-TREE = {  # a repository of packages that are shell commands
-    "tree/metadata/layout.conf": "masters =\nthin-manifests = true\nprofile-formats = portage-2 profile-set\n",
-    "tree/profiles/repo_name": "tree\n",
-    "tree/profiles/categories": "app-misc\n",
-    "tree/profiles/arch.list": "amd64\n",
-    "tree/profiles/base/make.defaults": 'ARCH="amd64"\nACCEPT_KEYWORDS="amd64"\n',
-    "profiles/repo_name": "images\n",
-    "profiles/one/packages": "app-misc/one\n",
-    "profiles/one/parent": "tree:base\n",
-    "profiles/one/quern.conf": "[portage]\nrepositories = ./tree\n[postbuild]\nengines = none\n",
-    "dodo.py": (CHECKOUT / "dodo.py").read_text(),
-}
-EBUILD = 'EAPI=8\nSLOT="0"\nKEYWORDS="amd64"\nS="${{WORKDIR}}"\n{head}\nsrc_install() {{\n{commands}\n}}\n'
+IMAGE = "musl-busybox"
+
+STEPS = ["portage", "packages", "root", "strip", "tarball", "image"]
+
+CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID"]
 
 ESCAPES = """
     set +e
@@ -66,20 +55,10 @@ ESCAPES = """
 """
 
 
-FILLING = """
-    head -c 24M /dev/zero > zeros || die
-    printf '#!/bin/sh\\npwd\\n' > where.sh
-    chmod +x where.sh
-    ./where.sh > where || die
-    insinto /
-    doins zeros where
-"""
-
-
-@pytest.fixture(scope="session")
-def builder(dockerd: Dockerd) -> Builder:
-    """A Debian with Portage in the tests' daemon."""
-    return Builder.imported(dockerd)
+@pytest.fixture
+def project(tmp_path: Path, builder: Builder) -> Project:
+    """A project of one image of one package, which `ebuild` writes."""
+    return one_package(tmp_path / "project", builder)
 
 
 @pytest.fixture
@@ -120,95 +99,28 @@ def as_user(tmp_path: Path, builder: Builder) -> Iterator[Callable[[Project, str
     builder.daemon.folder.chmod(0o700)
 
 
-@pytest.fixture
-def client(dockerd: Dockerd) -> Iterator[Any]:
-    """The SDK's client, and at the end no container of the test."""
-    import docker
-
-    with closing(docker.DockerClient(dockerd.address)) as found:
-        yield found
-        for container in found.containers.list(all=True):
-            container.remove(force=True, v=True)
-
-
-def variables(builder: Builder, **more: str) -> dict[str, str]:
-    """What makes a project build in the builder."""
-    return {
-        "QUERN_BUILD_DRIVER": "docker",
-        "QUERN_DOCKER_IMAGE": builder.name,
-        "DOCKER_HOST": builder.daemon.address,
-        "QUERN_POSTBUILD_ENGINES": "none",
-        **more,
-    }
-
-
-@pytest.fixture
-def project(tmp_path: Path, builder: Builder) -> Project:
-    """A project of one image of one package, which `ebuild` writes."""
-    return Project(write(tmp_path / "project", TREE), variables(builder))
-
-
-def ebuild(project: Project, commands: str, head: str = "") -> None:
-    """Write the one package."""
-    text = EBUILD.format(head=head, commands=commands)
-    write(project.folder, {"tree/app-misc/one/one-1.ebuild": text})
-
-
-@contextmanager
-def building(project: Project, client: Any) -> Iterator[tuple[subprocess.Popen[str], Any]]:  # noqa: ANN401
-    """doit, and the container in which emerge is at a package that never ends."""
-    ebuild(project, "touch ${T}/waiting; sleep 600")
-    with subprocess.Popen(
-        [sys.executable, "-m", "doit", "packages:one"],
-        cwd=project.folder,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), **project.variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            yield process, wait_for(lambda: at_work(project, client), 60)
-        finally:
-            process.kill()
-
-
-def at_work(project: Project, client: Any) -> Any:  # noqa: ANN401 (the SDK ships no types)
-    """The container whose package waits, if there is one."""
-    if not list(project.folder.glob("build/one/.packages.new/scratch/tmp/portage/*/one-1/temp/waiting")):
-        return None
-    return client.containers.list(filters={"label": "quern.work"})[0]
-
-
-def wait_for(question: Any, seconds: float) -> Any:  # noqa: ANN401
-    """Ask until the answer is true."""
-    deadline = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-    return answer
-
-
-def test_same_bytes_as_on_this_machine(tmp_path: Path, builder: Builder, client: Any) -> None:  # noqa: ANN401
-    """The whole of hello, from source in both; a second run and another name of the builder run nothing."""
-    common = {
-        "QUERN_PORTAGE_DISTFILES": KEPT_DISTFILES or str(tmp_path / "distfiles"),
-        "QUERN_POSTBUILD_ENGINES": "none",
-        "SOURCE_DATE_EPOCH": "1700000000",
-    }
-    raw = make_project(tmp_path / "raw", common)
-    raw.doit("image:hello")
-    project = make_project(tmp_path / "docker", variables(builder, **common))
-    output = project.doit("image:hello")
+def test_same_bytes_as_on_this_machine(
+    tmp_path: Path,
+    builder: Builder,
+    client: Any,  # noqa: ANN401
+    first: tuple[Project, str],
+) -> None:
+    """musl-busybox, from source in both; a second run and another name of the builder run nothing."""
+    shared = {**first[0].variables, "SOURCE_DATE_EPOCH": "1700000000"}
+    raw = make_project(tmp_path / "raw", shared)
+    raw.doit(f"image:{IMAGE}")
+    project = make_project(tmp_path / "docker", {**shared, **variables(builder)})
+    output = project.doit(f"image:{IMAGE}")
     assert ran(output) == STEPS
-    assert set(built(output)) == {"app-misc/hello-quern-1", "sys-kernel/linux-headers-6.1.4", "sys-libs/musl-1.2.5"}
-    assert "hello:   logs: >>> Emerging (1 of" in output
+    assert {"sys-apps/busybox-1.37.0", "sys-libs/musl-1.2.5"} < set(built(output))
+    assert f"{IMAGE}:   logs: >>> Emerging (1 of" in output
     for step in ("strip", "tarball", "image"):
-        digests = [(each.folder / f"build/hello/{step}.digest").read_text() for each in (raw, project)]
+        digests = [(each.folder / f"build/{IMAGE}/{step}.digest").read_text() for each in (raw, project)]
         assert digests[0] == digests[1], step
     assert client.containers.list(all=True) == []
-    assert ran(project.doit("image:hello")) == []
+    assert ran(project.doit(f"image:{IMAGE}")) == []
     client.images.get(builder.name).tag("quern-test/other", tag="name")
-    assert ran(project.doit("image:hello", variables={"QUERN_DOCKER_IMAGE": "quern-test/other:name"})) == []
+    assert ran(project.doit(f"image:{IMAGE}", variables={"QUERN_DOCKER_IMAGE": "quern-test/other:name"})) == []
 
 
 def test_another_builder_image_builds_anew(project: Project, builder: Builder) -> None:
@@ -293,43 +205,11 @@ def test_failure_keeps_the_container_if_asked(project: Project, client: Any) -> 
     assert client.containers.list(all=True) == []
 
 
-def test_capability_that_a_package_lacks(project: Project) -> None:
-    ebuild(project, '/usr/bin/mknod "${ED}/device" c 1 3 || die "no device"')
-    output = project.doit("packages:one", status=1)
-    assert "no device" in output
-    assert "Containers have no CAP_MKNOD (mknod" in output
-    project.doit("packages:one", variables={"QUERN_DOCKER_CAPABILITIES": "MKNOD"})
-
-
-def test_out_of_memory(project: Project, client: Any) -> None:  # noqa: ANN401
-    ebuild(project, '/usr/bin/python3 -c "x = bytearray(1 << 30)" || true')
-    output = project.doit("packages:one", status=1, variables={"QUERN_DOCKER_MEMORY": "256m"})
-    assert "was killed for want of memory (docker.memory = 256m)" in output
-
-
-def test_live_ebuild_is_refused(project: Project) -> None:
-    ebuild(project, "true", head='PROPERTIES="live"')
-    output = project.doit("packages:one", status=1)
-    assert "app-misc/one-1: a live ebuild fetches its sources while it is built" in output
-    project.doit("packages:one", variables={"QUERN_DOCKER_NETWORK": "none"})
-
-
 SERVER = """
 import functools, http.server, sys
 handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[2])
 http.server.HTTPServer((sys.argv[1], 8080), handler).serve_forever()
 """
-
-
-@pytest.fixture(scope="module")
-def networked() -> Iterator[Builder]:
-    """A builder in a daemon whose containers have a network when they ask for one."""
-    daemon = Dockerd(bridge=True)
-    try:
-        daemon.start()
-        yield Builder.imported(daemon)
-    finally:
-        daemon.stop()
 
 
 @contextmanager
@@ -371,96 +251,22 @@ def test_packages_of_a_binhost_are_fetched_first(tmp_path: Path, project: Projec
     assert (other.folder / "build/one/root/image/file").read_text() == "content\n"
 
 
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ({}, "has no python3: it must have Portage, and a Python of 3.9 or later"),
-        (None, "Portage is not installed"),
-    ],
-)
-def test_image_that_is_no_builder(
-    project: Project, builder: Builder, files: dict[str, str] | None, message: str
-) -> None:
-    ebuild(project, "true")
-    name = builder.empty("quern-test/empty:1") if files is not None else builder.without_portage("quern-test/bare:1")
-    output = project.doit("packages:one", status=1, variables={"QUERN_DOCKER_IMAGE": name})
-    assert message in output
-    assert "Traceback" not in output
+def test_image_that_the_daemon_has_lost(project: Project, client: Any) -> None:  # noqa: ANN401
+    """Removed, or its name given to another: it comes back without a container."""
+    from docker.errors import ImageNotFound
 
-
-def test_absent_image(project: Project) -> None:
-    ebuild(project, "true")
-    output = project.doit("packages:one", status=1, variables={"QUERN_DOCKER_IMAGE": "quern-test/absent:1"})
-    assert "has no builder image quern-test/absent:1; get it with one of\n    docker pull quern-test/absent:1" in output
-
-
-def test_name_in_use(project: Project, client: Any) -> None:  # noqa: ANN401
-    """Another's container by that name: doit replaces the shell that names it, so that the process id is known."""
-    ebuild(project, "true")
-    image = project.variables["QUERN_DOCKER_IMAGE"]
-    command = f"docker create --name quern-images-one-$$ {image} true; exec {sys.executable} -m doit packages:one"
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), **project.variables}
-    output = subprocess.run(["sh", "-c", command], cwd=project.folder, env=environment, capture_output=True, text=True)
-    assert output.returncode == 1
-    assert "is already in use" in output.stdout + output.stderr
-    assert "Traceback" not in output.stdout + output.stderr
-
-
-def test_daemon_dies(tmp_path: Path, project: Project) -> None:
-    """In the midst of a build: one line, and no package."""
-    import docker
-
-    daemon = Dockerd()
-    try:
-        daemon.start()
-        own = Builder.imported(daemon)
-        project.variables |= variables(own)
-        with closing(docker.DockerClient(daemon.address)) as client, building(project, client) as (process, _):
-            daemon.kill()
-            output = process.stdout.read() if process.stdout else ""
-            assert process.wait(60) == 1
-        assert "went away while container quern-images-one-" in output
-        assert "Traceback" not in output
-        assert not (project.folder / "build/one/packages").exists()
-    finally:
-        daemon.stop()
-
-
-def test_building_in_a_tmpfs(project: Project, client: Any) -> None:  # noqa: ANN401
-    """It may be executed in; one that is full is said in one line, and a larger one will do."""
-    project.variables["QUERN_DOCKER_WORKDIR_STORAGE"] = "tmpfs:16m"
-    ebuild(project, FILLING)
-    output = project.doit("packages:one", status=1)
-    assert "packages:one\ndocker.workdir_storage = tmpfs:16m is full: name a larger one, or folder; log: " in output
-    project.doit("root:one", variables={"QUERN_DOCKER_WORKDIR_STORAGE": "tmpfs:64m"})
-    root = project.folder / "build/one/root/image"
-    assert (root / "where").read_text().startswith("/quern/scratch/one-")
-    assert (root / "zeros").stat().st_size == 24 << 20
-    assert ran(project.doit("root:one", variables={"QUERN_DOCKER_WORKDIR_STORAGE": "folder"})) == []
-
-
-def test_building_in_a_volume(project: Project, client: Any) -> None:  # noqa: ANN401
-    """Made where there is none, emptied, and removed with the image; one of the user's is only emptied."""
-    from docker.errors import NotFound
-
-    client.volumes.create("users")
-    ebuild(project, "[[ ${WORKDIR} == /quern/scratch/one-* ]] || die")
-    project.doit("packages:one", variables={"QUERN_DOCKER_WORKDIR_STORAGE": "volume:users"})
-    assert listed(client, project, "users") == ""
-    ebuild(project, "die")
-    project.variables["QUERN_DOCKER_WORKDIR_STORAGE"] = "volume:quern-builds"
-    project.doit("packages:one", status=1)
-    assert listed(client, project, "quern-builds").startswith("one-")  # to look at, as in the work folder
-    project.doit("packages:one", status=1, variables={"QUERN_BUILD_KEEP_FAILED": "off"})
-    assert listed(client, project, "quern-builds") == ""
-    project.doit("clean", "-c", "image:one")
-    with pytest.raises(NotFound):
-        client.volumes.get("quern-builds")
-    client.volumes.get("users").remove()
-
-
-def listed(client: Any, project: Project, volume: str) -> str:  # noqa: ANN401
-    """What is in a volume."""
-    image, mounts = project.variables["QUERN_DOCKER_IMAGE"], {volume: {"bind": "/v"}}
-    found = client.containers.run(image, ["ls", "/v"], volumes=mounts, network_mode="none", remove=True)
-    return str(found.decode())
+    project.variables["QUERN_POSTBUILD_ENGINES"] = "docker"
+    ebuild(project, "echo one > one; insinto /; doins one")
+    project.doit("image:one")
+    image = client.images.get("one:latest")
+    client.images.remove(image.id, force=True)
+    with pytest.raises(ImageNotFound):
+        client.images.get("one:latest")
+    for _ in range(2):
+        output = project.doit("image:one")
+        assert ran(output) == ["image"]
+        assert "container" not in output
+        assert client.images.get("one:latest").id == image.id
+        assert ran(project.doit("image:one")) == []
+        client.images.get(project.variables["QUERN_DOCKER_IMAGE"]).tag("one", tag="latest")
+    client.images.remove("one:latest")

@@ -8,9 +8,9 @@ import pytest
 
 from tests.builders import Builder
 from tests.building import CHECKOUT, Project, built, ran
+from tests.containers import variables
 from tests.dockerd import Dockerd
 from tests.projects import write
-from tests.test_docker import variables
 
 pytestmark = [pytest.mark.docker, pytest.mark.emerge]
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.building import CHECKOUT, KEPT_DISTFILES, Project, built, make_project, ran, snapshot
-from tests.conftest import tool
+from tests.building import CHECKOUT, Project, built, make_project, ran, snapshot
 from tests.dockerd import Dockerd
 
 pytestmark = pytest.mark.emerge
@@ -20,26 +19,6 @@ IMAGE = "musl-python3"
 IMPORTS = "import ssl, sqlite3, ctypes, lzma, bz2, readline, zlib"
 STEPS = ["portage", "packages", "root", "strip", "tarball", "image"]
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The variables that make projects share sources and packages, and build without a daemon."""
-    tool("gcc", "gcc")
-    tool("scanelf", "pax-utils")
-    folder = tmp_path_factory.mktemp("shared")
-    return {
-        "QUERN_PORTAGE_BINPKG": str(folder / "binpkgs"),
-        "QUERN_PORTAGE_DISTFILES": KEPT_DISTFILES or str(folder / "distfiles"),
-        "QUERN_POSTBUILD_ENGINES": "none",
-    }
-
-
-@pytest.fixture(scope="session")
-def first(tmp_path_factory: pytest.TempPathFactory, shared: dict[str, str]) -> tuple[Project, str]:
-    """musl-python3 from source: the project, and what doit printed."""
-    project = make_project(tmp_path_factory.mktemp("first") / "project", shared)
-    return project, project.doit(f"image:{IMAGE}")
 
 
 @pytest.fixture
