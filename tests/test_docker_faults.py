@@ -98,6 +98,23 @@ def test_name_in_use(project: Project, client: Any) -> None:  # noqa: ANN401
     assert "Traceback" not in output.stdout + output.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("network", "nosuch", "network nosuch not found (see docker.network)"),
+        ("capabilities", "NOSUCH", "CAP_NOSUCH"),
+        ("cpus", "9999", "Range of CPUs is from"),
+    ],
+)
+def test_container_that_docker_does_not_make(project: Project, option: str, value: str, message: str) -> None:
+    ebuild(project, "true")
+    output = project.doit("packages:one", status=1, variables={f"QUERN_DOCKER_{option}".upper(): value})
+    said = output.partition("TaskFailed")[2]
+    assert "docker makes no container: " in said
+    assert message in said
+    assert f"(see docker.{option})" in said
+
+
 def test_daemon_dies(tmp_path: Path, project: Project) -> None:
     """In the midst of a build: one line, and no package."""
     import docker

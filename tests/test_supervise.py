@@ -67,6 +67,18 @@ def test_a_verb_for_the_python_that_has_portage(tmp_path: Path) -> None:
     assert (status, json.loads(output)["files"]) == (0, 1)
 
 
+@pytest.mark.parametrize(("status", "keep", "left"), [(0, True, False), (1, True, True), (1, False, False)])
+def test_room_is_empty_before_and_after(tmp_path: Path, status: int, keep: bool, left: bool) -> None:
+    """What an earlier command was killed over goes too; what failed stays to be looked at, if that is wanted."""
+    scratch = tmp_path / "volume/one"
+    scratch.mkdir(parents=True)
+    (scratch / "old").touch()
+    script = f"ls; touch new; exit {status}"
+    ran = ended(started(argv=["sh", "-c", f'cd "$0"; {script}', str(scratch)], scratch=str(scratch), keep=keep))
+    assert ran == (status, b"", b"")
+    assert (scratch / "new").exists() == left
+
+
 def test_gives_a_file_away(tmp_path: Path) -> None:
     made = tmp_path / "made"
     assert ended(started(argv=["touch", str(made)], give=[str(made), os.getuid(), os.getgid()]))[0] == 0

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from quern.config.settings import Docker
+from quern.config.settings import Docker, Storage
 from quern.drivers.raw import undisturbed
 from quern.drivers.stream import Attached
 from quern.engine import DEFAULT_ADDRESS, EngineUnavailable, connect
@@ -82,6 +82,24 @@ def lacking_capability(docker: Docker, output: str) -> str:
     return ""
 
 
+@contextmanager
+def _asked_for(docker: Docker) -> Iterator[None]:
+    """While inside, what the daemon refuses is said with the options of which one may be why."""
+    from docker.errors import APIError
+
+    try:
+        yield
+    except APIError as error:
+        if f'exec: "{PYTHON}"' in str(error.explanation):
+            raise DriverError(
+                f"the builder image {docker.image} has no {PYTHON}: it must have Portage, and a Python of 3.9 or later"
+            ) from None
+        options = ("network", "memory", "cpus", "capabilities", "workdir_storage")
+        said = [f"docker.{name}" for name in options if getattr(docker, name) not in (None, (), Storage())]
+        hint = f" (see {', '.join(said)})" if said else ""
+        raise DriverError(f"docker makes no container: {' '.join(str(error.explanation).split())}{hint}") from error
+
+
 def sweep(docker: Docker, work: Path) -> None:
     """Remove what quern has left behind: of this image everything, of the project's others what still runs.
 
@@ -143,17 +161,18 @@ class Container:
     ) -> Iterator[Container]:
         """A container of `image`, not started; removed at the end, however that comes, unless it is kept."""
         with connect(address_of(docker), TIMEOUT) as client:
-            created = client.api.create_container(
-                image,
-                entrypoint=[PYTHON],
-                command=["-I", "/quern/worker", "supervise"],
-                name=name,
-                labels=dict(labels),
-                user="0:0",
-                working_dir="/",
-                stdin_open=True,
-                host_config=client.api.create_host_config(mounts=mounts, **options),
-            )
+            with _asked_for(docker):
+                created = client.api.create_container(
+                    image,
+                    entrypoint=[PYTHON],
+                    command=["-I", "/quern/worker", "supervise"],
+                    name=name,
+                    labels=dict(labels),
+                    user="0:0",
+                    working_dir="/",
+                    stdin_open=True,
+                    host_config=client.api.create_host_config(mounts=mounts, **options),
+                )
             container = cls(client, docker, created["Id"], name)
             try:
                 yield container
@@ -163,17 +182,8 @@ class Container:
     def start(self, request: Mapping[str, object]) -> None:
         """Start it with a request for the worker's `supervise`. Raises DriverError if its image has no Python."""
         self._stream = Attached(address_of(self._docker), self._id)
-        import docker
-
-        try:
+        with _asked_for(self._docker):
             self._client.api.start(self._id)
-        except docker.errors.APIError as error:
-            if PYTHON in str(error.explanation):
-                raise DriverError(
-                    f"the builder image {self._docker.image} has no {PYTHON}: it must have Portage, and a Python of 3.9"
-                    " or later"
-                ) from None
-            raise
         self._stream.send(json.dumps(request).encode() + b"\n")
 
     def output(self) -> Iterator[tuple[int, bytes]]:
