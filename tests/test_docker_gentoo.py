@@ -81,7 +81,8 @@ def test_builder_s_own_root_serves_the_build(project: Project) -> None:
 
 
 def test_what_was_built_to_build_with_is_kept(project: Project) -> None:
-    """An edit of the image's package takes the tool from a binary package; one of the tool builds both."""
+    """An edit of the image's package takes the tool from a binary package; one of the tool builds both. In a tmpfs."""
+    project.variables["QUERN_DOCKER_WORKDIR_STORAGE"] = "tmpfs:256m"
     project.doit("root:one")
     with (project.folder / "tree/app-misc/one/one-1.ebuild").open("a") as file:
         file.write("# edited\n")
