@@ -6,6 +6,7 @@
       ECLASS quern-musl SHA256 40d5...
       FILES SHA256 9a1b...                  of all that is in files/
       DIST zlib-1.3.1.tar.gz 1512791 BLAKE2B ...
+      BINHOST https://packages.example/amd64      where it was not built but fetched, for information
 
 No digest of a binary package is in it: building one again changes its container, not what was resolved.
 """
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 from quern.errors import BuildError
 from quern.portage import keys
 from quern.portage.plan import Plan, package_name
+from quern.portage.store import BINHOST
 
 NAME = "packages.lock"
 HEADER = "# Written by quern: every package of the image, and what it is built from.\n"
@@ -32,6 +34,7 @@ _ENTRIES = {  # line of a block: what it looks like
     "ECLASS": re.compile(r"ECLASS (\S+) SHA256 ([0-9a-f]{64})"),
     "FILES": re.compile(r"FILES SHA256 ([0-9a-f]{64})"),
     "DIST": re.compile(r"DIST (\S+) ([0-9]+ .+)"),
+    "BINHOST": re.compile(r"BINHOST (\S+)"),
 }
 
 
@@ -39,7 +42,8 @@ class Locked(NamedTuple):
     """One package of a lock.
 
     `slot` is SLOT or SLOT/SUBSLOT, `use` its flags as in USE, those that are off with a hyphen; digests are SHA-256,
-    that of `files` empty where there are none, and those of `distfiles` as in a Manifest.
+    that of `files` empty where there are none, those of `distfiles` as in a
+    Manifest; `binhost` is the URL of where it was fetched, if it was not built.
     """
 
     cpv: str
@@ -50,6 +54,7 @@ class Locked(NamedTuple):
     eclasses: Mapping[str, str]
     files: str
     distfiles: Mapping[str, str]
+    binhost: str = ""
 
     @property
     def name(self) -> str:
@@ -85,6 +90,12 @@ def of_recipe(recipe: Mapping[str, Any]) -> Locked:
         files=recipe["files"] if recipe["files"] != keys.NOTHING else "",
         distfiles=recipe["distfiles"],
     )
+
+
+def with_origins(packages: Iterable[Locked], stanzas: Iterable[Mapping[str, str]]) -> list[Locked]:
+    """The packages with where their binary packages, of these index stanzas, were fetched."""
+    binhosts = {stanza["CPV"]: stanza.get(BINHOST, "") for stanza in stanzas}
+    return [package._replace(binhost=binhosts.get(package.cpv, "")) for package in packages]
 
 
 def cpvs(lock: Path) -> list[str]:
@@ -129,6 +140,8 @@ def _with(package: Locked, line: str) -> Locked | None:
         return package._replace(eclasses={**package.eclasses, match[1]: match[2]})
     if word == "DIST":
         return package._replace(distfiles={**package.distfiles, match[1]: match[2]})
+    if word == "BINHOST":
+        return package._replace(binhost=match[1])
     return package._replace(ebuild=match[1]) if word == "EBUILD" else package._replace(files=match[1])
 
 
@@ -138,4 +151,5 @@ def _block(package: Locked) -> str:
     lines += [f"  ECLASS {name} SHA256 {digest}" for name, digest in package.eclasses.items()]
     lines += [f"  FILES SHA256 {package.files}"] if package.files else []
     lines += [f"  DIST {name} {digests}" for name, digests in package.distfiles.items()]
+    lines += [f"  BINHOST {package.binhost}"] if package.binhost else []
     return "\n".join(lines) + "\n"

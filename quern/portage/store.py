@@ -23,6 +23,7 @@ from quern.errors import BuildError
 
 INDEX = "Packages"
 SUFFIX = ".gpkg.tar"
+BINHOST = "BINHOST"  # in a stanza, ours: where a package comes from that quern did not build
 KEY_DIGITS = 32  # of the 64 in a file's name
 
 
@@ -98,9 +99,16 @@ def make_view(folder: Path, store: Store, keys: Mapping[str, str]) -> list[str]:
     return missing
 
 
-def harvest(folder: Path, store: Store, keys: Mapping[str, str], wanted: Iterable[str]) -> list[str]:
+def harvest(
+    folder: Path,
+    store: Store,
+    keys: Mapping[str, str],
+    wanted: Iterable[str],
+    origins: Mapping[tuple[str, str], str] | None = None,
+) -> list[str]:
     """Take the packages `wanted` (cpvs) that emerge has added to the view at `folder` into the store.
 
+    `origins` says by cpv and SHA-1 which of them emerge may have got from which binhost.
     Returns those taken; called after a failed emerge too, so that what was built is not built again.
     """
     remaining = set(wanted)
@@ -111,7 +119,8 @@ def harvest(folder: Path, store: Store, keys: Mapping[str, str], wanted: Iterabl
         if cpv in remaining and store.stanza(cpv, keys[cpv]):
             remaining.discard(cpv)
         if cpv in remaining and package.is_file() and package.stat().st_size == int(stanza.get("SIZE", -1)):
-            store.add(keys[cpv], package, stanza)
+            origin = (origins or {}).get((cpv, stanza.get("SHA1", "")))
+            store.add(keys[cpv], package, {**stanza, BINHOST: origin} if origin else stanza)
             remaining.discard(cpv)
             taken.append(cpv)
     return taken

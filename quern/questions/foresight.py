@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,7 +87,7 @@ class Foresight:
             changes.moves(_read(own / LOCK), lock, self._place),
             {cpv: [] for cpv in missing},
             len(stanzas),
-            None if missing else digest_of([stanzas[cpv] for cpv in sorted(stanzas)], lockfile.text(lock)),
+            None if missing else _digest([stanzas[cpv] for cpv in sorted(stanzas)], lock),
         )
 
     def _place(self, name: str, flag: str) -> str:
@@ -116,6 +116,12 @@ def _stanzas(
     own = {stanza["CPV"]: stanza for stanza in read_index(view) if former.get(stanza["CPV"]) == keys.get(stanza["CPV"])}
     found = {cpv: store.stanza(cpv, key) or own.get(cpv) for cpv, key in keys.items()}
     return {cpv: stanza for cpv, stanza in found.items() if stanza}
+
+
+def _digest(stanzas: Sequence[Mapping[str, str]], lock: Iterable[Locked]) -> str:
+    from quern.portage import lockfile
+
+    return digest_of(stanzas, lockfile.text(lockfile.with_origins(lock, stanzas)))
 
 
 def _read(lock: Path) -> list[Locked]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from quern.errors import BuildError, ConfigError, display
 from quern.project import CONFIG, Image
 from quern.questions.base import Question, Switch
 from quern.steps.base import Run
+
+if TYPE_CHECKING:
+    from quern.portage.lockfile import Locked
 
 UNSET = """\
 build.lock is not set; add to {config}:
@@ -30,7 +36,9 @@ def answer(image: Image, run: Run, *, check: bool) -> None:
     moves = [f"{len(packages)} package{'s' if len(packages) > 1 else ''}"]
     if text is not None:
         try:
-            moves = changes.moves(lockfile.parse(text, display(lock)), packages)
+            former = lockfile.parse(text, display(lock))
+            moves = changes.moves(former, packages)
+            packages = [_with_origin(package, former) for package in packages]
         except BuildError as error:
             moves = [str(error)]
     for line in moves or ["nothing moves"]:
@@ -40,6 +48,14 @@ def answer(image: Image, run: Run, *, check: bool) -> None:
     if moves:
         committed.write(lock, lockfile.text(packages))
         run.say(f"{display(lock)} is written")
+
+
+def _with_origin(package: Locked, former: Iterable[Locked]) -> Locked:
+    """The package with the binhost that the former lock had for the very same."""
+    from quern.portage import changes
+
+    same = [each.binhost for each in former if each.cpv == package.cpv and not changes.changes(each, package)]
+    return package._replace(binhost=same[0]) if same else package
 
 
 def _unset(image: Image) -> str:

@@ -13,7 +13,7 @@ build/NAME/packages/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -102,7 +102,7 @@ class PackagesStep(Step):
             if missing:
                 raise BuildError(f"emerge succeeded but made no binary package of {', '.join(missing)}")
         store.check_view(build.view, keys)
-        text = lockfile.text(lock)
+        text = lockfile.text(lockfile.with_origins(lock, store.read_index(build.view)))
         (staging / LOCK).write_text(text, encoding="utf-8")
         write_ingredients(staging / INGREDIENTS, made_of)
         watched = watch.write(staging / WATCH, seen, now)
@@ -135,8 +135,8 @@ class PackagesStep(Step):
         self, build: Build, plan: Plan, packages: Store, keys: dict[str, str], missing: list[str]
     ) -> None:
         """Emerge the missing packages from source, with what they are built with from the view."""
-        from quern.portage import emerge, store
-        from quern.portage.keys import host_key, package_keys
+        from quern.portage import emerge
+        from quern.portage.keys import host_key
 
         build.check_target()
         binhost = bool(self.setup.image.settings.portage.binhost)
@@ -144,17 +144,8 @@ class PackagesStep(Step):
             targets = self.targets()
         else:  # by name: the rest is not merged again, and emerge takes no binary package's build dependencies
             targets = [package.atom for package in plan.packages if package.cpv in missing]
-
         machine = self.machine()
-
-        def harvest() -> None:
-            try:  # a builder image cannot change, but its daemon may be gone by now
-                now = package_keys(plan, machine if self.setup.in_container else self.machine())
-            except (QuernError, OSError):  # an ebuild is gone, say: then nothing is known of what was built
-                return
-            unchanged = [cpv for cpv in missing if now[cpv] == keys[cpv]]  # edited meanwhile: built from who knows what
-            store.harvest(build.view, packages, keys, unchanged)
-
+        harvest = self._harvesting(build, plan, machine, packages, {cpv: keys[cpv] for cpv in missing})
         options = emerge.source_options(build.jobs, binhost)
         first = self.setup.image.settings.build.baselayout_atoms
         build.keep_for_host(host_key(plan, machine))
@@ -168,6 +159,29 @@ class PackagesStep(Step):
         finally:
             harvest()
         build.check_merged(plan, missing)
+
+    def _harvesting(
+        self, build: Build, plan: Plan, machine: list[str], packages: Store, keys: dict[str, str]
+    ) -> Callable[[], None]:
+        """What takes the packages with these keys into the store, as far as emerge has made them."""
+        from functools import cache
+
+        from quern.portage import binhost, store
+        from quern.portage.keys import package_keys
+
+        @cache  # emerge has read the indices when it began, and they may be long
+        def origins() -> binhost.Origins:
+            return binhost.origins(build.root, self.setup.image.settings.portage.binhost)
+
+        def harvest() -> None:
+            try:  # a builder image cannot change, but its daemon may be gone by now
+                now = package_keys(plan, machine if self.setup.in_container else self.machine())
+            except (QuernError, OSError):  # an ebuild is gone, say: then nothing is known of what was built
+                return
+            unchanged = [cpv for cpv in keys if now[cpv] == keys[cpv]]  # edited meanwhile: built from who knows what
+            store.harvest(build.view, packages, keys, unchanged, origins())
+
+        return harvest
 
 
 def digest_of(stanzas: Iterable[Mapping[str, str]], lock: str) -> str:

@@ -1,0 +1,28 @@
+"""Where the binary packages come from that quern did not build: the binhosts that the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from quern.portage.store import read_index
+
+CACHE = "var/cache/edb/binhost"  # below ROOT: what emerge keeps of the binhosts' indices (Portage's bintree)
+
+Origins = dict[tuple[str, str], str]
+
+
+def origins(root: Path, binhosts: Iterable[str]) -> Origins:
+    """The binhost of every package that emerge, which has just run with this ROOT, could fetch: by cpv and SHA-1.
+
+    Emerge notes nowhere which binhost a package came from; of those that have it, it asks the one named first.
+    """
+    found: Origins = {}
+    for url in binhosts:
+        parts = urlsplit(url.rstrip("/"))
+        folder = root / CACHE / (parts.hostname or "") / parts.path.lstrip("/")
+        public = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))  # without a password
+        for stanza in read_index(folder):
+            found.setdefault((stanza["CPV"], stanza.get("SHA1", "")), public)
+    return found

@@ -1,0 +1,106 @@
+"""Packages that quern did not build: from a binhost that the user named, and the lock says which."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from quern.portage import binhost, lockfile, store
+from quern.questions import LOCK
+from quern.steps.base import run_step
+from quern.steps.chain import steps_of
+from tests.conftest import tool
+from tests.projects import Said, run, write
+from tests.test_emerging import ALL, Lab, ebuild
+
+STANZA = {"CPV": "lab/top-1", "SHA1": "aa", "SIZE": "1", "BUILD_ID": "1"}
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A handler that does not log."""
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The files of a folder by HTTP, on the loopback interface; gives the URL."""
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_origins_are_read_from_what_emerge_keeps(tmp_path: Path) -> None:
+    """The first that has a package counts; no password gets into a lock."""
+    cache = tmp_path / binhost.CACHE
+    for folder, digests in (("packages.example/amd64", ("aa", "bb")), ("srv/packages", ("aa", "cc"))):
+        (cache / folder).mkdir(parents=True)
+        store.write_index(cache / folder, [{**STANZA, "SHA1": digest} for digest in digests])
+    binhosts = ["https://me:secret@packages.example:8080/amd64/", "file:///srv/packages", "ssh://absent/x"]
+    assert binhost.origins(tmp_path, binhosts) == {
+        ("lab/top-1", "aa"): "https://packages.example:8080/amd64",
+        ("lab/top-1", "bb"): "https://packages.example:8080/amd64",
+        ("lab/top-1", "cc"): "file:///srv/packages",
+    }
+
+
+class Using(Lab):
+    """The same image elsewhere, with binhosts."""
+
+    def use(self, binhosts: str) -> None:
+        """Write the configuration."""
+        text = "[portage]\nrepositories = ./tree\n{}[build]\nprofile = lab:image\nlock = lab.lock\n"
+        write(self.folder, {"lab.conf": text.format(f"binhost = {binhosts}\n" if binhosts else "")})
+
+    def build(self) -> list[str]:
+        """Run the steps up to the root; give the names of those that ran."""
+        said = Said()
+        try:
+            return [step.name for step in steps_of(self.image)[:3] if run_step(step, run(said))]
+        finally:
+            self.said = said.lines
+
+    def fetched(self) -> dict[str, str]:
+        """The packages of which the lock says that they were fetched, and where from."""
+        packages = lockfile.parse((self.folder / "lab.lock").read_text(), "lab.lock")
+        return {package.cpv: package.binhost for package in packages if package.binhost}
+
+
+@pytest.mark.emerge
+def test_the_lock_says_where_packages_come_from(tmp_path: Path) -> None:
+    tool("scanelf", "pax-utils")
+    one, two, lab = Lab(tmp_path / "one"), Lab(tmp_path / "two"), Using(tmp_path / "lab")
+    write(one.tree, {"profiles/image/packages": "lab/base\n"})
+    write(two.tree, {"profiles/image/packages": "lab/headers\n"})
+    for other in (one, two):
+        for step in steps_of(other.image)[:2]:
+            run_step(step, run())
+    file = f"file://{two.folder}/work/packages/view"
+    with serving(one.folder / "work/packages/view") as url:
+        lab.use(f"{url}/ {file}")
+        assert lab.build() == ["portage", "packages", "root"]
+        assert lab.emerged() == ["lab/leaf-1", "lab/top-1"]
+        assert lab.fetched() == {"lab/base-1": url, "lab/headers-1": file}
+        text = (lab.folder / "lab.lock").read_text()
+
+        # known for good, with the packages: not fetched again, nor asked for
+        write(lab.tree, {"lab/leaf/leaf-1.ebuild": ebuild("# edited", slot="0/1")})
+    assert lab.fetched() == {"lab/base-1": url, "lab/headers-1": file}
+    LOCK.answer(lab.image, run(), check=False)
+    assert lab.fetched() == {"lab/base-1": url, "lab/headers-1": file}
+    assert (lab.folder / "lab.lock").read_text() != text
+
+    # what was fetched is for those who name the binhost: without it, everything is built
+    lab.use("")
+    lab.build()
+    assert lab.emerged() == ALL
+    assert lab.fetched() == {}
