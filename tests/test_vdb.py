@@ -152,6 +152,24 @@ def test_finish_never_leaves_the_root_by_a_link(tmp_path: Path, link: str) -> No
     assert (outside / "db/pkg/a/b-1/COUNTER").read_text() == "7"
 
 
+def test_finish_follows_no_link_in_the_database(tmp_path: Path) -> None:
+    """Whoever wrote the ebuild wrote to the root as well."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    write(outside, {"one-1/COUNTER": "7", "CONTENTS": CONTENTS})
+    folder = entry(root, "app-misc/one-1")
+    for name in ("COUNTER", "CONTENTS"):
+        (folder / name).unlink()
+    (folder / "COUNTER").symlink_to(outside / "one-1/COUNTER")
+    (folder / "CONTENTS").symlink_to(outside / "CONTENTS")
+    (root / "var/db/pkg/category").symlink_to(outside)
+    (root / "var/db/pkg/app-misc/two-1").symlink_to(outside / "one-1")
+    finish(str(root), 1)
+    assert (outside / "one-1/COUNTER").read_text() == "7"
+    assert (outside / "CONTENTS").read_text() == CONTENTS
+    assert (folder / "COUNTER").read_text() == "0\n"
+    assert [package["cpv"] for package in merged(str(root))["packages"]] == ["app-misc/one-1"]
+
+
 def test_finish_follows_links_within_the_root(tmp_path: Path) -> None:
     write(tmp_path, {"var/tmp/portage/x": ""})
     (tmp_path / "tmp").symlink_to("var/tmp")

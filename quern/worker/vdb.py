@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,12 +110,16 @@ def _entries(root: str) -> Iterator[tuple[str, str, str]]:
     database = os.path.join(root, DATABASE)
     if not os.path.isdir(database) or not _is_inside(root, os.path.join(database, "category")):
         return
-    for category in sorted(os.listdir(database)):
-        folder = os.path.join(database, category)
-        if os.path.isdir(folder) and not category.startswith("."):
-            for name in sorted(os.listdir(folder)):
-                if not name.startswith((".", "-MERGING-")):
-                    yield category, name, os.path.join(folder, name)
+    for category in _folders(database):
+        for name in _folders(os.path.join(database, category)):
+            if not name.startswith("-MERGING-"):
+                yield category, name, os.path.join(database, category, name)
+
+
+def _folders(path: str) -> list[str]:
+    """The names of the folders there, sorted; no links, which may lead anywhere."""
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name[0] != ".")
 
 
 def _read(folder: str, name: str) -> str:
@@ -139,10 +144,9 @@ def _remove_keep_files(root: str) -> None:
 def _normalise(folder: str, epoch: int) -> None:
     """Rewrite one database entry without what differs between two merges of the same package."""
     for name in CONSTANT:
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write("0\n")
+        _replace(os.path.join(folder, name), b"0\n")
     for name in VOLATILE:
-        if os.path.exists(os.path.join(folder, name)):
+        if os.path.lexists(os.path.join(folder, name)):
             os.unlink(os.path.join(folder, name))
     contents = _read_bytes(os.path.join(folder, "CONTENTS"))
     lines = []
@@ -150,8 +154,18 @@ def _normalise(folder: str, epoch: int) -> None:
         if re.search(rb"/\.keep_[^/]* [0-9a-f]{32} [0-9]+$", line):
             continue
         lines.append(re.sub(rb"^((?:obj|sym) .*) [0-9]+$", lambda match: match[1] + b" %d" % epoch, line))
-    with open(os.path.join(folder, "CONTENTS"), "wb") as file:
-        file.write(b"".join(line + b"\n" for line in sorted(lines)))
+    _replace(os.path.join(folder, "CONTENTS"), b"".join(line + b"\n" for line in sorted(lines)))
+
+
+def _replace(path: str, content: bytes) -> None:
+    """Write a new file in place of what is there: a link is not followed."""
+    mode = 0o644
+    if os.path.lexists(path):
+        mode = stat.S_IMODE(os.lstat(path).st_mode) if not os.path.islink(path) else mode
+        os.unlink(path)
+    with open(path, "xb") as file:
+        file.write(content)
+    os.chmod(path, mode)
 
 
 def _read_bytes(path: str) -> bytes:
