@@ -114,6 +114,25 @@ def test_what_is_not_listed_or_not_whole_is_not_taken(store: Store, tmp_path: Pa
     assert harvest(tmp_path / "absent", store, KEYS, KEYS) == []
 
 
+@pytest.mark.parametrize("by", ["path", "link"])
+def test_no_file_from_elsewhere_gets_into_the_store(store: Store, tmp_path: Path, by: str) -> None:
+    """A build writes the view and its index as it likes, and packages of the store are in later views."""
+    victim = tmp_path / "victim"
+    victim.write_text("unharmed")
+    build(tmp_path / "built", ZLIB)
+    stanza = read_index(tmp_path / "built")[0]
+    if by == "path":
+        stanza["PATH"] = str(victim)
+    else:
+        (tmp_path / "built" / stanza["PATH"]).unlink()
+        (tmp_path / "built" / stanza["PATH"]).symlink_to(victim)
+    write_index(tmp_path / "built", [{**stanza, "SIZE": "8"}])
+    harvest(tmp_path / "built", store, KEYS, [ZLIB])
+    for path in store.folder.rglob("*.tar"):
+        path.write_text("changed")
+    assert victim.read_text() == "unharmed"
+
+
 @pytest.mark.parametrize("size", [0, 1, 10])
 def test_a_truncated_package_is_not_used(full: Store, tmp_path: Path, size: int) -> None:
     with full.path(ZLIB, KEYS[ZLIB]).open("r+b") as file:

@@ -103,6 +103,8 @@ class PackagesStep(Step):
                 raise BuildError(f"emerge succeeded but made no binary package of {', '.join(missing)}")
         store.check_view(build.view, keys)
         text = lockfile.text(lockfile.with_origins(lock, store.read_index(build.view)))
+        for name in (LOCK, WATCH, INGREDIENTS):  # a build may have put a link there
+            discard(staging / name, staging, run)
         (staging / LOCK).write_text(text, encoding="utf-8")
         write_ingredients(staging / INGREDIENTS, made_of)
         watched = watch.write(staging / WATCH, seen, now)
