@@ -121,11 +121,23 @@ def distfile_digests(manifest: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def is_fetched(package: Package, distfiles: Path) -> bool:
-    """Whether all sources of a package are in `distfiles`, by their sizes."""
+    """Whether all sources of a package are in `distfiles`, as its Manifest describes them."""
     known = distfile_digests(Path(package.ebuild).parent / "Manifest", package.distfiles)
-    sizes = {name: int(line.split()[0]) for name, line in known.items()}
-    files = [distfiles / name for name in package.distfiles]
-    return all(file.is_file() and file.stat().st_size == sizes.get(file.name) for file in files)
+    return all(_is_as_described(distfiles / name, known.get(name, "").split()) for name in package.distfiles)
+
+
+def _is_as_described(file: Path, words: list[str]) -> bool:
+    """Whether a file has the size and the first digest of a DIST line's words that this Python can compute."""
+    if not words or not file.is_file() or file.stat().st_size != int(words[0]):
+        return False
+    for name, value in zip(words[1::2], words[2::2], strict=False):
+        if name.lower() in hashlib.algorithms_guaranteed:
+            digest = hashlib.new(name.lower())
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+            return digest.hexdigest() == value
+    return True
 
 
 def tree_digest(folder: Path) -> str:
