@@ -54,7 +54,8 @@ class Said:
 
 def run(said: Said | None = None) -> Run:
     """A run on this machine."""
-    return Run(RawDriver(), said or Said())
+    said = said or Said()
+    return Run(RawDriver(confine="auto", say=said), said)
 
 
 def source_build(image: Image, path: str = os.environ["PATH"]) -> Build:

@@ -175,6 +175,7 @@ def test_later_files_win_and_the_environment_wins_over_all(tmp_path: Path) -> No
 def test_every_option_can_be_set_by_its_variable(option: object) -> None:
     examples = {
         "build.driver": "docker",
+        "build.confine": "off",
         "build.profile": "here:x",
         "build.compression": "zstd",
         "build.baselayout_atoms": "sys-apps/baselayout",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -19,7 +20,6 @@ from tests.building import CHECKOUT
 from tests.conftest import tool
 from tests.projects import write
 from tests.test_emerging import TREE, ebuild
-from tests.test_raw import _runs
 
 # a child process whose main thread waits for input while the signal goes to another thread
 STOLEN = """
@@ -43,14 +43,12 @@ print(process.exitcode)
 process.kill()
 """
 
-# never ends by itself; the pid of the phase and of something that it started go to FOLDER
+# never ends by itself, nor does something that it started
 SLOW = """\
-src_compile() {{
+src_compile() {
 	sleep 3210 &
-	echo $! > "{folder}/child-${{PN}}"
-	echo $$ > "{folder}/phase-${{PN}}"
 	while :; do sleep 0.1; done
-}}
+}
 """
 
 
@@ -84,14 +82,13 @@ def test_a_signal_that_another_thread_got() -> None:
 def project(tmp_path: Path) -> Path:
     """A project of two images whose packages are slow, sharing one store: one image waits for the other."""
     tool("scanelf", "pax-utils")
-    slow = SLOW.format(folder=tmp_path)
     files = {"dodo.py": (CHECKOUT / "dodo.py").read_text(), "profiles/repo_name": "images\n"}
     files |= {f"tree/{name}": text for name, text in TREE.items()}
     for name in ("one", "two"):
         files[f"profiles/{name}/quern.conf"] = "[portage]\nrepositories = ./tree\n[postbuild]\nengines = none\n"
         files[f"profiles/{name}/packages"] = f"lab/{name}\n"
         files[f"profiles/{name}/parent"] = "lab:image\n"
-        files[f"tree/lab/{name}/{name}-1.ebuild"] = ebuild(slow)
+        files[f"tree/lab/{name}/{name}-1.ebuild"] = ebuild(SLOW)
     files["tree/profiles/image/packages"] = ""
     return write(tmp_path, files)
 
@@ -112,19 +109,24 @@ def interrupt(project: Path, *arguments: str) -> tuple[int, str]:
             preexec_fn=_obey_ctrl_c,
         )
     try:
-        _wait(lambda: bool(list(project.glob("phase-*"))) or process.poll() is not None, 120)
+        _wait(lambda: b"sleep\x003210\x00" in b"".join(_building(project)) or process.poll() is not None, 120)
         assert process.poll() is None, output.read_text()
-        time.sleep(0.2)  # the file was just made
-        pids = [int(path.read_text()) for path in (*project.glob("phase-*"), *project.glob("child-*"))]
-        assert len(pids) == 2
         os.killpg(process.pid, signal.SIGINT)
         status = process.wait(8)
-        _wait(lambda: not any(_runs(pid) for pid in pids), 1)
+        _wait(lambda: not _building(project), 1)
     finally:
         process.kill()
-        for path in (*project.glob("phase-*"), *project.glob("child-*")):
-            path.unlink()
     return status, output.read_text()
+
+
+def _building(project: Path) -> list[bytes]:
+    """The command lines of what a build of the project has started, which is told where it builds."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"ROOT=%s/" % os.fsencode(project) in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes())
+    return found
 
 
 def _obey_ctrl_c() -> None:

@@ -32,6 +32,14 @@ def _words(section: str, key: str, parse: Parser, doc: str, empty: object = ()) 
 _BUILD = (
     _text("build", "driver", "raw", values.one_of("raw", "docker"), "Build driver: raw (this machine) or docker"),
     _text(
+        "build",
+        "confine",
+        "auto",
+        values.one_of("auto", "on", "off"),
+        "Builds by the raw driver have no network, and write to their own folders only: auto (with a warning where this"
+        " machine forbids it), on (or fail), off",
+    ),
+    _text(
         "build", "outdir", "", values.folder, "Folder where the generated image will be written; in a project images/"
     ),
     _text(

@@ -15,6 +15,7 @@ class Build(NamedTuple):
     """[build]: what is built, and where."""
 
     driver: Literal["raw", "docker"]
+    confine: Literal["auto", "on", "off"]
     outdir: Path | None
     profile: str | None
     workdir: Path | None

@@ -7,8 +7,19 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 
+class Reach(NamedTuple):
+    """What a confined command reaches of this machine.
+
+    writable    the folders that it may write to, which are there; to all else it may not
+    readable    what it is told to read: that must be found even in folders for temporary files, which are hidden
+    """
+
+    writable: Sequence[Path] = ()
+    readable: Sequence[Path] = ()
+
+
 class Command(NamedTuple):
-    """A command to run: argv, its whole environment (nothing is inherited), folder, and log file.
+    """A command to run: argv, its whole environment (nothing is inherited), folder, log file, and reach.
 
     `terminal` hands it the user's terminal (emerge --ask); its output is then not read. `network` is for what fetches:
     where commands are confined, others have none.
@@ -18,6 +29,7 @@ class Command(NamedTuple):
     environment: Mapping[str, str]
     folder: Path
     log: Path
+    reach: Reach = Reach()
     terminal: bool = False
     network: bool = False
 
@@ -26,8 +38,8 @@ class Driver(Protocol):
     """A place where commands run."""
 
     @property
-    def offline(self) -> bool:
-        """Whether commands have no network unless they ask for it."""
+    def offline(self) -> str:
+        """The option that gives commands a network which do not ask for it; empty where they have one."""
         ...
 
     @property
@@ -47,8 +59,13 @@ class Driver(Protocol):
         """
         ...
 
-    def call(self, verb: str, *, environment: Mapping[str, str] | None = None, **params: object) -> dict[str, Any]:
-        """Run a verb of the worker and return its answer. Raises QuernError with the worker's message."""
+    def call(
+        self, verb: str, *, environment: Mapping[str, str] | None = None, reach: Reach | None = None, **params: object
+    ) -> dict[str, Any]:
+        """Run a verb of the worker and return its answer. Raises QuernError with the worker's message.
+
+        A verb with a `reach` is confined like a command: what strangers wrote is run there.
+        """
         ...
 
     def hint(self, output: str) -> str:

@@ -22,10 +22,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from quern.config.settings import Storage
 from quern.drivers import containers, storage
-from quern.drivers.base import Command
+from quern.drivers.base import Command, Reach
 from quern.drivers.builder import builder_id
+from quern.drivers.confinement import WORKER, no_network
 from quern.drivers.containers import Container
-from quern.drivers.raw import WORKER, RawDriver, answer_of, terminable
+from quern.drivers.raw import RawDriver, answer_of, terminable
 from quern.engine import EngineUnavailable
 from quern.errors import DriverError
 from quern.worker.supervise import NO_ROOM
@@ -39,10 +40,6 @@ WORKER_INSIDE = "/quern/worker"
 OLD_TREE = "/usr/portage"  # where ebuilds and profiles of old look for the tree
 SYSTEM_TREES = "/var/db/repos"
 
-# Verbs about the place where emerge runs. The others are about trees of this machine, which root may read here; for an
-# ordinary user they run in a container, because there are files of root in those trees.
-IN_BUILDER = ("prepare", "resolve")
-
 
 @dataclass(frozen=True)
 class DockerDriver:
@@ -54,9 +51,9 @@ class DockerDriver:
     streams: bool = True
 
     @property
-    def offline(self) -> bool:
+    def offline(self) -> str:
         """See Driver.offline."""
-        return self.image.settings.docker.network is None
+        return "[docker] network" if self.image.settings.docker.network is None else ""
 
     @property
     def image(self) -> Image:
@@ -76,7 +73,7 @@ class DockerDriver:
         with command.log.open("ab") as log, terminable():
             log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
             self.say(f"Creating container from {self.image.settings.docker.image}, name={self._name}")
-            with self._container(self._mounts(command.network), command.network) as container:
+            with self._container(self._mounts(command.reach), command.network) as container:
                 self.say("Starting container")
                 container.start(request)
                 self.say("Waiting for container")
@@ -108,17 +105,23 @@ class DockerDriver:
                 log.flush()  # the log is what is left when we are killed
                 lines.write(piece)
 
-    def call(self, verb: str, *, environment: Mapping[str, str] | None = None, **params: object) -> dict[str, Any]:
-        """See Driver.call."""
-        if verb not in IN_BUILDER and os.geteuid() == 0:
-            return RawDriver().call(verb, environment=environment, **params)
+    def call(
+        self, verb: str, *, environment: Mapping[str, str] | None = None, reach: Reach | None = None, **params: object
+    ) -> dict[str, Any]:
+        """See Driver.call.
+
+        Verbs with a reach are about the place where emerge runs. The others are about trees of this machine, which
+        root may read here; for an ordinary user they run in a container, because there are files of root in there.
+        """
+        if reach is None and os.geteuid() == 0:
+            return RawDriver().call(verb, environment=environment, reach=reach, **params)
         from quern.drivers.stream import STDERR, STDOUT
 
         assert self._ready
         request: dict[str, object] = {"verb": verb, "environment": environment, "input": json.dumps(params)}
         if verb == "pack":  # the user's, like every other file in the output folder
             request["give"] = [params["target"], os.getuid(), os.getgid()]
-        mounts = self._mounts(False) if verb in IN_BUILDER else [containers.bind(self.image.work, self.image.work)]
+        mounts = self._mounts(reach) if reach else [containers.bind(self.image.work, self.image.work)]
         output = {STDOUT: b"", STDERR: b""}
         with terminable(), self._container(mounts, network=False) as container:
             container.start(request)
@@ -130,7 +133,8 @@ class DockerDriver:
     def hint(self, output: str) -> str:
         """See Driver.hint."""
         docker = self.image.settings.docker
-        return containers.lacking_capability(docker, output) or storage.lacking_room(self._storage, output)
+        room = storage.lacking_room(self._storage, output)
+        return containers.lacking_capability(docker, output) or room or no_network(output, self.offline)
 
     def scratch(self, folder: Path) -> str:
         """See Driver.scratch."""
@@ -165,23 +169,18 @@ class DockerDriver:
         repositories = self.setup.repositories()
         return [(each.location, f"{REPOSITORIES}/{each.name}") for each in repositories]
 
-    def _mounts(self, network: bool) -> list[Any]:
-        """What emerge sees of this machine; `network`: whether it is to fetch."""
+    def _mounts(self, reach: Reach) -> list[Any]:
+        """What emerge sees of this machine."""
         from quern.portage.repository import main_repository
 
-        bind, work = containers.bind, self.image.work
+        bind, work, distfiles = containers.bind, self.image.work, self.image.distfiles
         main = main_repository(self.setup.repositories())
         mounts = [bind(here, there, read_only=True) for here, there in self._places if here.is_dir()]
         trees = (OLD_TREE, f"{SYSTEM_TREES}/{main.name}")  # the second: to where a stage's make.profile points
         mounts += [*(bind(main.location, tree, read_only=True) for tree in trees), bind(work, work, read_only=True)]
-        mounts += [bind(folder, folder) for folder in sorted(work.iterdir()) if self._is_being_made(folder)]
-        if self.image.distfiles.is_dir():
-            mounts.append(bind(self.image.distfiles, self.image.distfiles, read_only=not network))
-        return mounts
-
-    def _is_being_made(self, folder: Path) -> bool:
-        """Whether commands may write to a folder of the work folder: staging, the host side and logs, no output."""
-        return folder.is_dir() and (folder.name.startswith(".") or folder.name in ("host", "logs"))
+        if distfiles.is_dir() and distfiles not in reach.writable:
+            mounts.append(bind(distfiles, distfiles, read_only=True))
+        return [*mounts, *(bind(folder, folder) for folder in reach.writable)]
 
     @cached_property
     def _builder(self) -> str:

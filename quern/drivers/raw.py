@@ -1,4 +1,4 @@
-"""The raw driver: commands run on this machine, as this user."""
+"""The raw driver: commands run on this machine, as this user, confined where the machine lets us."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from quern.drivers.base import Command
+from quern.drivers.base import Command, Reach
+from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible
 from quern.errors import DriverError
 
 if TYPE_CHECKING:
     import subprocess
     from types import FrameType
 
-WORKER = Path(__file__).parent.parent / "worker"
 PATIENCE = 10  # seconds a stopped command has to end by itself; emerge's group needs 0.3
 
 
@@ -27,13 +28,31 @@ PATIENCE = 10  # seconds a stopped command has to end by itself; emerge's group 
 class RawDriver:
     """Runs commands in a process group of their own, so that one signal ends emerge and all it started.
 
-    `python` is the interpreter for the worker: the one that has Portage.
+    `python` is the interpreter for the worker: the one that has Portage. `confine` is the option of that name; `say`
+    takes a line for the user.
     """
 
     python: str = sys.executable
-    offline: bool = False
+    confine: str = "off"
+    say: Callable[[str], None] = print
     throwaway: bool = False
     streams: bool = False
+
+    @property
+    def offline(self) -> str:
+        """See Driver.offline."""
+        return OPTION if self._confines else ""
+
+    @cached_property
+    def _confines(self) -> bool:
+        return is_possible(self.confine, self.say)
+
+    def _argv(
+        self, argv: Sequence[str], reach: Reach | None, folder: Path = Path("/"), network: bool = False
+    ) -> Sequence[str]:
+        if reach is None or not self._confines:
+            return argv
+        return confined(argv, reach, folder, network, self.python)
 
     def run(self, command: Command, line: Callable[[str], None]) -> int:
         """See Driver.run."""
@@ -45,7 +64,7 @@ class RawDriver:
             log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
             log.flush()
             process = subprocess.Popen(
-                command.argv,
+                self._argv(command.argv, command.reach, command.folder, command.network),
                 env=dict(command.environment),
                 cwd=command.folder,
                 umask=0o022,  # a build must not depend on the caller's
@@ -62,13 +81,15 @@ class RawDriver:
                 status = process.wait()
         return 128 - status if status < 0 else status
 
-    def call(self, verb: str, *, environment: Mapping[str, str] | None = None, **params: object) -> dict[str, Any]:
+    def call(
+        self, verb: str, *, environment: Mapping[str, str] | None = None, reach: Reach | None = None, **params: object
+    ) -> dict[str, Any]:
         """See Driver.call."""
         import subprocess
 
         with terminable():
             process = subprocess.Popen(
-                [self.python, "-I", str(WORKER), verb],
+                self._argv([self.python, "-I", str(WORKER), verb], reach),
                 env=dict(environment) if environment is not None else {"LC_ALL": "C.UTF-8"},
                 umask=0o022,
                 stdin=subprocess.PIPE,
@@ -87,7 +108,7 @@ class RawDriver:
 
     def hint(self, output: str) -> str:
         """See Driver.hint."""
-        return ""
+        return hint(output, OPTION) if self._confines else ""
 
     def scratch(self, folder: Path) -> str:
         """See Driver.scratch."""

@@ -52,6 +52,7 @@ def driver_of(image: Image, say: Callable[[str], None]) -> Driver:
     from quern.portage import installation
 
     try:
-        return RawDriver(str(installation.find(os.environ.get("PATH", os.defpath)).python))
+        python = str(installation.find(os.environ.get("PATH", os.defpath)).python)
+        return RawDriver(python, image.settings.build.confine, say)
     except DriverError:
         return RawDriver()  # steps after `root` do without Portage; the others raise this error themselves

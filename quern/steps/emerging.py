@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from quern.drivers.base import Command
-from quern.drivers.raw import WORKER
+from quern.drivers.base import Command, Reach
+from quern.drivers.confinement import WORKER
 from quern.errors import BuildError, DriverError
 from quern.portage import configroot, emerge, failures, installation, mirrors
 from quern.portage.emerge import Machine, Surroundings
@@ -35,8 +36,8 @@ LOCAL_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HOME", "P
 LOG_END = 20_000  # characters in which a cause is looked for
 
 LIVE = """\
-{packages}: a live ebuild fetches its sources while it is built, and a build in a container has no network
-Take a released version, or give builds a network with [docker] network"""
+{packages}: a live ebuild fetches its sources while it is built, and builds have no network
+Take a released version, or give builds a network with {option}"""
 
 
 def _check_path(work: Path) -> None:
@@ -45,6 +46,13 @@ def _check_path(work: Path) -> None:
 
     if odd := re.search(r"[^\w/.,+@-]", str(work)):
         raise BuildError(f"{work}: {odd[0]!r} in its path would end a build in its middle; set [build] workdir")
+
+
+def _take_over(folder: Path) -> None:
+    """Have files made there belong to this user's own group: no other is known where an ordinary user is confined."""
+    if folder.stat().st_gid != os.getegid() and os.geteuid() != 0:
+        os.chown(folder, -1, os.getegid())
+        folder.chmod(0o755)  # without the bit that hands the group down
 
 
 def _text(path: str) -> str:
@@ -100,6 +108,7 @@ class Build:
         setup, tools = self.setup, self.setup.tools()
         answer = self.run.driver.call(
             "prepare",
+            reach=self._reach(self.host),
             root=str(self.host),
             profile={**configroot.profile_files(setup.profile), "make.defaults": configroot.host_defaults()},
             tools=[tool.name for tool in tools],
@@ -134,6 +143,18 @@ class Build:
             gentoo=self.machine.gentoo,
         )
 
+    def _reach(self, *writable: Path) -> Reach:
+        """What a command reaches that may write to these folders only."""
+        image, options = self.setup.image, self.setup.image.settings.portage
+        names = LOCAL_VARIABLES if self.setup.path else ()
+        paths = [path for name in names for path in os.environ.get(name, "").split(os.pathsep)]
+        paths += self.setup.path.split(os.pathsep)
+        urls = [urlsplit(url) for url in (*options.binhost, *(url for _, url in options.mirrors))]
+        paths += [url.path for url in urls if url.scheme == "file"]
+        repositories = [repository.location for repository in self.setup.repositories()]
+        own = [image.work, image.distfiles, *repositories]
+        return Reach(writable, [*own, *(Path(path) for path in paths if os.path.isabs(path))])
+
     def _repositories_inside(self) -> list[Repository]:
         inside = self.run.driver.inside
         return [each._replace(location=Path(inside(each.location))) for each in self.setup.repositories()]
@@ -146,7 +167,11 @@ class Build:
         logs = self.log.with_suffix("")
         self.log.unlink(missing_ok=True)
         discard(logs, self.log.parent, self.run)
-        for folder in (self.view, self.root, self.scratch / "tmp", self.setup.image.distfiles, logs):
+        self.host.mkdir(parents=True, exist_ok=True)
+        logs.mkdir(parents=True)
+        for folder in (self.staging, self.host, logs):
+            _take_over(folder)
+        for folder in (self.view, self.root, self.scratch / "tmp", self.setup.image.distfiles):
             folder.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o755)  # the image's root folder does not depend on the caller's umask
         shutil.copytree(self.config / "etc", self.scratch / "config/etc")
@@ -191,7 +216,12 @@ class Build:
         around = self.surroundings
         settings = around.host_settings() if around.gentoo else ""
         answer = self.run.driver.call(
-            "resolve", environment=around.environment(), arguments=arguments, settings=settings
+            "resolve",
+            environment=around.environment(),
+            # in the rest of staging quern itself is still at work; the root says to Portage whose it is
+            reach=self._reach(self.host, self.root, self.scratch / "tmp"),
+            arguments=arguments,
+            settings=settings,
         )
         if not answer["success"]:
             with self.log.open("a", encoding="utf-8") as log:
@@ -229,24 +259,27 @@ class Build:
             worker = (self.machine.python, "-I", self.run.driver.inside(WORKER), "emerge")
             argv = [*worker, str(self.scratch / "host.conf"), *argv]
         environment = self.surroundings.environment()
-        command = Command(argv, environment, self.scratch, self.log, terminal=ask, network=fetching)
+        writable = (self.staging, self.host, self.log.with_suffix(""))
+        reach = self._reach(*writable, *([self.setup.image.distfiles] if fetching else []))
+        command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching)
         if self.run.driver.run(command, line) != 0:
-            raise BuildError(self._reason("\n".join(lines)))
+            raise BuildError(self._reason("\n".join(lines), fetching))
 
     def fetch(self, options: Sequence[str], targets: Sequence[str], packages: Sequence[Package]) -> None:
         """Get the sources of `packages`, which `emerge OPTIONS TARGETS` will build, where builds have no network.
 
         Raises BuildError if emerge fails, or if a package would fetch while it is built.
         """
-        if not self.run.driver.offline:
+        option = self.run.driver.offline
+        if not option:
             return
         if live := [package.cpv for package in packages if package.live]:
-            raise BuildError(LIVE.format(packages=", ".join(live)))
+            raise BuildError(LIVE.format(packages=", ".join(live), option=option))
         distfiles = self.setup.image.distfiles
         if "--getbinpkg" in options or not all(is_fetched(package, distfiles) for package in packages):
             self.emerge([*options, "--fetchonly"], targets)
 
-    def _reason(self, output: str) -> str:
+    def _reason(self, output: str, fetching: bool = False) -> str:
         """Why emerge failed, from what it printed."""
         repositories = self.setup.repositories()
         starter_only = all(repository.location in (STARTER, self.setup.overlay) for repository in repositories)
@@ -255,7 +288,7 @@ class Build:
         last = "\n".join(output.rstrip().splitlines()[-20:])
         reason = str(failure) if failure else f"emerge failed:\n{last}\n{failures.room(machine.free)}".rstrip()
         log = _text(failure.log) if failure and failure.log else ""  # with --quiet-build emerge itself shows none of it
-        if hint := self.run.driver.hint(output + log[-LOG_END:]):
+        if not fetching and (hint := self.run.driver.hint(output + log[-LOG_END:])):
             reason += f"\n{hint}"
         return reason if failure and failure.log else f"{reason}\nlog: {self.log}"
 

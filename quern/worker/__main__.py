@@ -2,8 +2,8 @@
 
 Runs beside the image root, on this machine or in a container that has nothing of quern but this folder. What the
 user can put right comes back as {"error": message} with exit status 1; anything else keeps its traceback.
-`fetch`, `emerge` and `supervise` are different: they take words and answer with an exit status. Portage calls the
-first; the others are what containers start.
+`fetch`, `emerge`, `supervise` and `confine` are different: they take words and answer with an exit status. Portage
+calls the first; the next two are what containers start; the last is for commands that have no container.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ def main() -> int:
         return int(importlib.import_module(f"{package}.fetch").fetch(*words))
     if verb == "emerge":
         importlib.import_module(f"{package}.gentoo").emerge(*words)
+    if verb == "confine":
+        return int(importlib.import_module(f"{package}.confine").confine(*words))
     if verb == "supervise":
         return int(importlib.import_module(f"{package}.supervise").supervise())
     error_class = importlib.import_module(package).WorkerError

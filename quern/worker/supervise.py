@@ -17,6 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from .installation import locate
+from .reap import reap
 
 TERMINATED = 128 + signal.SIGTERM
 NO_ROOM = 28  # ENOSPC; of what is run here, emerge fails with 1
@@ -53,7 +54,7 @@ def supervise() -> int:
     if child.stdin is not None:
         child.stdin.write(text.encode())
         child.stdin.close()
-    status = _reap(child.pid)
+    status = reap(child.pid)
     if status == 0 and "give" in request:
         os.chown(*request["give"])
     if scratch and status and _is_full(scratch):
@@ -75,14 +76,6 @@ def _worker(verb: str) -> list[str]:
     installation = locate(os.environ.get("PATH") or SEARCH)
     python = str(installation.python) if installation else sys.executable
     return [python, "-I", os.path.dirname(os.path.abspath(__file__)), verb]
-
-
-def _reap(wanted: int) -> int:
-    """Wait for a child, and as process 1 must, for everything that has lost its parent."""
-    while True:
-        process, status = os.wait()
-        if process == wanted:
-            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
 def _first_line() -> bytes:

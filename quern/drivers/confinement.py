@@ -1,0 +1,88 @@
+"""Commands of the raw driver in namespaces of their own: which, whether this machine lets us, what a failure means."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+from quern.drivers.base import Reach
+from quern.errors import DriverError
+
+WORKER = Path(__file__).parent.parent / "worker"
+OPTION = "[build] confine = off"
+
+REFUSED = """\
+build.confine = on: builds cannot be confined on this machine: {reason}
+It takes Linux 5.12, and for an ordinary user the permission to make user namespaces"""
+WARNING = """\
+Warning: builds are not confined: they can do on this machine whatever you can ({reason});\
+ [build] confine = on makes this an error, off is silent"""
+
+NO_NETWORK = (
+    r"Network is unreachable|Temporary failure in name resolution|Name or service not known"
+    r"|(?i:could not resolve (?:host|proxy))|unable to resolve host"
+)
+ON_NETWORK = "Builds have no network, their sources are fetched before. To give them one: {option}"
+ON_WRITING = "Builds may write to their own folders only. To let them write wherever you can: {option}"
+
+_warned = set[str]()  # what has been said once in this process
+
+
+def confined(argv: Sequence[str], reach: Reach, folder: Path, network: bool, python: str) -> list[str]:
+    """The command line that runs `argv` confined; `python` is that of the command."""
+    interpreters = [Path(python).parent, Path(python).resolve().parent]
+    request = {
+        "writable": [str(path) for path in reach.writable],
+        "readable": _prefixes([WORKER, *interpreters, *reach.readable]),
+        "network": network,
+        "folder": str(folder),
+    }
+    return [sys.executable, "-I", "-S", str(WORKER), "confine", json.dumps(request), *argv]
+
+
+def _prefixes(paths: Iterable[Path]) -> list[str]:
+    """The paths; for a folder of programs what they are installed with, which lies beside it."""
+    return [str(path.parent if path.name in ("bin", "sbin") else path) for path in paths]
+
+
+@cache
+def obstacle() -> str:
+    """Why commands cannot be confined on this machine; empty if they can."""
+    import subprocess
+
+    argv = confined([], Reach(), Path("/"), network=False, python=sys.executable)
+    ran = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={})
+    said = ran.stderr.decode(errors="replace").strip().splitlines()
+    return (said[-1] if said else f"exit status {ran.returncode}") if ran.returncode else ""
+
+
+def is_possible(confine: str, say: Callable[[str], None]) -> bool:
+    """Whether to confine under the option's value `confine`; a machine that forbids it is mentioned once.
+
+    Raises DriverError if it forbids what the user insists on.
+    """
+    if confine == "off":
+        return False
+    reason = obstacle()
+    if reason and confine == "on":
+        raise DriverError(REFUSED.format(reason=reason))
+    if reason and reason not in _warned:
+        _warned.add(reason)
+        say(WARNING.format(reason=reason))
+    return not reason
+
+
+def hint(output: str, option: str) -> str:
+    """A sentence on what a confined command seems to have been kept from; empty if from nothing."""
+    if "Read-only file system" in output:
+        return ON_WRITING.format(option=option)
+    return no_network(output, option)
+
+
+def no_network(output: str, option: str) -> str:
+    """A sentence on the network, if a command seems to have missed it; `option` gives it one."""
+    return ON_NETWORK.format(option=option) if option and re.search(NO_NETWORK, output) else ""

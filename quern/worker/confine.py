@@ -1,0 +1,94 @@
+"""Runs one command where it can do no harm: no network, nobody else's processes, nothing to write to but its folders.
+
+    quern ──▶ this process ──▶ process 1 of a PID namespace ──▶ the command
+
+The end of quern is the end of this process, its end that of process 1, and with that the kernel ends all that runs
+in the namespace (pid_namespaces(7)), daemons included. So does the end of the command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any, NoReturn
+
+from . import namespaces
+from .reap import reap
+
+IMPOSSIBLE = 125  # the exit status where there is no way to confine; why is on standard error
+NOT_FOUND = 127
+
+
+def confine(request: str, *argv: str) -> int:
+    """Run `argv`, with this process's environment; returns its exit status, 128 + N for signal N.
+
+    `request` is JSON: {"writable": [path, ...], "readable": [path, ...], "network": bool, "folder": where to run}.
+    Without a command everything else is done: that it can be.
+    """
+    asked = json.loads(request)
+    child = _Child()
+    try:
+        asked["sockets"] = namespaces.sockets()
+        namespaces.unshare(asked["network"])
+        namespaces.end_with_parent(signal.SIGKILL)
+    except OSError as error:
+        return _impossible(error)
+    signal.signal(signal.SIGTERM, child.forward)  # not before: until here it just ends this process
+    interrupt = signal.signal(signal.SIGINT, _nothing)  # the command has had it from the terminal
+    child.process = os.fork()
+    if child.process == 0:
+        try:
+            os._exit(_init(asked, argv, interrupt))
+        except OSError as error:
+            os._exit(_impossible(error))
+    return reap(child.process)
+
+
+class _Child:
+    """The process that is waited for, to which signals are passed on."""
+
+    process = 0
+
+    def forward(self, number: int, frame: FrameType | None) -> None:
+        if self.process:
+            os.kill(self.process, number)
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Handle a signal that is none of our business, so that a program that is started has the default again."""
+
+
+def _impossible(error: OSError) -> int:
+    where = f" ({error.filename})" if error.filename else ""
+    print(f"{error.strerror}{where}", file=sys.stderr, flush=True)
+    return IMPOSSIBLE
+
+
+def _init(asked: dict[str, Any], argv: tuple[str, ...], interrupt: Any) -> int:  # noqa: ANN401 (signal's own type)
+    """What process 1 does."""
+    namespaces.end_with_parent(signal.SIGKILL)
+    namespaces.arrange(asked["writable"], asked["readable"], asked["sockets"])
+    namespaces.restrict()
+    if not argv:
+        return 0
+    child = _Child()
+    signal.signal(signal.SIGTERM, child.forward)
+    child.process = os.fork()
+    if child.process == 0:
+        signal.signal(signal.SIGINT, interrupt)
+        _become(argv, asked["folder"])
+    return reap(child.process)
+
+
+def _become(argv: tuple[str, ...], folder: str) -> NoReturn:
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.chdir(folder)
+        os.execvp(argv[0], argv)
+    except OSError as error:
+        print(f"{argv[0]}: {error.strerror}", file=sys.stderr, flush=True)
+        os._exit(NOT_FOUND)

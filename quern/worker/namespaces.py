@@ -1,0 +1,204 @@
+"""Linux namespaces by system calls: what of this machine a process can see, write to, and do.
+
+Needs Linux 5.12, for mount_setattr(2); the C library need not know the calls. Their numbers are the same on every
+architecture but Alpha.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import stat
+import struct
+from collections.abc import Iterable
+
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x8000000, 1 << 28, 1 << 29, 1 << 30
+OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
+OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH = 1, 4
+AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
+RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8  # the same for mount(2) and mount_setattr(2)
+MS_PRIVATE = 1 << 18
+PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
+CAPABILITY_VERSION = 0x20080522
+
+# What root keeps: to give files owners and modes, to run as another user, and to make what can do no harm where no
+# device can be opened and no file gives rights. Not DAC_READ_SEARCH, which opens files by handle: any of the disk.
+KEPT = {
+    "CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7,
+    "SYS_CHROOT": 18, "MKNOD": 27, "SETFCAP": 31,
+}  # fmt: skip
+
+# what is for one boot, one session or one process is not shown: files, and sockets through which others do as they
+# are told (docker's, say), for which a mount that cannot be written to is no obstacle
+HIDDEN = {"/dev": 0o755, "/tmp": 0o1777, "/var/tmp": 0o1777, "/run": 0o755, "/var/run": 0o755}
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def unshare(network: bool) -> None:
+    """Leave this process's namespaces; its children are in a PID namespace, the first as process 1.
+
+    An ordinary user stays who he is, in a user namespace: to what runs there it looks as it did before.
+    """
+    user, group = os.geteuid(), os.getegid()
+    flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID | (0 if network else CLONE_NEWNET)
+    _check("unshare", _libc.unshare(flags | (CLONE_NEWUSER if user else 0)))
+    if user:
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(text)
+    if not network:
+        _raise_loopback()
+
+
+def _raise_loopback() -> None:
+    """Bring `lo` up: test suites talk to themselves (netdevice(7), SIOCSIFFLAGS, IFF_UP)."""
+    import fcntl
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anything:
+        fcntl.ioctl(anything, 0x8914, struct.pack("16sH22x", b"lo", 1))
+
+
+def arrange(writable: Iterable[str], readable: Iterable[str], closed: Iterable[str]) -> None:
+    """Make all mounts read-only but those of the folders `writable`, and hide HIDDEN but for what `readable` names.
+
+    `closed` are sockets to which nobody shall connect.
+    """
+    _set("/", propagation=MS_PRIVATE)
+    hidden = {os.path.realpath(folder): mode for folder, mode in HIDDEN.items() if os.path.isdir(folder)}
+    trees = {name: _copy(path, NOSUID | NODEV) for path in writable for name in _names(path)}
+    for path in readable:
+        if os.path.exists(path):
+            names = set(_names(path)).difference(trees)
+            trees.update({name: _copy(path, RDONLY | NOSUID | NODEV) for name in names if _below(name, hidden)})
+    for name in DEVICES:
+        trees[f"/dev/{name}"] = _copy(f"/dev/{name}")
+    _set("/", RDONLY | NOSUID | NODEV)
+    for folder, mode in hidden.items():
+        _mount("tmpfs", folder, NOSUID | NODEV, f"mode={mode:o}")
+    for path, tree in sorted(trees.items()):
+        _make_like(path, tree)
+        _attach(tree, path)
+    for path in filter(_is_socket, closed):
+        _attach(_copy("/dev/null"), path)
+    _fill_dev()
+    _mount_proc()
+
+
+def _names(path: str) -> list[str]:
+    """What a folder is called in the end; where links below a hidden folder lead to it, that name as well."""
+    real, name = os.path.realpath(path), os.path.abspath(path)
+    return [real, name] if name != real and _below(name, HIDDEN) else [real]
+
+
+def _below(path: str, folders: Iterable[str]) -> bool:
+    return any(path.startswith(f"{folder}/") for folder in folders)
+
+
+def _copy(path: str, attributes: int = 0) -> int:
+    """A copy of the mounts at `path`, attached nowhere, as a descriptor."""
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | AT_RECURSIVE
+    tree = _call("open_tree", OPEN_TREE, AT_FDCWD, os.fsencode(path), flags, about=path)
+    if attributes:
+        _set("", attributes, tree)
+    return tree
+
+
+def _attach(tree: int, path: str) -> None:
+    _call("move_mount", MOVE_MOUNT, tree, b"", AT_FDCWD, os.fsencode(path), MOVE_MOUNT_F_EMPTY_PATH, about=path)
+    os.close(tree)
+
+
+def _set(path: str, attributes: int = 0, tree: int = AT_FDCWD, propagation: int = 0) -> None:
+    """mount_setattr(2) for everything that is mounted there."""
+    values = struct.pack("QQQQ", attributes, 0, propagation, 0)
+    flags = AT_RECURSIVE | (0 if path else AT_EMPTY_PATH)
+    _call("mount_setattr", MOUNT_SETATTR, tree, os.fsencode(path), flags, values, len(values), about=path)
+
+
+def _make_like(path: str, tree: int) -> None:
+    """Make the file or folder that a mount is to cover, where there is none: in what has been hidden."""
+    if os.path.lexists(path):
+        return
+    is_folder = stat.S_ISDIR(os.fstat(tree).st_mode)
+    os.makedirs(path if is_folder else os.path.dirname(path), mode=0o755, exist_ok=True)
+    if not is_folder:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+
+
+def _fill_dev() -> None:
+    """What programs expect in /dev besides the devices."""
+    for name, target in LINKS.items():
+        os.symlink(target, f"/dev/{name}")
+    for name in ("pts", "shm"):
+        os.mkdir(f"/dev/{name}")
+    _mount("devpts", "/dev/pts", NOSUID | NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
+    _mount("tmpfs", "/dev/shm", NOSUID | NODEV, "mode=1777")
+    flags = struct.pack("QQQQ", RDONLY, 0, 0, 0)
+    _call("mount_setattr", MOUNT_SETATTR, AT_FDCWD, b"/dev", 0, flags, len(flags))
+
+
+def _mount_proc() -> None:
+    """The /proc of this PID namespace; not to be written to, because root could: /proc/sys has the machine's settings.
+
+    In a container that hides parts of its own, a user namespace gets none of these. The old one stays, in which
+    others' processes are seen; neither they nor their files can be reached through it.
+    """
+    try:
+        _mount("proc", "/proc", RDONLY | NOSUID | NODEV | NOEXEC, "")
+    except PermissionError:
+        return
+
+
+def restrict() -> None:
+    """Give up all rights but those that root needs to build, for good."""
+    kept = KEPT.values() if os.geteuid() == 0 else ()
+    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+        last = int(file.read())
+    for number in set(range(last + 1)).difference(kept):
+        _check("prctl", _libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0))
+    header, sets = struct.pack("Ii", CAPABILITY_VERSION, 0), ctypes.create_string_buffer(24)
+    _check("capget", _libc.capget(header, sets))
+    held = struct.unpack("IIIIII", sets.raw)[1] & sum(1 << number for number in kept)
+    _check("capset", _libc.capset(header, struct.pack("IIIIII", held, held, 0, 0, 0, 0)))
+    _check("prctl", _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+
+
+def end_with_parent(number: int) -> None:
+    """Ask the kernel for a signal when the parent is gone, however it went."""
+    _check("prctl", _libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0))
+
+
+def sockets() -> list[str]:
+    """The files at which processes of this network namespace hear others (/proc/net/unix, proc(5))."""
+    with open("/proc/net/unix", "rb") as table:
+        found = re.findall(rb"^(?:\S+ +){7}(/.*)$", table.read(), re.MULTILINE)
+    return sorted({os.fsdecode(path) for path in found})
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _mount(kind: str, target: str, flags: int, options: str) -> None:
+    text = (kind.encode(), os.fsencode(target), kind.encode())
+    _check("mount", _libc.mount(*text, ctypes.c_ulong(flags), options.encode() or None), target)
+
+
+def _call(name: str, number: int, *arguments: int | bytes, about: str = "") -> int:
+    words = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    return _check(name, _libc.syscall(ctypes.c_long(number), *words), about)
+
+
+def _check(name: str, result: int, about: str = "") -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}", about or None)
+    return result
