@@ -35,6 +35,8 @@ HIDDEN = {"/dev": 0o755, "/tmp": 0o1777, "/var/tmp": 0o1777, "/run": 0o755, "/va
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 
+READ_ONLY = struct.pack("QQQQ", RDONLY, 0, 0, 0)  # attributes for mount_setattr(2)
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -80,12 +82,13 @@ def arrange(writable: Iterable[str], readable: Iterable[str], closed: Iterable[s
     _set("/", RDONLY | NOSUID | NODEV)
     for folder, mode in hidden.items():
         _mount("tmpfs", folder, NOSUID | NODEV, f"mode={mode:o}")
+    _fill_dev()  # before: a work folder may be in /dev/shm
     for path, tree in sorted(trees.items()):
         _make_like(path, tree)
         _attach(tree, path)
     for path in filter(_is_socket, closed):
         _attach(_copy("/dev/null"), path)
-    _fill_dev()
+    _call("mount_setattr", MOUNT_SETATTR, AT_FDCWD, b"/dev", 0, READ_ONLY, len(READ_ONLY))
     _mount_proc()
 
 
@@ -138,8 +141,6 @@ def _fill_dev() -> None:
         os.mkdir(f"/dev/{name}")
     _mount("devpts", "/dev/pts", NOSUID | NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
     _mount("tmpfs", "/dev/shm", NOSUID | NODEV, "mode=1777")
-    flags = struct.pack("QQQQ", RDONLY, 0, 0, 0)
-    _call("mount_setattr", MOUNT_SETATTR, AT_FDCWD, b"/dev", 0, flags, len(flags))
 
 
 def _mount_proc() -> None:
