@@ -167,9 +167,8 @@ class Build:
         logs = self.log.with_suffix("")
         self.log.unlink(missing_ok=True)
         discard(logs, self.log.parent, self.run)
-        self.host.mkdir(parents=True, exist_ok=True)
-        logs.mkdir(parents=True)
         for folder in (self.staging, self.host, logs):
+            folder.mkdir(parents=True, exist_ok=True)
             _take_over(folder)
         for folder in (self.view, self.root, self.scratch / "tmp", self.setup.image.distfiles):
             folder.mkdir(parents=True, exist_ok=True)

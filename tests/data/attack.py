@@ -83,6 +83,7 @@ attempt("kill", lambda: os.kill(int(PID), signal.SIGKILL))
 attempt("device", device)
 attempt("remount", remount)
 attempt("log", lambda: os.symlink(f"{OUTSIDE}/victim", f"{os.path.dirname(STAGING)}/logs/{TOKEN}"))
-attempt("link", lambda: os.symlink(f"{OUTSIDE}/victim", f"{STAGING}/packages.lock"))
+for file in ("packages.lock", "ingredients.json", "watch.json"):
+    attempt("link", lambda file=file: os.symlink(f"{OUTSIDE}/victim", f"{STAGING}/{file}"))
 attempt("loopback", loopback)
 attempt("daemon", daemon)
