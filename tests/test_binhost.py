@@ -90,6 +90,8 @@ def test_the_lock_says_where_packages_come_from(tmp_path: Path) -> None:
         assert lab.build() == ["portage", "packages", "root"]
         assert lab.emerged() == ["lab/leaf-1", "lab/top-1"]
         assert lab.fetched() == {"lab/base-1": url, "lab/headers-1": file}
+        assert lab.ledger()["lab/base-1"] == f"fetched from {url}: no binary package yet"
+        assert lab.ledger()["lab/top-1"] == "built: no binary package yet"
         text = (lab.folder / "lab.lock").read_text()
 
         # known for good, with the packages: not fetched again, nor asked for
@@ -103,4 +105,5 @@ def test_the_lock_says_where_packages_come_from(tmp_path: Path) -> None:
     lab.use("")
     lab.build()
     assert lab.emerged() == ALL
+    assert lab.ledger()["lab/base-1"] == f"built: binhost {file} removed, binhost {url} removed"
     assert lab.fetched() == {}

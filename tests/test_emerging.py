@@ -85,6 +85,11 @@ class Lab:
         """What the last build built from source, sorted."""
         return sorted(match[1] for line in self.said if (match := re.search(r">>> Emerging \(.*\) (\S+?)::", line)))
 
+    def ledger(self) -> dict[str, str]:
+        """What became of each package in the last build, and why."""
+        text = (self.folder / "work/packages/ledger.txt").read_text()
+        return dict(re.split(" {2,}", line) for line in text.splitlines()[1:])
+
     def installed(self) -> dict[str, str]:
         """The files that the packages of the image have installed."""
         folder = self.folder / "work/root/image/usr/share/lab"
@@ -102,6 +107,8 @@ def test_from_source_then_nothing_then_what_changed(lab: Lab) -> None:
     steps = ["portage", "packages", "root", "strip", "tarball"]
     assert lab.build() == steps
     assert lab.emerged() == ALL
+    assert lab.ledger() == dict.fromkeys(ALL, "built: no binary package yet")
+    assert "Building 4 of 4 packages: no binary package yet" in lab.said
     assert lab.installed() == {"base": "base-1", "leaf": "leaf-1", "top": "top-1"}  # headers are to build with only
 
     assert lab.build() == []
@@ -110,6 +117,10 @@ def test_from_source_then_nothing_then_what_changed(lab: Lab) -> None:
     write(lab.tree, {"lab/base/base-1.ebuild": ebuild(body='echo more >> "${ED}/usr/share/lab/base"')})
     assert lab.build() == steps[1:]
     assert lab.emerged() == ["lab/base-1", "lab/top-1"]
+    changed = {"lab/base-1": "ebuild changed", "lab/top-1": "dependency lab/base (ebuild changed)"}
+    assert lab.ledger() == dict.fromkeys(ALL, "reused") | {cpv: f"built: {why}" for cpv, why in changed.items()}
+    announced = ["Building 2 of 4 packages", *(f"  {cpv}: {why}" for cpv, why in changed.items())]
+    assert [line for line in lab.said if line in announced] == announced
     assert lab.installed()["base"] == "base-1\nmore"
 
     write(lab.tree, {"lab/other/other-1.ebuild": ebuild("# not in the image")})
@@ -120,6 +131,8 @@ def test_from_source_then_nothing_then_what_changed(lab: Lab) -> None:
     write(lab.tree, {"lab/leaf/leaf-2.ebuild": ebuild(slot="0/2")})
     assert lab.build() == steps[1:]
     assert lab.emerged() == ["lab/leaf-2", "lab/top-1"]
+    assert lab.ledger()["lab/leaf-2"] == "built: 1 -> 2, slot 0/1 -> 0/2"
+    assert lab.ledger()["lab/top-1"] == "built: dependency lab/leaf (slot 0/1 -> 0/2)"
     assert lab.installed()["leaf"] == "leaf-2"
 
     # what was built before is still in the store
@@ -142,7 +155,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 def test_nothing_of_the_build_is_left(built: Lab) -> None:
     work = built.folder / "work"
     assert sorted(path.name for path in (work / "packages").iterdir()) == [
-        "ingredients.json", "packages.lock", "view", "watch.json",
+        "ingredients.json", "ledger.txt", "packages.lock", "view", "watch.json",
     ]  # fmt: skip
     assert sorted(path.name for path in (work / "root").iterdir()) == ["image"]
     found = {str(path.relative_to(work / "root/image")) for path in (work / "root/image").rglob("*")}

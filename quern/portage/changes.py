@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import NamedTuple
 
 from quern.portage.lockfile import Locked
 
-_NAMED = 5  # packages that are named where one eclass is in many
+_NAMED = 5  # packages, or other things, that are named of many
 
 
 class Change(NamedTuple):
     """One difference between two descriptions of a package; empty texts stand for what is not there.
 
-    `kind` is one of version, repository, slot, use, ebuild, files, eclass, distfile; `item` names the flag, the eclass
-    or the distfile. Of a flag `before` and `after` are + or -, of files their digests.
+    `kind` is one of version, repository, slot, use, ebuild, files, eclass, distfile, or of those in `reasons`; `item`
+    names the flag, the eclass, the distfile. Of a flag `before` and `after` are + or -, of files their digests. `why`
+    says what changed of the item, where that is a package.
     """
 
     kind: str
     item: str
     before: str
     after: str
+    why: tuple[Change, ...] = ()
 
 
 def moves(
@@ -32,8 +34,8 @@ def moves(
 
     `place` is asked which FILE:LINE a package (without flag), or a flag of one, comes from; empty if none is known.
     """
-    pairs = list(_pairs(before, after))
-    both = [(new.name, changes(old, new)) for old, new in pairs if old and new]
+    matched = list(pairs(before, after))
+    both = [(new.name, changes(old, new)) for old, new in matched if old and new]
     eclasses: dict[Change, list[str]] = {}
     for name, found in both:
         for change in found:
@@ -43,8 +45,8 @@ def moves(
     own = [(name, [change for change in found if change not in shared]) for name, found in both]
     lines = [f"{name} {words(found)}{_places(name, found, place)}" for name, found in own if found]
     lines += [f"{_phrase(change)} ({_listed(names)})" for change, names in sorted(shared.items())]
-    lines += [f"+ {new.cpv}{_in_brackets([place(new.name, '')])}" for old, new in pairs if new and not old]
-    return lines + [f"- {old.cpv}" for old, new in pairs if old and not new]
+    lines += [f"+ {new.cpv}{_in_brackets([place(new.name, '')])}" for old, new in matched if new and not old]
+    return lines + [f"- {old.cpv}" for old, new in matched if old and not new]
 
 
 def _places(name: str, found: Iterable[Change], place: Callable[[str, str], str]) -> str:
@@ -71,8 +73,8 @@ def changes(before: Locked, after: Locked) -> list[Change]:
     return [*found, *of_mapping("eclass", before.eclasses, after.eclasses), *distfiles]
 
 
-def _pairs(before: Iterable[Locked], after: Iterable[Locked]) -> Iterator[tuple[Locked | None, Locked | None]]:
-    """Each package of the one and of the other, by name: the same slot first, then what is left, in order."""
+def pairs(before: Iterable[Locked], after: Iterable[Locked]) -> Iterator[tuple[Locked | None, Locked | None]]:
+    """Each package of the one with that of the other, by name: the same slot first, then what is left, in order."""
     names: dict[str, tuple[list[Locked], list[Locked]]] = {}
     for side, packages in enumerate((before, after)):
         for package in sorted(packages, key=operator.attrgetter("cpv")):
@@ -96,14 +98,23 @@ def of_mapping(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -
 
 def words(changes: Iterable[Change]) -> str:
     """The changes of one package as one phrase: `1.2.13 -> 1.3, USE +sqlite -readline`."""
+    return ", ".join(phrases(changes))
+
+
+def phrases(changes: Iterable[Change]) -> list[str]:
+    """The changes of one package in words, all flags as one phrase."""
     changes = list(changes)
     flags = [change for change in changes if change.kind == "use"]
-    phrases = [_phrase(change) for change in changes if change.kind in ("version", "repository", "slot")]
-    for label, chosen in (("USE", [f for f in flags if "+" in f]), ("IUSE", [f for f in flags if "+" not in f])):
-        if chosen:
-            phrases.append(f"{label} {' '.join(sorted(_flag(flag) for flag in chosen))}")
-    phrases += [_phrase(change) for change in changes if change.kind in ("ebuild", "files", "eclass", "distfile")]
-    return ", ".join(phrases)
+    real = [flag for flag in flags if "+" in (flag.before, flag.after)]
+    new = [flag for flag in flags if flag not in real]
+    told = [f"{name} {' '.join(sorted(map(_flag, some)))}" for name, some in (("USE", real), ("IUSE", new)) if some]
+    whole = [_phrase(change) for change in changes if change.kind in _OF_ALL]
+    rest = [change for change in changes if change.kind not in (*_OF_ALL, "use")]
+    return [
+        *whole,
+        *told,
+        *chain.from_iterable(_some(kind, rest) for kind in dict.fromkeys(each.kind for each in rest)),
+    ]
 
 
 def _flag(change: Change) -> str:
@@ -112,16 +123,41 @@ def _flag(change: Change) -> str:
     return f"{'+' if came else '-'}{change.item}"
 
 
-_NAMES = {"ebuild": "ebuild", "files": "files/", "eclass": "eclass {}", "distfile": "DIST {}"}
+def _some(kind: str, changes: Iterable[Change]) -> list[str]:
+    """The changes of one kind; of a great many, the first."""
+    found = [_phrase(change) for change in changes if change.kind == kind]
+    more = len(found) - _NAMED
+    return [*found[:_NAMED], f"{more} more {_MANY.get(kind, f'{kind}s')}"] if more > 0 else found
+
+
+_MANY = {"dependency": "dependencies"}
+_OF_ALL = ("version", "repository", "slot")
+_WHOLE = {"new": "no binary package yet", "lost": "its binary package is gone or damaged"}
+_NAMES = {
+    "ebuild": "ebuild",
+    "files": "files/",
+    "eclass": "eclass {}",
+    "distfile": "DIST {}",
+    "variable": "{}",
+    "tool": "tool {}",
+    "portage": "Portage",
+    "builder": "builder image",
+    "binhost": "binhost {}",
+    "dependency": "dependency {}",
+}
 
 
 def _phrase(change: Change) -> str:
     if change.kind == "version":
         return f"{change.before} -> {change.after}"
-    if change.kind in ("repository", "slot"):
+    if change.kind in _OF_ALL:
         return f"{change.kind} {change.before} -> {change.after}"
-    verb = "changed" if change.before and change.after else "added" if change.after else "removed"
-    return f"{_NAMES[change.kind].format(change.item)} {verb}"
+    if change.kind in _WHOLE:
+        return _WHOLE[change.kind]
+    name = _NAMES[change.kind].format(change.item)
+    if change.why:
+        return f"{name} ({words(change.why)})"
+    return f"{name} {'changed' if change.before and change.after else 'added' if change.after else 'removed'}"
 
 
 def _listed(names: Sequence[str]) -> str:

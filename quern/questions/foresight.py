@@ -64,6 +64,7 @@ class Foresight:
         """What would be built. Raises QuernError."""
         from quern.portage import changes, lockfile
         from quern.portage.keys import ingredients, read_ingredients
+        from quern.portage.reasons import reasons
         from quern.portage.store import Store
         from quern.steps.emerging import Build
         from quern.steps.resolution import resolve
@@ -85,7 +86,7 @@ class Foresight:
         missing = [cpv for cpv in now.closures if cpv not in stanzas]
         return Packages(
             changes.moves(_read(own / LOCK), lock, self._place),
-            {cpv: [] for cpv in missing},
+            {cpv: changes.phrases(reasons(before, now, cpv)) for cpv in missing},
             len(stanzas),
             None if missing else _digest([stanzas[cpv] for cpv in sorted(stanzas)], lock),
         )

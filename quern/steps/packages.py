@@ -8,6 +8,7 @@ build/NAME/packages/
   packages.lock    what was resolved, for people and `git diff`
   watch.json       what of the repositories that depends on
   ingredients.json what each package was built from
+  ledger.txt       what the last run reused, and what it built and why
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from quern.steps.receipt import Receipt
 from quern.steps.tarball import compressor_identity
 
 if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date step costs milliseconds
+    from quern.portage.changes import Change
+    from quern.portage.keys import Ingredients
     from quern.portage.plan import Plan
     from quern.portage.store import Store
     from quern.steps.emerging import Build
@@ -71,9 +74,8 @@ class PackagesStep(Step):
 
     def build(self, staging: Path, run: Run) -> Made:
         """Resolve, build what the store lacks, and lay out the view."""
-        from quern.portage import lockfile, store
+        from quern.portage import ledger, lockfile, store
         from quern.portage.keys import ingredients, write_ingredients
-        from quern.portage.store import Store
         from quern.steps.emerging import Build
         from quern.steps.resolution import resolve
 
@@ -89,28 +91,18 @@ class PackagesStep(Step):
         except BuildError:
             build.forsake()
             raise
-        keys = made_of.keys()
-        packages = Store(image.binpkgs)
-        packages.folder.mkdir(parents=True, exist_ok=True)
-        with locked(packages.lock, run.say):
-            self._keep_former(packages, keys)
-            missing = store.make_view(build.view, packages, keys)
-            if missing:
-                self._build_missing(build, plan, packages, keys, missing)
-                discard(build.view, staging, run)
-                missing = store.make_view(build.view, packages, keys)
-            if missing:
-                raise BuildError(f"emerge succeeded but made no binary package of {', '.join(missing)}")
-        store.check_view(build.view, keys)
-        text = lockfile.text(lockfile.with_origins(lock, store.read_index(build.view)))
-        for name in (LOCK, WATCH, INGREDIENTS):  # a build may have put a link there
+        why = self._fill_view(build, plan, made_of)
+        stanzas = store.read_index(build.view)
+        lock = lockfile.with_origins(lock, stanzas)
+        text = lockfile.text(lock)
+        for name in (LOCK, ledger.NAME, WATCH, INGREDIENTS):  # a build may have put a link there
             discard(staging / name, staging, run)
         (staging / LOCK).write_text(text, encoding="utf-8")
+        (staging / ledger.NAME).write_text(ledger.text(lock, why), encoding="utf-8")
         write_ingredients(staging / INGREDIENTS, made_of)
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
-        digest = digest_of(store.read_index(build.view), text)
-        return Made({"packages": len(plan.packages)}, digest, {"repositories": watched})
+        return Made({"packages": len(plan.packages)}, digest_of(stanzas, text), {"repositories": watched})
 
     def lacking(self, receipt: Receipt) -> str | None:
         """The lock in the project, where it is not this one."""
@@ -124,12 +116,36 @@ class PackagesStep(Step):
         """What the image consists of, for emerge's command line."""
         return [*self.setup.sets(), *self.setup.image.settings.build.baselayout_atoms]
 
-    def _keep_former(self, packages: Store, keys: dict[str, str]) -> None:
+    def _fill_view(self, build: Build, plan: Plan, made_of: Ingredients) -> dict[str, list[Change]]:
+        """Lay out the view, building what the store lacks; returns why that was built, by cpv."""
+        from quern.portage import ledger, store
+        from quern.portage.keys import read_ingredients
+        from quern.portage.reasons import reasons
+        from quern.portage.store import Store
+
+        keys = made_of.keys()
+        former = read_ingredients(self.place.output / INGREDIENTS)
+        packages = Store(self.setup.image.binpkgs)
+        packages.folder.mkdir(parents=True, exist_ok=True)
+        with locked(packages.lock, build.run.say):
+            self._keep_former(packages, keys, former)
+            missing = store.make_view(build.view, packages, keys)
+            why = {cpv: reasons(former, made_of, cpv) for cpv in missing}
+            if missing:
+                for line in ledger.announcement(why, len(keys)):
+                    build.run.say(line)
+                self._build_missing(build, plan, packages, keys, missing)
+                discard(build.view, build.staging, build.run)
+                missing = store.make_view(build.view, packages, keys)
+            if missing:
+                raise BuildError(f"emerge succeeded but made no binary package of {', '.join(missing)}")
+        store.check_view(build.view, keys)
+        return why
+
+    def _keep_former(self, packages: Store, keys: dict[str, str], former: Ingredients | None) -> None:
         """Give the store what only this image's own view still has: an unchanged plan must not cost an emerge."""
         from quern.portage import store
-        from quern.portage.keys import read_ingredients
 
-        former = read_ingredients(self.place.output / INGREDIENTS)
         before = former.keys() if former else {}
         store.harvest(self.place.output / "view", packages, keys, [cpv for cpv in keys if before.get(cpv) == keys[cpv]])
 

@@ -1,0 +1,109 @@
+"""Why a package is built: what of all that it is built from is not as it was in the image's last build.
+
+Two records of ingredients (see `keys`) in, changes out; `changes.phrases` has the words. Besides the kinds of changes
+that a package itself has, there are
+
+    new           it was not in the image
+    lost          nothing changed, so its binary package was lost
+    variable      of make.conf and the profile: CFLAGS; profile.bashrc counts as one
+    tool, portage, builder      of the place where it is built
+    binhost       where else packages may come from
+    dependency    that it is built with, or whose slot it is bound to; `why` says what changed of it
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from quern.portage.changes import Change, changes, of_mapping, pairs
+from quern.portage.keys import Ingredients
+from quern.portage.lockfile import Locked, of_recipe
+
+_COMPILER = re.compile(r".*/(?:lib|libexec)/gcc/.*|.*/(?:[^/]+-)?gcc(?:-[0-9.]+)?")
+
+
+def reasons(before: Ingredients | None, after: Ingredients, cpv: str) -> list[Change]:
+    """Why the package `cpv` of `after`, which has no binary package, has none; never empty.
+
+    `before` are the ingredients of the image's last build, if there was one.
+    """
+    package = of_recipe(after.recipes[cpv])
+    former = _former(before, package) if before else None
+    if before is None or former is None:
+        return [Change("new", "", "", cpv)]
+    found = [
+        *changes(_described(before.recipes[former]), _described(after.recipes[cpv])),
+        *of_mapping("variable", _variables(before), _variables(after)),
+        *_of_machine(before.machine, after.machine),
+        *_of_dependencies(before, former, after, cpv),
+    ]
+    return found or [Change("lost", "", cpv, "")]
+
+
+def _former(before: Ingredients, package: Locked) -> str | None:
+    """The package of the same name, of the same slot if there is one."""
+    same = [of_recipe(before.recipes[cpv]) for cpv in sorted(before.closures)]
+    same = [each for each in same if each.name == package.name]
+    same.sort(key=lambda each: each.slot.split("/")[0] != package.slot.split("/")[0])
+    return same[0].cpv if same else None
+
+
+def _described(recipe: Mapping[str, Any]) -> Locked:
+    """The package, with the flags of the profile that are not in its IUSE."""
+    package = of_recipe(recipe)
+    implicit = [flag for flag in recipe["flags"] if flag not in recipe["iuse"]]
+    return package._replace(use=(*package.use, *implicit))
+
+
+def _variables(ingredients: Ingredients) -> dict[str, str]:
+    """By name; of files of the profile, which have the number of its folder, all as one."""
+    return _joined((name.split()[0], f"{name} {value}") for name, value in ingredients.variables.items())
+
+
+def _of_machine(before: Iterable[str], after: Iterable[str]) -> Iterator[Change]:
+    """The changes of what `Setup.machine_identity` gives, and of binhosts."""
+    old, new = (_joined((_kind_and_item(row), row) for row in rows) for rows in (before, after))
+    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    found = [Change(*name, before=old.get(name, ""), after=new.get(name, "")) for name in names]
+    builder = [change for change in found if change.kind == "builder"]
+    yield from builder or found  # another builder has other tools, or none of ours
+
+
+def _kind_and_item(row: str) -> tuple[str, str]:
+    """What a row is about: `PATH SIZE TIME` and `NAME DIGEST` are tools, one word is Portage or the builder image."""
+    if row.startswith("binhost "):
+        return "binhost", row.split()[1]
+    if " " not in row:
+        return ("builder" if row.startswith("sha256:") else "portage"), ""
+    path = row.rsplit(" ", 2)[0] if row.startswith("/") else row.split()[0]
+    return "tool", "gcc" if row.startswith("/") and _COMPILER.fullmatch(path) else path.rsplit("/", 1)[-1]
+
+
+def _of_dependencies(before: Ingredients, former: str, after: Ingredients, cpv: str) -> Iterator[Change]:
+    old, new = (
+        [_described(each.recipes[name]) for name in each.closures[of]] for each, of in ((before, former), (after, cpv))
+    )
+    for was, now in pairs(old, new):
+        why = tuple(changes(was, now)) if was and now else ()
+        if why or not was or not now:
+            name = now.name if now else was.name if was else ""
+            yield Change("dependency", name, was.cpv if was else "", now.cpv if now else "", why)
+    bound = (_slots(before.bindings[former]), _slots(after.bindings[cpv]))
+    for change in of_mapping("dependency", *bound):
+        why = (Change("slot", "", change.before, change.after),) if change.before and change.after else ()
+        yield change._replace(why=why)
+
+
+def _slots(bindings: Iterable[str]) -> dict[str, str]:
+    """The slots of packages, which may have several, by name."""
+    return _joined((name, slot) for name, _, slot in (binding.partition(":") for binding in bindings))
+
+
+def _joined(pairs: Iterable[tuple[Any, str]]) -> dict[Any, str]:
+    """A mapping of the pairs, in which all values of one name are one text."""
+    found: dict[Any, list[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return {name: ", ".join(sorted(values)) for name, values in found.items()}
