@@ -5,6 +5,7 @@
     python -m tests.benchmarks root PROJECT IMAGE  the root from its checkpoints, against one from nothing
     python -m tests.benchmarks driver PROJECT TASK BUILDER
         a `doit TASK` from warm binary packages in containers of the image BUILDER, against the same on this machine
+    python -m tests.benchmarks trees               a no-op with a tree of Gentoo's size, against doit and a small tree
 
 PROJECT is a folder with dodo.py; for noop TASK has been built there. The two sides take turns, so that a busy machine
 slows both; the figures are medians. The daemon is that of DOCKER_HOST.
@@ -102,6 +103,8 @@ def main() -> None:
     of_driver.add_argument("project", type=Path)
     of_driver.add_argument("task")
     of_driver.add_argument("builder")
+    of_trees = commands.add_parser("trees")
+    of_trees.add_argument("--files", type=int, default=170_000)
     words = parser.parse_args()
     if words.command == "noop":
         noop(words.project, words.task, words.rounds or 20)
@@ -112,6 +115,10 @@ def main() -> None:
     elif words.command == "driver":
         docker, raw = sides(words.project.resolve(), words.task, words.builder)
         compare(f"{words.task} in containers", docker, raw, words.rounds or 5)
+    elif words.command == "trees":
+        from tests.benchmarks.trees import trees  # imports quern, as the others do not
+
+        trees(words.files, words.rounds or 10)
     else:
         pack(words.tree, words.rounds or 3)
 
