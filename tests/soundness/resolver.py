@@ -12,40 +12,39 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).parents[2]
 
 
-@dataclass
 class Resolver:
     """The process, started with the environment of the first question: Portage reads some of it when imported."""
 
-    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[str] | None = None
 
     def ask(self, environment: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, Any]:
         """What the worker's verb `resolve` answers."""
-        if not self.processes:
+        if self.process is None:
             argv = [sys.executable, "-I", __file__, str(CHECKOUT)]
             pipe = subprocess.PIPE
-            self.processes.append(subprocess.Popen(argv, env=dict(environment), stdin=pipe, stdout=pipe, text=True))
-        (process,) = self.processes
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps([dict(environment), dict(parameters)]) + "\n")
-        process.stdin.flush()
-        answer = json.loads(process.stdout.readline())
+            self.process = subprocess.Popen(argv, env=dict(environment), stdin=pipe, stdout=pipe, text=True)
+        questions, answers = self.process.stdin, self.process.stdout
+        assert questions is not None
+        assert answers is not None
+        questions.write(json.dumps([dict(environment), dict(parameters)]) + "\n")
+        questions.flush()
+        answer = json.loads(answers.readline())
         if not isinstance(answer, dict):
             raise RuntimeError(f"the resolver answers {answer!r}")
         return answer
 
     def close(self) -> None:
         """End the process."""
-        for process in self.processes:
-            process.communicate()
-        self.processes.clear()
+        if self.process:
+            self.process.communicate()
+        self.process = None
 
 
 def main() -> None:
