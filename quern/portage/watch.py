@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Any, NamedTuple
 
 FORMAT = 1
@@ -37,7 +37,7 @@ def look(paths: Iterable[str]) -> dict[str, Seen]:
 
 def is_newer(seen: dict[str, Seen], start: int) -> bool:
     """Whether anything that was seen may have been changed since `start` (nanoseconds, of the file system's clock)."""
-    return any(each.stat and each.stat[1] >= start for each in seen.values())
+    return any(each.stat and _changed(each.stat) >= start for each in seen.values())
 
 
 def write(record: Path, seen: dict[str, Seen], now: int) -> str:
@@ -91,16 +91,29 @@ def _read(record: Path) -> Any:  # noqa: ANN401 (JSON)
 
 def _trusted(stat: Stat | None, now: int) -> Stat | None:
     """A stat, unless a change right after it might leave it the same."""
-    return stat if not stat or stat[1] < now - RACY else None
+    return stat if not stat or _changed(stat) < now - RACY else None
 
 
 def _stat(path: str) -> Stat:
-    """What a change alters: of a folder, that of its names. Nothing where there is nothing."""
+    """What a change alters: of a folder, that of its names; of a link, itself too. Nothing where there is nothing."""
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
+        link = _times(status) if S_ISLNK(status.st_mode) else []
     except OSError:
         return []
+    try:
+        return [*link, *_times(os.stat(path) if link else status)]
+    except OSError:
+        return link
+
+
+def _times(status: os.stat_result) -> Stat:
     return [status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino]
+
+
+def _changed(stat: Stat) -> int:
+    """When what has this stat was changed (nanoseconds); of a link, the later of itself and what it leads to."""
+    return max(stat[1::4])
 
 
 def _content(path: str) -> str:
