@@ -66,7 +66,7 @@ def _of_machine(before: Iterable[str], after: Iterable[str]) -> Iterator[Change]
     """The changes of what `Setup.machine_identity` gives, and of binhosts."""
     old, new = (_joined((_kind_and_item(row), row) for row in rows) for rows in (before, after))
     names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    found = [Change(*name, before=old.get(name, ""), after=new.get(name, "")) for name in names]
+    found = [Change(kind, item, old.get((kind, item), ""), new.get((kind, item), "")) for kind, item in names]
     builder = [change for change in found if change.kind == "builder"]
     yield from builder or found  # another builder has other tools, or none of ours
 
