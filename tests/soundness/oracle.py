@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from quern.drivers.base import Reach
 from quern.drivers.raw import RawDriver
 from quern.errors import QuernError
 from quern.portage import emerge
@@ -59,13 +60,15 @@ class ForkingDriver(RawDriver):
 
     resolver: Resolver = field(default_factory=Resolver)
 
-    def call(self, verb: str, *, environment: Mapping[str, str] | None = None, **params: object) -> dict[str, Any]:
+    def call(
+        self, verb: str, *, environment: Mapping[str, str] | None = None, reach: Reach | None = None, **params: object
+    ) -> dict[str, Any]:
         """See Driver.call."""
         if verb == "resolve":
             return self.resolver.ask(environment or {}, params)
         if verb == "remove":  # of a plan that fails: the folders are used again
             return {}
-        return super().call(verb, environment=environment, **params)
+        return super().call(verb, environment=environment, reach=reach, **params)
 
 
 class Oracle:
