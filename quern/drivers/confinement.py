@@ -76,6 +76,12 @@ def is_possible(confine: str, say: Callable[[str], None]) -> bool:
     return not reason
 
 
+def unlike(noise: bytes) -> str:
+    """What to say where one command could not be confined, though this machine allows it in general."""
+    said = noise.decode(errors="replace").strip().splitlines() or ["no reason given"]
+    return f"this build cannot be confined: {said[-1]}; to build without: {OPTION}"
+
+
 def hint(output: str, option: str) -> str:
     """A sentence on what a confined command seems to have been kept from; empty if from nothing."""
     if "Read-only file system" in output:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from quern.drivers.base import Command, Reach
-from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible
+from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible, unlike
 from quern.errors import DriverError
+from quern.worker import IMPOSSIBLE
 
 if TYPE_CHECKING:
     import subprocess
@@ -104,6 +105,8 @@ class RawDriver:
                 with undisturbed():
                     _end_group(process, own_group=True)
                 raise
+        if reach is not None and self._confines and process.returncode == IMPOSSIBLE:
+            raise DriverError(unlike(noise))
         return answer_of(verb, process.returncode, output, noise)
 
     def hint(self, output: str) -> str:

@@ -7,3 +7,5 @@ is a plain function from JSON-able arguments to a JSON-able dict; modules here i
 
 class WorkerError(ValueError):
     """A verb could not do what it was asked; str() is the whole message to the user."""
+
+IMPOSSIBLE = 125  # exit status of `confine` where there is no way to; why is on standard error

@@ -15,10 +15,9 @@ import sys
 from types import FrameType
 from typing import Any, NoReturn
 
-from . import namespaces
+from . import IMPOSSIBLE, namespaces
 from .reap import reap
 
-IMPOSSIBLE = 125  # the exit status where there is no way to confine; why is on standard error
 NOT_FOUND = 127
 
 
