@@ -249,6 +249,7 @@ def test_packages_of_a_binhost_are_fetched_first(tmp_path: Path, project: Projec
         output = other.doit("root:one", variables={"QUERN_PORTAGE_BINHOST": address})
     assert built(output) == []
     assert (other.folder / "build/one/root/image/file").read_text() == "content\n"
+    assert f"  BINHOST {address}\n" in (other.folder / "build/one/packages/packages.lock").read_text()
 
 
 def test_image_that_the_daemon_has_lost(project: Project, client: Any) -> None:  # noqa: ANN401

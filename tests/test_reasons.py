@@ -139,7 +139,7 @@ def test_a_slot_that_a_package_is_bound_to(tree: Path) -> None:
         (ROW["cc1"], "/usr/lib/gcc/x86_64-linux-gnu/12/cc1 31 3", "tool gcc changed"),
         (ROW["wrapper"], "x86_64-linux-musl-gcc 000000", "tool x86_64-linux-musl-gcc changed"),
         (None, "/usr/bin/awk 1 1", "tool awk added"),
-        (None, "binhost https://a.example", "binhost https://a.example added"),
+        (None, "binhost https://me:secret@a.example/", "binhost https://a.example added"),
     ],
 )
 def test_the_machine(tree: Path, former: str | None, now: str, reason: str) -> None:

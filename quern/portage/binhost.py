@@ -22,7 +22,12 @@ def origins(root: Path, binhosts: Iterable[str]) -> Origins:
     for url in binhosts:
         parts = urlsplit(url.rstrip("/"))
         folder = root / CACHE / (parts.hostname or "") / parts.path.lstrip("/")
-        public = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))  # without a password
         for stanza in read_index(folder):
-            found.setdefault((stanza["CPV"], stanza.get("SHA1", "")), public)
+            found.setdefault((stanza["CPV"], stanza.get("SHA1", "")), public(url))
     return found
+
+
+def public(url: str) -> str:
+    """The address of a binhost without a password, for all to read."""
+    parts = urlsplit(url.rstrip("/"))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from quern.portage.binhost import public
 from quern.portage.changes import Change, changes, of_mapping, pairs
 from quern.portage.keys import Ingredients
 from quern.portage.lockfile import Locked, of_recipe
@@ -66,7 +67,7 @@ def _of_machine(before: Iterable[str], after: Iterable[str]) -> Iterator[Change]
     """The changes of what `Setup.machine_identity` gives, and of binhosts."""
     old, new = (_joined((_kind_and_item(row), row) for row in rows) for rows in (before, after))
     names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    found = [Change(kind, item, old.get((kind, item), ""), new.get((kind, item), "")) for kind, item in names]
+    found = [Change(name[0], name[1], old.get(name, ""), new.get(name, "")) for name in names]
     builder = [change for change in found if change.kind == "builder"]
     yield from builder or found  # another builder has other tools, or none of ours
 
@@ -74,7 +75,7 @@ def _of_machine(before: Iterable[str], after: Iterable[str]) -> Iterator[Change]
 def _kind_and_item(row: str) -> tuple[str, str]:
     """What a row is about: `PATH SIZE TIME` and `NAME DIGEST` are tools, one word is Portage or the builder image."""
     if row.startswith("binhost "):
-        return "binhost", row.split()[1]
+        return "binhost", public(row.split()[1])
     if " " not in row:
         return ("builder" if row.startswith("sha256:") else "portage"), ""
     path = row.rsplit(" ", 2)[0] if row.startswith("/") else row.split()[0]
