@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import traceback
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).parents[2]
+PATIENCE = 300  # seconds; a second or two is usual
 
 
 class Resolver:
@@ -29,12 +32,18 @@ class Resolver:
         if self.process is None:
             argv = [sys.executable, "-I", __file__, str(CHECKOUT)]
             pipe = subprocess.PIPE
-            self.process = subprocess.Popen(argv, env=dict(environment), stdin=pipe, stdout=pipe, text=True)
+            self.process = subprocess.Popen(
+                argv, env=dict(environment), stdin=pipe, stdout=pipe, text=True, start_new_session=True
+            )
         questions, answers = self.process.stdin, self.process.stdout
         assert questions is not None
         assert answers is not None
         questions.write(json.dumps([dict(environment), dict(parameters)]) + "\n")
         questions.flush()
+        if not select.select([answers], [], [], PATIENCE)[0]:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.close()
+            raise RuntimeError(f"the resolver gave no answer in {PATIENCE} seconds")
         answer = json.loads(answers.readline())
         if not isinstance(answer, dict):
             raise RuntimeError(f"the resolver answers {answer!r}")
