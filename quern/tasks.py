@@ -37,7 +37,7 @@ DOIT_CONFIG = {"default_tasks": ["image"], "backend": "json", "dep_file": ".doit
 def project_tasks(dodo_file: str) -> Iterator[dict[str, Any]]:
     """The tasks of the project whose dodo.py is `dodo_file`. Raises InvalidDodoFile, one message."""
     try:
-        images = project_images(Path(dodo_file).resolve().parent, os.environ)
+        images = project_images(Path(dodo_file).resolve().parent, dict(os.environ))  # os.environ encodes at each look-up
         tasks = [_task(image, step) for image in images for step in steps_of(image)]
         tasks += [_question(image, question) for image in images for question in QUESTIONS]
     except (QuernError, OSError) as error:
@@ -54,7 +54,7 @@ def _task(image: Image, step: Step) -> dict[str, Any]:
         "name": image.name,
         "doc": f"{step.doc} {image.name}",
         "file_dep": [str(path) for path in step.files()],
-        "targets": [str(step.place.output), str(step.place.digest), str(step.place.receipt)],
+        "targets": step.place.targets,
         "uptodate": [(_is_current, [step])],
         "actions": [(_run, [image, step])],
         "clean": [(_clean, [image, step])],

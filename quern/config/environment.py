@@ -11,6 +11,7 @@ from quern.config.options import OPTIONS, sections
 from quern.config.values import plain
 from quern.errors import ConfigError, hint, nearest
 
+_FOREIGN = {option.variable for option in OPTIONS if option.variable}
 _OURS = ("QUERN_CONFIG", "QUERN_SYSROOT")  # variables of quern that are no options
 
 
@@ -19,6 +20,8 @@ def read_environment(environ: Mapping[str, str]) -> Entries:
 
     Raises ConfigError for one that looks like an option's and is none, and for two spellings that disagree.
     """
+    if not any(name.startswith("QUERN_") or name in _FOREIGN for name in environ):
+        return {}  # as is usual, and asked once for each image
     _check_names(environ)
     entries: Entries = {}
     for option in OPTIONS:

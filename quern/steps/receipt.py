@@ -49,6 +49,15 @@ class Place(NamedTuple):
         return self.work / self.step
 
     @property
+    def targets(self) -> list[str]:
+        """What a finished step leaves in the work folder, spelt for doit: output, digest and receipt.
+
+        Text, because a project of a hundred images has as many of these at every start.
+        """
+        stem = f"{self.work}/{self.step}"
+        return [stem, f"{stem}.digest", f"{stem}.json"]
+
+    @property
     def staging(self) -> Path:
         """Where a build writes before it is renamed to `output`."""
         return self.work / f".{self.step}.new"
