@@ -37,7 +37,8 @@ DOIT_CONFIG = {"default_tasks": ["image"], "backend": "json", "dep_file": ".doit
 def project_tasks(dodo_file: str) -> Iterator[dict[str, Any]]:
     """The tasks of the project whose dodo.py is `dodo_file`. Raises InvalidDodoFile, one message."""
     try:
-        images = project_images(Path(dodo_file).resolve().parent, dict(os.environ))  # os.environ encodes at each look-up
+        environ = dict(os.environ)  # which itself encodes at each look-up
+        images = project_images(Path(dodo_file).resolve().parent, environ)
         tasks = [_task(image, step) for image in images for step in steps_of(image)]
         tasks += [_question(image, question) for image in images for question in QUESTIONS]
     except (QuernError, OSError) as error:

@@ -173,3 +173,18 @@ def test_paths_that_a_build_cannot_take(work: Path, tmp_path: Path, name: str) -
 
 def test_paths_that_a_build_can_take(work: Path, tmp_path: Path) -> None:
     source_build(image_of(work / "image.conf", tmp_path / "Ünï-1.0_a,b+c@d"))
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({"profiles/base/make.defaults": 'CFLAGS="-O2\n'}, "No closing quotation"),
+        ({"app/tool/tool-1.ebuild": f"{HEAD}SLOT=0\nif true; then\n"}, "app/tool"),
+    ],
+    ids=["quote", "ebuild"],
+)
+def test_what_portage_gives_up_on_is_said(work: Path, files: dict[str, str], named: str) -> None:
+    write(work / "tree", files)
+    build = source_build(image_of(work / "image.conf", work / "work"))
+    with pytest.raises(BuildError, match=named):
+        build.plan(emerge.source_options(1, binhost=False), ["@profile"])

@@ -174,15 +174,17 @@ class Build:
             folder.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o755)  # the image's root folder does not depend on the caller's umask
         shutil.copytree(self.config / "etc", self.scratch / "config/etc")
-        if self.packages is None:  # to install from a view nothing is fetched, and asking apt takes a third of a second
-            text = mirrors.mirrors_text(self.setup.image.settings.portage.mirrors, mirrors.apt_mirrors())
-            (self.scratch / "config/etc/portage/mirrors").write_text(text)
         names = (*PROXY_VARIABLES, *LOCAL_VARIABLES) if self.setup.path else PROXY_VARIABLES
         environment = {name: os.environ[name] for name in names if name in os.environ}
         run = {"wget": self.machine.wget, "environment": environment}
         (self.scratch / "fetch.json").touch(0o600)  # a proxy's address may hold a password
         (self.scratch / "fetch.json").write_text(json.dumps(run))
         (self.scratch / "host.conf").write_text(self.surroundings.host_settings())
+
+    def prepare_fetching(self) -> None:
+        """Tell Portage the mirrors; only where something is to be built, since asking apt takes a third of a second."""
+        text = mirrors.mirrors_text(self.setup.image.settings.portage.mirrors, mirrors.apt_mirrors())
+        (self.scratch / "config/etc/portage/mirrors").write_text(text)
 
     def keep_for_host(self, key: str) -> None:
         """Keep the packages that earlier builds made to build with, if they were made under the same `key`."""

@@ -167,6 +167,7 @@ class PackagesStep(Step):
         options = emerge.source_options(build.jobs, binhost)
         first = self.setup.image.settings.build.baselayout_atoms
         build.keep_for_host(host_key(plan, machine))
+        build.prepare_fetching()
         build.fetch(options, targets, [*plan.host, *(plan[cpv] for cpv in missing)])
         if build.run.driver.offline:
             options = emerge.source_options(build.jobs, binhost=False)  # what there is has been fetched

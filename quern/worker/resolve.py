@@ -43,6 +43,9 @@ def resolve(arguments: list[str], settings: str = "") -> dict[str, Any]:
             answer = _plan(arguments, watch)
         except SystemExit:  # Portage's way out of an unusable profile or command line
             answer = NO_PLAN
+        except Exception as error:  # and of an ebuild that bash cannot read, or a quote that is not closed
+            answer = NO_PLAN
+            print(f"!!! Portage gave up: {type(error).__name__}: {error}", file=sys.stderr)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
