@@ -430,3 +430,17 @@ def test_a_live_ebuild(lab: Lab) -> None:
     write(lab.tree, {"lab/base/base-1.ebuild": ebuild('PROPERTIES="live"')})
     with pytest.raises(BuildError, match=r"(?s)lab/base-1: a live ebuild .*with \[build\] confine = off"):
         lab.build()
+
+
+def test_what_fetches_can_look_names_up(tmp_path: Path, namespaces: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With systemd-resolved /etc/resolv.conf is a link into /run, where builds see nothing."""
+    write(tmp_path, {"hidden/stub.conf": "nameserver 127.0.0.53\n", "work/x": ""})
+    (tmp_path / "resolv.conf").symlink_to(tmp_path / "hidden/stub.conf")
+    monkeypatch.setattr(confinement, "RESOLVER", tmp_path / "resolv.conf")
+    work = tmp_path / "work"
+    shown: list[str] = []
+    argv = ["cat", str(tmp_path / "resolv.conf")]
+    for network in (True, False):
+        command = Command(argv, {"PATH": "/usr/bin:/bin"}, work, work / "log", Reach([work]), network=network)
+        RawDriver(confine="on").run(command, shown.append)
+    assert shown == ["nameserver 127.0.0.53", f"cat: {argv[1]}: No such file or directory"]

@@ -29,15 +29,18 @@ NO_NETWORK = (
 ON_NETWORK = "Builds have no network, their sources are fetched before. To give them one: {option}"
 ON_WRITING = "Builds may write to their own folders only. To let them write wherever you can: {option}"
 
+RESOLVER = Path("/etc/resolv.conf")  # often a link into /run, which is hidden (systemd-resolved(8))
+
 _warned = set[str]()  # what has been said once in this process
 
 
 def confined(argv: Sequence[str], reach: Reach, folder: Path, network: bool, python: str) -> list[str]:
     """The command line that runs `argv` confined; `python` is that of the command."""
     interpreters = [Path(python).parent, Path(python).resolve().parent]
+    readable = [WORKER, *interpreters, *reach.readable, *([RESOLVER] if network else [])]
     request = {
         "writable": [str(path) for path in reach.writable],
-        "readable": _prefixes([WORKER, *interpreters, *reach.readable]),
+        "readable": _prefixes(readable),
         "network": network,
         "folder": str(folder),
     }
