@@ -200,6 +200,29 @@ def test_what_was_removed_is_put_back(project: Project) -> None:
 
 
 @pytest.mark.emerge
+def test_a_lock_that_does_not_hold(project: Project) -> None:
+    """Whether the plan has moved, or the lock: no more is announced than is done."""
+    locked = {"QUERN_BUILD_LOCK": "one.lock", "QUERN_BUILD_LOCKED": "on"}
+    project.doit("lock:one", variables=locked)
+    path = project.folder / "one.lock"
+    text = path.read_text()
+    ebuild_of_leaf = next((project.folder / "tree/lab/leaf").glob("*.ebuild"))
+    former = ebuild_of_leaf.read_text()
+    try:
+        assert "fails" not in project.doit("explain:one", variables=locked)
+        path.write_text(text.replace("lab/leaf-", "lab/leaf-0."))
+        assert "one: packages  fails: one.lock: build.locked is on" in project.doit("explain:one", variables=locked)
+        project.doit("image:one", status=1, variables=locked)
+        path.write_text(text)
+        ebuild_of_leaf.write_text(f"{former}# edited\n")
+        assert "lab/leaf ebuild changed" in project.doit("explain:one", variables=locked)
+        project.doit("image:one", status=1, variables=locked)
+    finally:
+        ebuild_of_leaf.write_text(former)
+        path.unlink()
+
+
+@pytest.mark.emerge
 def test_what_will_fail(project: Project) -> None:
     path = project.folder / "profiles/one/packages"
     former = path.read_text()

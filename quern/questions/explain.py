@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from quern.errors import QuernError, display
+from quern.errors import BuildError, QuernError, display
 from quern.project import Image
 from quern.questions.base import Question, Switch
 from quern.steps import receipt as receipts
@@ -113,6 +113,8 @@ class _Explanation:
             paths = [step.place.digest, *step.published(receipt.info)]
             return [f"{display(path)} is gone" for path in paths if not path.exists()] or ["what it made was replaced"]
         lacking = step.lacking(receipt)
+        if lacking and self.image.settings.build.locked and isinstance(step, PackagesStep):
+            raise BuildError(lacking)
         return [f"the docker daemon has no {lacking}" if step.name == "image" else lacking] if lacking else []
 
     def _of_one_that_runs(self, step: Step, reasons: list[str]) -> Verdict:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from quern.drivers.raw import RawDriver
 from quern.project import Image
+from quern.steps import committed
 from quern.steps.base import Run
 from quern.steps.chain import driver_of, setup_of
 from quern.steps.packages import INGREDIENTS, LOCK, PackagesStep, digest_of
@@ -80,6 +81,7 @@ class Foresight:
         plan = resolve(build, step.targets()).plan
         now = ingredients(plan, step.machine())
         lock = [lockfile.of_recipe(now.recipes[package.id]) for package in plan.packages]
+        committed.check(self.image, lock)
         own = self.image.work / PackagesStep.name
         before = read_ingredients(own / INGREDIENTS)
         stanzas = _stanzas(now.keys(), Store(self.image.binpkgs), own / "view", before.keys() if before else {})
