@@ -73,11 +73,12 @@ def of_the_machine(error: OSError) -> QuernError | None:
 
 
 def display(path: Path) -> str:
-    """Spell a path for a message: relative when it is below the current folder."""
+    """Spell a path for a message: relative when it is below the current folder; bytes that are no UTF-8 as \\xNN."""
     try:
-        return str(path.relative_to(Path.cwd()))
+        text = str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):
-        return str(path)
+        text = str(path)
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def nearest(word: str, choices: Iterable[str], likeness: float = 0.6) -> str | None:

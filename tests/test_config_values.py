@@ -93,7 +93,7 @@ def test_what_is_understood(parse: Parser, text: str, value: object) -> None:
         (portage.repository_names, ["a/b", "-a", "a a", "x-1"]),
         (portage.profile, ["x", ":x", "a:", "a:/x", "a:x/../y", "a:x//y", "-a:x", "a:./x"]),
         (portage.atoms, ["python", "*/*", "dev-lang/python-3.13", "a/b[x", "a/b]c", "!a/b"]),
-        (portage.binhosts, ["packages", "https://", "ht tp://x"]),
+        (portage.binhosts, ["packages", "https://", "ht tp://x", "https://[nowhere/x"]),
         (portage.mirrors, ["gnu", "gnu=", "gnu=x", "=http://x", "gnu=javascript:x", "g/u=http://x"]),
     ],
 )

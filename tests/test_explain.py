@@ -223,6 +223,19 @@ def test_a_lock_that_does_not_hold(project: Project) -> None:
 
 
 @pytest.mark.emerge
+def test_what_the_user_has_is_left_alone(project: Project) -> None:
+    """Not even an empty folder is made where sources will be; and a daemon that is required and absent is an error."""
+    folder = project.folder.parent / "sources"
+    write(project.folder, {"tree/profiles/package.mask": "lab/thief\nlab/broken\n"})
+    variables = {"QUERN_PORTAGE_DISTFILES": str(folder), "QUERN_POSTBUILD_ENGINES": "docker"}
+    variables["DOCKER_HOST"] = f"unix://{folder}/no.sock"
+    text = project.doit("explain:one", variables=variables)
+    assert "one: packages  runs" in text
+    assert "one: image     may run" in text or "no docker daemon" in text
+    assert not folder.exists()
+
+
+@pytest.mark.emerge
 def test_what_will_fail(project: Project) -> None:
     path = project.folder / "profiles/one/packages"
     former = path.read_text()

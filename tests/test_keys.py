@@ -253,3 +253,9 @@ def test_file_digest(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
     assert file_digest(tmp_path / "file") == expected
+
+
+def test_a_manifest_that_is_not_utf_8(tree: Path) -> None:
+    manifest = tree / "lib/zlib/Manifest"
+    manifest.write_bytes(b"DIST caf\xe9.tar.xz 1 BLAKE2B 44\n" + manifest.read_bytes())
+    assert distfile_digests(manifest, ["zlib.tar.xz"]) == {"zlib.tar.xz": "5 BLAKE2B 11"}

@@ -239,3 +239,38 @@ def test_an_edit_while_it_builds_is_seen_by_the_next_run(tmp_path: Path) -> None
     assert newer.exists()
     lab.build()
     assert lab.emerged() == ["lab/base-2", "lab/top-1"]
+
+
+@pytest.mark.emerge
+def test_what_is_sourced_while_a_package_is_built(tmp_path: Path) -> None:
+    """The files that a profile's package.bashrc names, and a repository's checks of what is installed."""
+    lab = Lab(tmp_path)
+    formats = TREE["metadata/layout.conf"].replace("profile-set", "profile-set profile-bashrcs")
+    appends = 'echo {} >> "${{ED}}/usr/share/lab/{}"\n'
+    files = {
+        "metadata/layout.conf": formats,
+        "profiles/image/package.bashrc": "lab/leaf leaf.sh\n",
+        "profiles/image/bashrc/leaf.sh": f"post_src_install() {{ {appends.format('one', 'leaf')} }}\n",
+        "metadata/install-qa-check.d/10lab": f"[[ ${{PN}} != base ]] || {appends.format('one', 'base')}",
+    }
+    write(lab.tree, files)
+    lab.build()
+    assert lab.installed()["leaf"] == "leaf-1\none"
+    assert lab.installed()["base"] == "base-1\none"
+    for name in ("profiles/image/bashrc/leaf.sh", "metadata/install-qa-check.d/10lab"):
+        write(lab.tree, {name: files[name].replace("one", "two")})
+    lab.build()
+    assert lab.installed()["leaf"] == "leaf-1\ntwo"
+    assert lab.installed()["base"] == "base-1\ntwo"
+
+
+@pytest.mark.emerge
+def test_a_project_inside_a_repository(tmp_path: Path) -> None:
+    """What is written in the work folder while it resolves is nothing that the plan depends on."""
+    tree = write(tmp_path / "tree", TREE)
+    write(tree, {"lab.conf": "[portage]\nrepositories = ./\n[build]\nprofile = lab:image\n"})
+    first, again = (
+        [step.name for step in steps_of(image_of(tree / "lab.conf", tree / "build/lab"))[:2] if run_step(step, run())]
+        for _ in range(2)
+    )
+    assert (first, again) == (["portage", "packages"], [])

@@ -66,9 +66,21 @@ def atoms(text: str, context: Context) -> tuple[str, ...]:
 def binhosts(text: str, context: Context) -> tuple[str, ...]:
     """Space-separated URLs of binary package hosts."""
     for item in text.split():
-        if not plain(item) or not re.fullmatch(_BINHOST, item):
+        if not plain(item) or not re.fullmatch(_BINHOST, item) or not _can_be_split(item):
             raise Unfit("URLs separated by spaces", item)
     return distinct(text.split(), "URL")
+
+
+def _can_be_split(url: str) -> bool:
+    """Whether Python can take a URL apart, as it must be later: brackets, say, are for IPv6 addresses alone."""
+    if "[" not in url and "]" not in url:
+        return True
+    from urllib.parse import urlsplit
+
+    try:
+        return bool(urlsplit(url).scheme)
+    except ValueError:
+        return False
 
 
 def mirrors(text: str, context: Context) -> Pairs:
@@ -76,7 +88,8 @@ def mirrors(text: str, context: Context) -> Pairs:
     pairs = []
     for item in text.split():
         name, _, url = item.partition("=")
-        if not plain(item) or not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or not re.fullmatch(_URL, url):
+        known = re.fullmatch(r"[A-Za-z0-9_.-]+", name) and re.fullmatch(_URL, url) and _can_be_split(url)
+        if not plain(item) or not known:
             raise Unfit("NAME=URL words separated by spaces", item)
         pairs.append((name, url))
     return tuple(pairs)

@@ -48,8 +48,9 @@ def confined(argv: Sequence[str], reach: Reach, folder: Path, network: bool, pyt
 
 
 def _prefixes(paths: Iterable[Path]) -> list[str]:
-    """The paths; for a folder of programs what they are installed with, which lies beside it."""
-    return [str(path.parent if path.name in ("bin", "sbin") else path) for path in paths]
+    """The paths; with a folder of programs what they are installed with, which lies beside it."""
+    found = list(paths)
+    return [str(path) for path in [*found, *(path.parent for path in found if path.name in ("bin", "sbin"))]]
 
 
 @cache

@@ -113,7 +113,7 @@ def distfile_digests(manifest: Path, names: Iterable[str]) -> dict[str, str]:
     wanted = set(names)
     lines = {}
     if wanted and manifest.exists():
-        for line in manifest.read_text(encoding="utf-8").splitlines():
+        for line in manifest.read_text(encoding="utf-8", errors="replace").splitlines():
             words = line.split()
             if len(words) > 2 and words[0] == "DIST" and words[1] in wanted:
                 lines[words[1]] = " ".join(words[2:])
@@ -128,7 +128,7 @@ def is_fetched(package: Package, distfiles: Path) -> bool:
 
 def _is_as_described(file: Path, words: list[str]) -> bool:
     """Whether a file has the size and the first digest of a DIST line's words that this Python can compute."""
-    if not words or not file.is_file() or file.stat().st_size != int(words[0]):
+    if not words or not file.is_file() or str(file.stat().st_size) != words[0]:
         return False
     for name, value in zip(words[1::2], words[2::2], strict=False):
         if name.lower() in hashlib.algorithms_guaranteed:

@@ -84,7 +84,7 @@ def tree(folder: str) -> list[str]:
 def _read(record: Path) -> Any:  # noqa: ANN401 (JSON)
     try:
         data = json.loads(record.read_bytes())
-        return data if data["format"] == FORMAT else None
+        return data if data["format"] == FORMAT and data["digest"] and data["watched"] else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

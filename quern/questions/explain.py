@@ -17,12 +17,14 @@ from quern.steps import receipt as receipts
 from quern.steps.base import Run, Step, has_parts, is_there, key_of
 from quern.steps.chain import steps_of
 from quern.steps.differences import OUTPUTS, differences
+from quern.steps.image import PATIENCE, ImageStep
 from quern.steps.packages import WATCH, PackagesStep
 from quern.steps.portage import PortageStep
 from quern.steps.receipt import Receipt
 
 State = Literal["up to date", "puts back", "runs", "may run", "fails"]
 NOT_KNOWN, ANOTHER = "", "another"  # of a digest to come: whether it will be the same, and that it will not
+NOT_MADE = "not made yet"
 REPOSITORIES_CHANGED = "repositories changed"
 CONFIGURATION_CHANGED = f"{OUTPUTS['portage']} changed"
 PACKAGES_CHANGED = f"{OUTPUTS['packages']} changed"
@@ -97,7 +99,7 @@ class _Explanation:
     def _reasons(self, step: Step, receipt: Receipt | None, inputs: Mapping[str, Any], unknown: list[str]) -> list[str]:
         """Why the step would run, as far as is known before it is asked itself."""
         if receipt is None:
-            return ["not made yet"]
+            return [NOT_MADE]
         before = {name: value for name, value in receipt.inputs.items() if name not in unknown}
         now = {name: value for name, value in inputs.items() if name not in unknown}
         found = differences(before, _as_read(now), dict(self.image.settings.origins))
@@ -112,9 +114,13 @@ class _Explanation:
         if not is_there(step, receipt):
             paths = [step.place.digest, *step.published(receipt.info)]
             return [f"{display(path)} is gone" for path in paths if not path.exists()] or ["what it made was replaced"]
+        from quern.engine import ping
+
         lacking = step.lacking(receipt)
         if lacking and self.image.settings.build.locked and isinstance(step, PackagesStep):
             raise BuildError(lacking)
+        if lacking and self.image.settings.postbuild.engines and isinstance(step, ImageStep):
+            ping(self.image.settings.docker.daemon, PATIENCE["docker"])
         return [f"the docker daemon has no {lacking}" if step.name == "image" else lacking] if lacking else []
 
     def _of_one_that_runs(self, step: Step, reasons: list[str]) -> Verdict:
@@ -127,17 +133,20 @@ class _Explanation:
         elif isinstance(step, PackagesStep):
             packages = Foresight(self.image, self.scratch).packages()
             digest, built, self.moves = packages.digest, packages.built, packages.moves
-            reasons = self._of_packages(step, reasons, packages.reused)
+            reasons = self._of_packages(step, reasons)
         elif step.name == "root" and self.moves:
             others = [reason for reason in reasons if reason != PACKAGES_CHANGED]
             reasons = [*(f"packages.lock: {move}" for move in self.moves), *others]
         self.coming[step.name] = ANOTHER if digest is None else digest
         return Verdict(step.name, "runs", reasons, built)
 
-    def _of_packages(self, step: PackagesStep, reasons: list[str], reused: int) -> list[str]:
+    def _of_packages(self, step: PackagesStep, reasons: list[str]) -> list[str]:
         """What it would say: what moves, else what changed among the files it depends on."""
         from quern.portage import watch
 
+        if reasons == [NOT_MADE]:  # then everything does
+            self.moves = []
+            return reasons
         changed = [display(Path(path)) for path in watch.changes(step.place.output / WATCH)]
         files = [f"{path} changed" for path in changed]
         others = [reason for reason in reasons if reason not in (REPOSITORIES_CHANGED, CONFIGURATION_CHANGED)]

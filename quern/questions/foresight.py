@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from quern.config.settings import Storage
 from quern.drivers.raw import RawDriver
 from quern.project import Image
 from quern.steps import committed
@@ -46,8 +48,13 @@ class Foresight:
 
     @property
     def aside(self) -> Image:
-        """The same image, made elsewhere."""
-        return self.image._replace(work=self.scratch / "build" / self.image.work.name)
+        """The same image, made elsewhere: with nothing of the user's to write to, and no volume for builds."""
+        settings = self.image.settings
+        settings = settings._replace(
+            portage=settings.portage._replace(distfiles=self.scratch / "distfiles"),
+            docker=settings.docker._replace(workdir_storage=Storage()),
+        )
+        return self.image._replace(work=self.scratch / "build" / self.image.work.name, settings=settings)
 
     @cached_property
     def run(self) -> Run:
@@ -63,6 +70,17 @@ class Foresight:
 
     def packages(self) -> Packages:
         """What would be built. Raises QuernError."""
+        from quern.steps.base import discard
+        from quern.steps.emerging import check_path
+
+        check_path(self.image.work)
+        try:
+            return self._packages()
+        finally:
+            for path in self.aside.work.iterdir():  # in a container root has made some of it
+                discard(path, self.aside.work, self.run)
+
+    def _packages(self) -> Packages:
         from quern.portage import changes, lockfile
         from quern.portage.keys import ingredients, read_ingredients
         from quern.portage.reasons import reasons
@@ -106,8 +124,9 @@ class Foresight:
 
     def _take_metadata(self) -> None:
         """Ebuilds whose metadata is known already need no bash to be read."""
-        if (self.image.work / METADATA).is_dir():
-            shutil.copytree(self.image.work / METADATA, self.aside.work / METADATA, dirs_exist_ok=True)
+        passing = shutil.ignore_patterns(".update.*")
+        with suppress(OSError):  # a build may be writing there
+            shutil.copytree(self.image.work / METADATA, self.aside.work / METADATA, ignore=passing, dirs_exist_ok=True)
 
 
 def _stanzas(

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +41,7 @@ LIVE = """\
 Take a released version, or give builds a network with {option}"""
 
 
-def _check_path(work: Path) -> None:
+def check_path(work: Path) -> None:
     """Refuse a work folder whose path make, configure scripts or Portage would take for several words, or for code."""
     import re
 
@@ -51,8 +52,9 @@ def _check_path(work: Path) -> None:
 def _take_over(folder: Path) -> None:
     """Have files made there belong to this user's own group: no other is known where an ordinary user is confined."""
     if folder.stat().st_gid != os.getegid() and os.geteuid() != 0:
-        os.chown(folder, -1, os.getegid())
-        folder.chmod(0o755)  # without the bit that hands the group down
+        with suppress(PermissionError):  # of a file system that decides itself
+            os.chown(folder, -1, os.getegid())
+            folder.chmod(0o755)  # without the bit that hands the group down
 
 
 def _text(path: str) -> str:
@@ -161,9 +163,11 @@ class Build:
 
     def prepare(self) -> None:
         """Make the folders, the host side, and this run's configuration root. Raises BuildError."""
-        _check_path(self.setup.image.work)
+        check_path(self.setup.image.work)
         if self.setup.image.settings.emerge.ask and not sys.stdin.isatty():
             raise BuildError("emerge.ask = on needs a terminal for emerge's questions, and there is none")
+        if os.geteuid() == 0:  # a set-id file or a device that a build leaves there is for nobody else
+            self.setup.image.work.chmod(0o700)
         logs = self.log.with_suffix("")
         self.log.unlink(missing_ok=True)
         discard(logs, self.log.parent, self.run)

@@ -68,8 +68,11 @@ class PackagesStep(Step):
 
     def machine(self) -> list[str]:
         """What identifies where the packages come from, besides their recipes. Raises QuernError."""
-        # what a binhost gave is not what our own recipe gives
-        binhosts = [f"binhost {url}" for url in self.setup.image.settings.portage.binhost]
+        binhosts = self.setup.image.settings.portage.binhost
+        if binhosts:  # what one gave is not what our own recipe gives
+            from quern.portage.binhost import public
+
+            binhosts = tuple(f"binhost {public(url)}" for url in binhosts)
         return [*self.setup.machine_identity(), *binhosts]
 
     def build(self, staging: Path, run: Run) -> Made:

@@ -104,7 +104,8 @@ def profile_parts(folder: Path) -> list[Path]:
     Other folders are profiles of their own; quern.conf and locks are not Portage's.
     """
     entries = [entry for entry in sorted(folder.iterdir()) if is_profile_file(entry.name)]
-    return [entry for entry in entries if entry.is_file() or entry.name.startswith(("package.", "use.", "env"))]
+    folders = ("package.", "use.", "env")
+    return [each for each in entries if each.is_file() or each.name.startswith(folders) or each.name == "bashrc"]
 
 
 def _copy_profile(folder: Path, target: Path) -> None:

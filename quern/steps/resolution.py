@@ -13,6 +13,7 @@ from quern.portage.setup import Setup
 from quern.portage.watch import Seen
 from quern.steps.emerging import Build
 from quern.steps.portage import profile_parts
+from quern.worker.resolve import QA_CHECKS
 
 ATTEMPTS = 3
 
@@ -49,7 +50,10 @@ def watched(setup: Setup, plan: Plan) -> list[str]:
     Not the project's own profiles: they are in the configuration root, whose digest is an input.
     """
     own = setup.image.profiles if setup.has_overlay else None
-    paths = {path for path in plan.watched if not Path(path).is_relative_to(setup.overlay)}
+    paths = {path for path in plan.watched if not Path(path).is_relative_to(setup.image.work)}
+    for repository in setup.repositories():
+        for name in QA_CHECKS:
+            paths.update(watch.tree(str(repository.location / "metadata" / name)))
     for folder in setup.stack().folders:
         if own is None or not folder.is_relative_to(own):
             paths.add(str(folder))

@@ -6,6 +6,7 @@ architecture but Alpha.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -87,7 +88,8 @@ def arrange(writable: Iterable[str], readable: Iterable[str], closed: Iterable[s
         _make_like(path, tree)
         _attach(tree, path)
     for path in filter(_is_socket, closed):
-        _attach(_copy("/dev/null"), path)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # its owner has gone
+            _attach(_copy("/dev/null"), path)
     _call("mount_setattr", MOUNT_SETATTR, AT_FDCWD, b"/dev", 0, READ_ONLY, len(READ_ONLY))
     _mount_proc()
 
@@ -178,7 +180,11 @@ def sockets() -> list[str]:
     """The files at which processes of this network namespace hear others (/proc/net/unix, proc(5))."""
     with open("/proc/net/unix", "rb") as table:
         found = re.findall(rb"^(?:\S+ +){7}(/.*)$", table.read(), re.MULTILINE)
-    return sorted({os.fsdecode(path) for path in found})
+    paths = {os.fsdecode(path) for path in found}
+    for folder in {os.path.dirname(path) for path in paths if not os.path.lexists(path)}:  # renamed since: ssh does so
+        with contextlib.suppress(OSError):
+            paths.update(entry.path for entry in os.scandir(folder) if not entry.is_file() and not entry.is_dir())
+    return sorted(paths)
 
 
 def _is_socket(path: str) -> bool:

@@ -105,6 +105,10 @@ NOT_BUILD_VARIABLES = {
 }  # fmt: skip
 
 
+# of a repository: sourced while its packages are installed and merged, and they can change what is (ebuild(5))
+QA_CHECKS = ("install-qa-check.d", "preinst-qa-check.d", "postinst-qa-check.d")
+
+
 def _variables(settings: Settings) -> dict[str, str]:
     """What make.globals, the profile's make.defaults and make.conf set, stacked, that a build can see."""
     layers = (settings.configdict[name] for name in ("globals", "defaults", "conf"))
@@ -116,10 +120,13 @@ def _variables(settings: Settings) -> dict[str, str]:
         for name in sorted(names - skipped)
         if not name.startswith(("FETCHCOMMAND_", "RESUMECOMMAND_", "PORTAGE_RSYNC_", "BINPKG_GPG_"))
     }
-    for number, folder in enumerate(settings.profiles):
-        for name in ("profile.bashrc", "package.bashrc", "package.env", "env"):
-            if digest := _digest(os.path.join(folder, name)):
-                variables[f"{name} {number}"] = digest
+    for name in ("profile.bashrc", "package.bashrc", "bashrc", "package.env", "env"):
+        digests = filter(None, (_digest(os.path.join(folder, name)) for folder in settings.profiles))
+        variables.update({f"{name} {number}": digest for number, digest in enumerate(digests)})
+    for repository in settings.repositories:
+        for name in QA_CHECKS:
+            if digest := _digest(os.path.join(repository.location, "metadata", name)):
+                variables[f"{name} {repository.name}"] = digest
     return variables
 
 

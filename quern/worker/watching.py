@@ -33,8 +33,13 @@ class Watch:
 
     def paths(self, repositories: Iterable[Portage]) -> list[str]:
         """Everything below `repositories` (Portage's RepoConfig) that was asked for, whether it is there or not."""
-        roots = {str(repository.location) for repository in repositories}
+        places = [(repository.name, str(repository.location)) for repository in repositories]
+        roots = {location for _, location in places}
         given = {os.path.realpath(root): root for root in roots}
+        for name, location in places:  # in a container the same tree is also where a stage's own profile leads to
+            for place in (f"/var/db/repos/{name}", "/usr/portage"):
+                if os.path.isdir(place) and os.path.samefile(place, location):
+                    given.setdefault(place, location)
         found = {os.path.join(root, name) for root in roots for name in (*ASKED_FOR, *self._names)}
         for eclasses in self._unread.values():  # any of them may be why
             found.update(_eclass_files(eclasses, eclasses.eclasses))
@@ -64,24 +69,26 @@ class Watch:
         def found(database: Portage, cpv: str) -> None:
             self._names.add(str(cpv_getkey(cpv) or cpv))
 
-        def cached(database: Portage, cpv: str, ebuild: str, location: str) -> None:
+        pull = tree._pull_valid_cache
+
+        def pulled(database: Portage, cpv: str, ebuild: str, location: str) -> Portage:
             self._paths.add(ebuild)
             self._paths.update(f"{location}/{cache}/{cpv}" for cache in CACHES)
+            data, digest = pull(database, cpv, ebuild, location)
+            if data is None:  # now bash reads the ebuild
+                self._unread[location, str(cpv)] = _eclasses(database, location)
+            else:
+                self._paths.update(_eclass_files(_eclasses(database, location), data.get("_eclasses_") or ()))
+            return data, digest
 
-        def reading(database: Portage, cpv: str, location: str) -> None:
-            self._unread[location, cpv] = _eclasses(database, location)
-
-        def read(
-            database: Portage, cpv: str, keys: Portage, ebuild: str, digest: Portage, data: Portage, location: str
-        ) -> None:
-            self._unread.pop((location, cpv), None)
+        def read(database: Portage, cpv: str, location: str, data: Portage) -> None:
+            self._unread.pop((location, str(cpv)), None)
             self._paths.update(_eclass_files(_eclasses(database, location), data.get("_eclasses_") or ()))
 
         _before(tree, "cp_list", named)
         _before(tree, "findname2", found)
-        _before(tree, "_pull_valid_cache", cached)
-        _before(tree, "_run_metadata_phase", reading)
-        _before(tree, "_aux_get_return", read)
+        tree._pull_valid_cache = pulled
+        _before(tree, "_write_cache", read)
         self._skip_scans(porttree._better_cache)
 
     def _skip_scans(self, cache: Portage) -> None:
