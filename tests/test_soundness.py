@@ -17,6 +17,7 @@ from quern.portage import emerge
 from quern.portage.keys import tree_digest
 from tests.projects import source_build
 from tests.soundness import decision
+from tests.soundness.decision import unconfined
 from tests.soundness.tree import make_tree
 from tests.soundness.trials import Laboratory, Trial, summary
 
@@ -70,7 +71,7 @@ def test_the_forked_resolver_answers_like_the_worker(laboratory: Laboratory) -> 
         if version:
             text = next((tree.folder / "tree").rglob("libc-*.ebuild")).read_text()
             laboratory.edits.write(tree.repositories["extra"] / f"sys-libs/libc/libc-{version}.ebuild", text)
-        build = source_build(tree.image(tree.folder / "other/image"))
+        build = unconfined(tree.image(tree.folder / "other/image"))
         plan = build.plan(emerge.source_options(1, binhost=False), build.setup.sets())
         answer = laboratory.oracle.answer()
         assert answer.plan
