@@ -1,4 +1,6 @@
-"""explain:NAME: what `doit image:NAME` would run now, and why. Nothing is changed, and no daemon is needed.
+"""explain:NAME: what `doit image:NAME` would run now, and why. Nothing is changed.
+
+No daemon is needed, but where containers build: what they would build is resolved in one.
 
 Of the steps after one that runs, those that depend on nothing else new may still be kept: a step that gives the same
 bytes stops the chain there.

@@ -35,7 +35,6 @@ class Packages(NamedTuple):
 
     moves: list[str]
     built: dict[str, list[str]]
-    reused: int
     digest: str | None
 
 
@@ -77,8 +76,9 @@ class Foresight:
         try:
             return self._packages()
         finally:
-            for path in self.aside.work.iterdir():  # in a container root has made some of it
-                discard(path, self.aside.work, self.run)
+            if self.aside.work.is_dir():  # not where there was no room for it
+                for path in self.aside.work.iterdir():  # in a container root has made some of it
+                    discard(path, self.aside.work, self.run)
 
     def _packages(self) -> Packages:
         from quern.portage import changes, lockfile
@@ -107,7 +107,6 @@ class Foresight:
         return Packages(
             changes.moves(_read(own / LOCK), lock, self._place),
             {cpv: changes.phrases(reasons(before, now, cpv)) for cpv in missing},
-            len(stanzas),
             None if missing else _digest([stanzas[cpv] for cpv in sorted(stanzas)], lock),
         )
 
