@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -90,19 +90,22 @@ class _Loader:
 
     def __init__(self, environment: Entries, files: Entries, context: Context) -> None:
         self.getter = BaseConfigGetter(_Finder(environment), _Finder(files))
+        self.given = environment.keys() | files.keys()
         self.files = files
         self.context = context
         self.origins: dict[str, str] = {}
 
     def section(self, section: str, make: Callable[..., _T]) -> _T:
         """Give a section's frozen value; `make` takes its options by name."""
-        return make(**{option.field: self.value(option, section) for option in options_of(section)})
+        defaults = _defaults(section, self.context)
+        given = [option for option in options_of(section) if (section, option.key) in self.given]
+        return make(**{**defaults, **{option.field: self.value(option, section) for option in given}})
 
     def value(self, option: Option, section: str) -> object:
         name = f"{section}.{option.key}"
-        entry: Entry | None = self.getter.getstr(name, default=None)
-        if entry is None or not entry.text:
-            return option.parse(option.default, self.context) if option.default else option.empty
+        entry: Entry = self.getter.getstr(name)
+        if not entry.text:
+            return _default(option, self.context)
         if "\n" in entry.text and not option.multiline:
             raise ConfigError(f"{entry.origin}: {name}: expected one line, got {entry.text!r}")
         return self.parse(option.parse, name, entry)
@@ -128,6 +131,16 @@ class _Loader:
                 where = self.files[section, SECTION].origin
                 raise ConfigError(f"{where}: {section}: expected `location = PATH`, got none")
             yield self.section(section, partial(RepositorySection, section.removeprefix(REPOSITORY)))
+
+
+@cache  # a hundred images have most of their values from here
+def _defaults(section: str, context: Context) -> Mapping[str, object]:
+    """The values, by field, that a section has where nobody sets anything."""
+    return {option.field: _default(option, context) for option in options_of(section)}
+
+
+def _default(option: Option, context: Context) -> object:
+    return option.parse(option.default, context) if option.default else option.empty
 
 
 def _check_names(found: Settings) -> None:

@@ -5,6 +5,8 @@ This is the one place to add an option (and a field of the same name in `setting
 
 from __future__ import annotations
 
+from functools import cache
+
 from quern.config import container, values
 from quern.config import portage as gentoo
 from quern.config.option import Option
@@ -207,6 +209,7 @@ def sections() -> tuple[str, ...]:
     return tuple(dict.fromkeys(option.section for option in OPTIONS))
 
 
+@cache
 def options_of(section: str) -> tuple[Option, ...]:
     """The options a section may hold."""
     if section.startswith(REPOSITORY):
