@@ -18,7 +18,7 @@ S="${WORKDIR}/Python-${PV}"
 LICENSE="PSF-2"
 SLOT="${MY_PV}"
 KEYWORDS="amd64"
-IUSE="+ncurses +readline +sqlite +test-suite"
+IUSE="+ncurses +readline +sqlite test-suite"
 
 DEPEND="
 	app-arch/bzip2:=
