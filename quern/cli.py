@@ -1,4 +1,8 @@
-"""quern-builder FILE.conf: build the one image of a configuration file, without a project around it."""
+"""quern-builder: build the one image of a configuration file, without a project around it; or begin a project.
+
+    quern-builder FILE.conf
+    quern-builder init [FOLDER]
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,9 @@ from quern.steps.tarball import TarballStep, tarball_of
 
 WORKDIR = Path("/tmp/quern")
 
-DESCRIPTION = "Build the image that FILE.conf describes, and print where it is."
+DESCRIPTION = """\
+Build the image that FILE.conf describes, and print where it is. `quern-builder init [FOLDER]` makes a project instead:
+a folder with one small image, for doit."""
 EPILOG = """\
 Options are read from /etc/quern.conf, FILE.conf and the file that $QUERN_CONFIG names; the later one wins, and an
 environment variable wins over them all. These are the options, with their variables and defaults:
@@ -26,9 +32,12 @@ environment variable wins over them all. These are the options, with their varia
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    file = _parse(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        build(_image(file))
+        if words[:1] == ["init"]:
+            _init(words[1:])
+        else:
+            build(_image(_parse(words)))
     except QuernError as error:
         print(f"quern-builder: error: {error}", file=sys.stderr)
         return 1
@@ -53,7 +62,19 @@ def build(image: Image) -> None:
             _say(f"Build complete, image is available at {next(iter(step.published(tarball_of(image)[1])))}")
 
 
-def _parse(arguments: Sequence[str] | None) -> Path:
+def _init(words: Sequence[str]) -> None:
+    import argparse
+
+    from quern.init import make_project
+
+    parser = argparse.ArgumentParser(
+        prog="quern-builder init", description="Make a project of one image that builds at once, and say what is next."
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=Path(), help="by default this one")
+    print(make_project(parser.parse_args(words).folder))
+
+
+def _parse(arguments: Sequence[str]) -> Path:
     import argparse
 
     parser = argparse.ArgumentParser(
@@ -62,7 +83,7 @@ def _parse(arguments: Sequence[str] | None) -> Path:
         epilog=EPILOG + config.template(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", metavar="FILE.conf", type=Path, help="the image's configuration file")
+    parser.add_argument("file", metavar="FILE.conf", type=Path, help="the image's configuration file (init is none)")
     parser.add_argument("--version", action="version", version=f"quern {__version__}")
     file: Path = parser.parse_args(arguments).file
     return file
