@@ -204,6 +204,7 @@ REPOSITORY_OPTIONS: tuple[Option, ...] = (
 )
 
 
+@cache
 def sections() -> tuple[str, ...]:
     """The names of the sections, in order (not [repository:NAME], of which there may be many)."""
     return tuple(dict.fromkeys(option.section for option in OPTIONS))
