@@ -67,6 +67,20 @@ EXPECTED: dict[str, tuple[Kind, str | None, str | None, list[str]]] = {
         None,
         ["nomanifest-1.tar.gz has no digest in the Manifest of lab/nomanifest-1"],
     ),
+    "fetch-only": (Kind.FETCH, "lab/fetch-1", None, ["fetch-1.tar.gz of lab/fetch-1 could not be fetched"]),
+    "fetch-only-restricted": (Kind.FETCH_RESTRICTED, "lab/fetch-restricted-1", None, ["  Get it from the vendor"]),
+    "fetch-only-checksum": (
+        Kind.CHECKSUM,
+        "lab/checksum-1",
+        None,
+        ["checksum-1.tar.gz of lab/checksum-1 is not the file that its Manifest describes"],
+    ),
+    "fetch-only-no-manifest-entry": (
+        Kind.MANIFEST,
+        "lab/nomanifest-1",
+        None,
+        ["nomanifest-1.tar.gz has no digest in the Manifest of lab/nomanifest-1"],
+    ),
     "masked": (
         Kind.MASKED,
         "lab/masked",
@@ -234,6 +248,24 @@ def test_the_starter_says_what_it_has_and_how_to_get_more() -> None:
     assert failure is not None
     assert "The starter repository has: app-misc/absent lab/absents lab/fine\n" in str(failure)
     assert "    repositories = /var/db/repos/gentoo" in str(failure)
+
+
+@pytest.mark.parametrize(("case", "kind"), [("fetch-only", Kind.FETCH), ("compile", Kind.PHASE)])
+def test_a_file_that_was_fetched_anew_is_no_reason(case: str, kind: Kind) -> None:
+    before = (DATA / "fetch-only-checksum.txt").read_text().split("!!! Couldn't")[0]
+    failure = explain(before + (DATA / f"{case}.txt").read_text())
+    assert failure is not None
+    assert failure.kind is kind
+
+
+NO_ADVICE = {Kind.PHASE}  # for these there is a shell
+
+
+def test_every_kind_says_what_to_do() -> None:
+    failures = [explain((DATA / f"{case}.txt").read_text(), AVAILABLE) for case in set(CASES) - NO_FAILURE]
+    found = {failure.kind: failure for failure in failures if failure is not None}
+    assert found.keys() == set(Kind)
+    assert {kind for kind, failure in found.items() if not failure.hint} == NO_ADVICE
 
 
 def test_two_failures_name_both() -> None:

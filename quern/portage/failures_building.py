@@ -12,6 +12,8 @@ from quern.portage.failure import Failure, Kind
 _CONTEXT = 4  # lines of a build's own errors that are shown
 _LAST = 8  # lines of a package's log that are shown where nothing better is known
 _FREE_SOME = "Free some, or set [build] workdir to a folder on a larger disk."
+_GIVEN_UP = r"^!!! Couldn't download '(.*)'\. Aborting\.$"
+_DIED = "\n * ERROR: "
 _LITTLE = 50 << 20  # bytes; with less than this free, that is the likely reason
 
 
@@ -57,13 +59,16 @@ def explain(output: str) -> Failure | None:
 
 
 def _failed(output: str) -> tuple[str | None, str | None]:
-    """Find the package that emerge gave up on, and its log (the path is on the next line that has one)."""
+    """Find the package that emerge gave up on, and its log (the path is on the next line that has one).
+
+    Where emerge only fetches, there is none.
+    """
     match = re.search(
-        r"^>>> Failed to (?:emerge|install) (\S+?)(?:::\S+)?(?: (?:for|to) .*)?, Log file:$", output, re.M
+        r"^>>> Failed to (?:emerge|install) (\S+?)(?:::\S+)?(?: (?:for|to) .*?)?(, Log file:)?$", output, re.M
     )
     if not match:
         return None, None
-    log = re.search(r"^>>>\s+'(.*)'$", output[match.end() :], re.M)
+    log = re.search(r"^>>>\s+'(.*)'$", output[match.end() :], re.M) if match[2] else None
     return match[1].rstrip(","), log[1] if log else None
 
 
@@ -82,22 +87,29 @@ def _no_manifest_entry(output: str) -> Failure | None:
     package, log = _failed(output)
     file = _search(r"Fetched file: (\S+) VERIFY FAILED!", output) or "a source file"
     hint = "Add it to the repository: `ebuild FILE.ebuild manifest` writes the Manifest."
-    return Failure(Kind.MANIFEST, package, f"{file} has no digest in the Manifest of {package}", (), hint, log=log)
+    summary = f"{file} has no digest in the Manifest of {package or 'its package'}"
+    return Failure(Kind.MANIFEST, package, summary, (), hint, log=log)
 
 
 def _checksum(output: str) -> Failure | None:
-    file = _search(r"(?:Previously fetched file: '|Fetched file: )(.+?)(?:'| VERIFY FAILED!)$", output)
-    if not file:
+    files = re.findall(r"(?:Previously fetched file: '|Fetched file: )(.+?)(?:'| VERIFY FAILED!)$", output, re.M)
+    given_up = re.findall(_GIVEN_UP, output, re.M)
+    if given_up or _DIED in output:  # of the others a right one was fetched
+        files = [file for file in files if file.rpartition("/")[2] in given_up]
+    if not files:
         return None
+    file = files[0]
     package, log = _failed(output)
     reason = _search(r"^!!! Reason: (.*)$", output)
     renamed = _search(r"File renamed to '(.*?)'", output)
     reasons = [reason] if reason else []
     if renamed:
         reasons.append(f"the file that was there is now {renamed}")
+    if kept := _search(r"File kept as '(.*?)'", output):
+        reasons.append(f"the file that was there is left as it was: {kept}")
     name = file.rpartition("/")[2]
     hint = f"Put the right {name} into the distfiles folder; if upstream changed it, the Manifest must follow."
-    summary = f"{name} of {package} is not the file that its Manifest describes"
+    summary = f"{_of(name, package)} is not the file that its Manifest describes"
     return Failure(Kind.CHECKSUM, package, summary, tuple(reasons), hint, log=log)
 
 
@@ -114,7 +126,7 @@ def _fetch_restricted(output: str) -> Failure | None:
 
 
 def _fetch(output: str) -> Failure | None:
-    file = _search(r"^!!! Couldn't download '(.*)'\. Aborting\.$", output)
+    file = _search(_GIVEN_UP, output)
     if not file:
         return None
     package, log = _failed(output)
@@ -123,8 +135,11 @@ def _fetch(output: str) -> Failure | None:
         f"Put {file} into the distfiles folder, name a mirror in [portage] mirrors, "
         "or check the network (http_proxy and https_proxy are obeyed)."
     )
-    what = f"{file} of {package}" if package else file  # --fetchonly does not say whose it is
-    return Failure(Kind.FETCH, package, f"{what} could not be fetched", tried, hint, log=log)
+    return Failure(Kind.FETCH, package, f"{_of(file, package)} could not be fetched", tried, hint, log=log)
+
+
+def _of(file: str, package: str | None) -> str:
+    return f"{file} of {package}" if package else file
 
 
 def _attempts(output: str) -> list[str]:
@@ -171,7 +186,7 @@ def _died(output: str) -> Failure | None:
 def _died_silently(output: str) -> Failure | None:
     """Give what there is when emerge names a package that failed, but the output has no reason: its log has."""
     package, log = _failed(output)
-    return Failure(Kind.PHASE, package, f"{package} failed", log=log) if package else None
+    return Failure(Kind.PHASE, package, f"{package} failed", log=log) if package and log else None
 
 
 def _errors_before(output: str) -> list[str]:
