@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError, DriverError
-from quern.portage import configroot, emerge, failures, installation, mirrors
+from quern.portage import configroot, distfiles, emerge, failures, installation, mirrors
 from quern.portage.emerge import Machine, Surroundings
 from quern.portage.keys import is_fetched
 from quern.portage.plan import Package, Plan, from_answer
@@ -267,8 +267,23 @@ class Build:
         writable = (self.staging, self.host, self.log.with_suffix(""))
         reach = self._reach(*writable, *([self.setup.image.distfiles] if fetching else []))
         command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching)
-        if self.run.driver.run(command, line) != 0:
-            raise BuildError(self._reason("\n".join(lines), fetching))
+        status, renamed = self._run(command, line)
+        if status != 0:
+            output = "\n".join(lines)
+            for file in renamed:
+                output = file.told(output)
+            raise BuildError(self._reason(output, fetching))
+
+    def _run(self, command: Command, line: Callable[[str], None]) -> tuple[int, list[distfiles.Renamed]]:
+        """Run emerge; returns its exit status, and the sources that it renamed, which have their names again."""
+        folder = self.setup.image.distfiles
+        before, renamed = distfiles.look(folder), list[distfiles.Renamed]()
+        try:
+            return self.run.driver.run(command, line), renamed
+        finally:
+            renamed += distfiles.put_back(folder, before)
+            for file in renamed:
+                self.run.say(str(file))
 
     def fetch(self, options: Sequence[str], targets: Sequence[str], packages: Sequence[Package]) -> None:
         """Get the sources of `packages`, which `emerge OPTIONS TARGETS` will build, where builds have no network.
@@ -280,8 +295,8 @@ class Build:
             return
         if live := [package.cpv for package in packages if package.live]:
             raise BuildError(LIVE.format(packages=", ".join(live), option=option))
-        distfiles = self.setup.image.distfiles
-        if "--getbinpkg" in options or not all(is_fetched(package, distfiles) for package in packages):
+        folder = self.setup.image.distfiles
+        if "--getbinpkg" in options or not all(is_fetched(package, folder) for package in packages):
             self.emerge([*options, "--fetchonly"], targets)
 
     def _reason(self, output: str, fetching: bool = False) -> str:
