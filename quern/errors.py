@@ -19,6 +19,7 @@ __all__ = [
     "BuildError",
     "ConfigError",
     "DriverError",
+    "PackageError",
     "ProfileError",
     "QuernError",
     "RepositoryError",
@@ -53,6 +54,10 @@ class DriverError(QuernError):
 
 class BuildError(QuernError):
     """A step ran and did not give its output."""
+
+
+class PackageError(BuildError):
+    """A package failed while it was built, and its build folder is kept: a shell can be opened there."""
 
 
 def of_the_machine(error: OSError) -> QuernError | None:

@@ -15,14 +15,18 @@ ECHO = 5.0  # seconds in which a further signal is taken for the same interrupti
 NUDGES = 5  # how often the main thread is woken, 0.1 s apart: it may not have been waiting yet
 
 
-class Interrupted(SystemExit):
-    """A signal ended the run; `code` is 128 + its number.
+class Ended(SystemExit):
+    """The run ends with the exit status `code`.
 
     doit passes it from a child process to its own by class and text, so the text makes it again.
     """
 
     def __init__(self, status: int | str) -> None:
         super().__init__(int(status))
+
+
+class Interrupted(Ended):
+    """A signal ended the run; `code` is 128 + its number."""
 
 
 class _Leave:

@@ -21,11 +21,11 @@ from typing import Any
 
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
-from quern.errors import QuernError, of_the_machine
+from quern.errors import PackageError, QuernError, of_the_machine
 from quern.interrupts import Interrupted, listen
 from quern.project import Image, project_images
 from quern.questions import QUESTIONS
-from quern.questions.base import Question
+from quern.questions.base import Question, Switch, Text
 from quern.steps import base
 from quern.steps.base import Run, Step
 from quern.steps.chain import STEPS, driver_of, steps_of
@@ -70,13 +70,16 @@ def _question(image: Image, question: Question) -> dict[str, Any]:
         "name": image.name,
         "doc": f"{question.doc} {image.name}",
         "task_dep": [f"{question.after}:{image.name}"] if question.after else [],
-        "params": [
-            {"name": option.name, "long": option.name, "type": bool, "default": False, "help": option.doc}
-            for option in question.options
-        ],
+        "params": [_parameter(option) for option in question.options],
         "actions": [(_answer, [image, question])],
         "verbosity": 2,
     }
+
+
+def _parameter(option: Switch | Text) -> dict[str, Any]:
+    short = {"short": option.short} if isinstance(option, Text) else {}
+    kind = str if short else bool
+    return {"name": option.name, "long": option.name, **short, "type": kind, "default": kind(), "help": option.doc}
 
 
 def _is_current(task: object, values: object, step: Step) -> bool:
@@ -96,7 +99,7 @@ def _run(image: Image, step: Step) -> TaskFailed | None:
     return _reported(f"{step.name}:{image.name}", lambda: base.run_step(step, _context(image)))
 
 
-def _answer(image: Image, question: Question, **options: bool) -> TaskFailed | None:
+def _answer(image: Image, question: Question, **options: bool | str) -> TaskFailed | None:
     """A task's action: answer the question."""
     return _reported(f"{question.name}:{image.name}", lambda: question.answer(image, _context(image), **options))
 
@@ -106,6 +109,8 @@ def _reported(task: str, action: Callable[[], object]) -> TaskFailed | None:
     listen()  # in a child process of doit -n too
     try:
         action()
+    except PackageError as error:
+        return TaskFailed(f"{error}\nshell: doit shell:{task.partition(':')[2]}")
     except QuernError as error:
         return TaskFailed(str(error))
     except OSError as error:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -315,11 +315,17 @@ def stranger(tmp_path: Path, token: str) -> Iterator[Stranger]:
         Path(folder, token).unlink(missing_ok=True)
 
 
-def doit(stranger: Stranger, *prefix: str, python: str = sys.executable, **variables: str) -> Any:  # noqa: ANN401
+def doit(
+    stranger: Stranger,
+    *prefix: str,
+    python: str = sys.executable,
+    task: Sequence[str] = ("tarball:one",),
+    **variables: str,
+) -> Any:  # noqa: ANN401
     """What came of building the image, started by a command `prefix`."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(stranger.home), "PYTHONPATH": str(CHECKOUT), **variables}
     return subprocess.run(
-        [*prefix, python, "-m", "doit", "tarball:one"],
+        [*prefix, python, "-m", "doit", *task],
         cwd=stranger.folder / "project",
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -374,6 +380,22 @@ def test_an_ordinary_user(stranger: Stranger, for_everyone: str) -> None:
         ran = doit(stranger, *AS_USER, python=for_everyone, PATH=path, QUERN_BUILD_CONFINE="on", PYTHONPATH="")
         assert ran.returncode == 0, ran.stdout
         stranger.check(asked)
+
+
+@needs_root
+@pytest.mark.emerge
+@pytest.mark.usefixtures("namespaces")
+def test_a_shell_of_an_ordinary_user(stranger: Stranger, for_everyone: str) -> None:
+    path = f"{Path(for_everyone).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
+    write(stranger.folder / "project/tree", {"lab/stranger/stranger-1.ebuild": ebuild(body="touch made; die")})
+    subprocess.run(["chown", "-R", f"{USER}:{USER}", stranger.folder / "project"], check=True)
+    ran = doit(stranger, *AS_USER, python=for_everyone, PATH=path, QUERN_BUILD_CONFINE="on", PYTHONPATH="")
+    assert ran.stdout.rstrip().endswith("\nshell: doit shell:one")
+    script = "--command=id -u; ls; touch ${PORTAGE_CONFIGROOT}/x"
+    ran = doit(stranger, *AS_USER, python=for_everyone, task=("shell:one", script), PATH=path, PYTHONPATH="")
+    assert ran.returncode == 1
+    assert ran.stdout.splitlines()[1:3] == [str(USER), "made"]
+    assert "Read-only file system" in ran.stdout
 
 
 @needs_root

@@ -190,16 +190,6 @@ def test_a_package_that_fails(lab: Lab) -> None:
     assert not staging.exists()
 
 
-def test_a_package_that_fails_without_a_word(lab: Lab) -> None:
-    """As when the disk is full while a package is unpacked: only the package's log says something."""
-    build = source_build(lab.image)
-    log = write(lab.folder, {"a.log": "unpacking\nexitcode: -13\n"}) / "a.log"
-    output = f">>> Failed to install lab/top-1, Log file:\n\n>>>  '{log}'\n"
-    assert build._reason(output) == f"lab/top-1 failed\n  unpacking\n  exitcode: -13\nlog: {log}"
-    log.unlink()
-    assert build._reason(output) == f"lab/top-1 failed\nlog: {log}"
-
-
 def test_no_solution_leaves_nothing(lab: Lab) -> None:
     write(lab.tree, {"profiles/image/packages": "lab/absent\n"})
     with pytest.raises(BuildError, match="no repository has lab/absent"):

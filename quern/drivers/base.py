@@ -59,6 +59,14 @@ class Driver(Protocol):
         """
         ...
 
+    def shell(self, command: Command, line: Callable[[str], None]) -> int:
+        """Run `command` beside a build, for the user, and return its exit status.
+
+        With `terminal` it has a terminal of its own, which the user's shows; without one, its output goes to `line`.
+        Where commands run in containers, in one of their image that is thrown away, and nothing else is swept up.
+        """
+        ...
+
     def call(
         self, verb: str, *, environment: Mapping[str, str] | None = None, reach: Reach | None = None, **params: object
     ) -> dict[str, Any]:

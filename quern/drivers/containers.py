@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,32 @@ def sweep(docker: Docker, work: Path) -> None:
             other = Path(found["Labels"][WORK])
             if other == work or (found["State"] == "running" and not _is_locked(other / "lock")):
                 _remove(client, found["Id"])
+        for found in client.api.images(filters={"label": f"{WORK}={work}"}):
+            _remove_image(client, found["Id"])
+
+
+@contextmanager
+def as_left(docker: Docker, work: Path, image: str) -> Iterator[str]:
+    """An image of the container that was kept of a failure, with what was done to its `/`; `image` if there is none."""
+    with connect(address_of(docker), TIMEOUT) as client:
+        kept = client.api.containers(all=True, filters={"label": f"{WORK}={work}", "status": "exited"})
+        if not kept:
+            yield image
+            return
+        with _asked_for(docker):
+            made = client.api.commit(kept[0]["Id"])["Id"]
+        try:
+            yield made
+        finally:
+            with undisturbed():
+                _remove_image(client, made)
+
+
+def _remove_image(client: Any, image: str) -> None:  # noqa: ANN401 (the SDK ships no types)
+    import docker
+
+    with suppress(docker.errors.APIError):  # it is gone, or still used by a shell
+        client.api.remove_image(image)
 
 
 def _is_locked(path: Path) -> bool:
@@ -158,14 +184,21 @@ class Container:
         labels: Mapping[str, str],
         mounts: list[Any],
         options: Mapping[str, Any],
+        shell: Sequence[str] = (),
     ) -> Iterator[Container]:
-        """A container of `image`, not started; removed at the end, however that comes, unless it is kept."""
+        """A container of `image`, not started; removed at the end, however that comes, unless it is kept.
+
+        With `shell`, a command line, it runs that in a terminal of its own.
+        """
+        argv = shell or [PYTHON, "-I", "/quern/worker", "supervise"]
         with connect(address_of(docker), TIMEOUT) as client:
             with _asked_for(docker):
                 created = client.api.create_container(
                     image,
-                    entrypoint=[PYTHON],
-                    command=["-I", "/quern/worker", "supervise"],
+                    entrypoint=argv[:1],
+                    command=argv[1:],
+                    tty=bool(shell),
+                    environment={"TERM": os.environ.get("TERM", "dumb")} if shell else None,
                     name=name,
                     labels=dict(labels),
                     user="0:0",
@@ -185,6 +218,21 @@ class Container:
         with _asked_for(self._docker):
             self._client.api.start(self._id)
         self._stream.send(json.dumps(request).encode() + b"\n")
+
+    def converse(self) -> None:
+        """Start it, a shell, and lend it the user's terminal until its end."""
+        from docker.errors import APIError
+
+        from quern.drivers import terminal
+
+        def resize(lines: int, columns: int) -> None:
+            with suppress(APIError):  # it has just ended
+                self._client.api.resize(self._id, lines, columns)
+
+        self._stream = Attached(address_of(self._docker), self._id)
+        with _asked_for(self._docker):
+            self._client.api.start(self._id)
+        terminal.relay(self._stream.fileno(), resize, has_ended=lambda: False)
 
     def output(self) -> Iterator[tuple[int, bytes]]:
         """What it writes, as (stream.STDOUT or STDERR, bytes), until its end."""

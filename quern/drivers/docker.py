@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,6 +90,23 @@ class DockerDriver:
                 f"; log: {command.log}"
             )
         return status
+
+    def shell(self, command: Command, line: Callable[[str], None]) -> int:
+        """See Driver.shell."""
+        from quern.drivers.stream import Lines
+
+        mounts, argv = self._mounts(command.reach), command.argv if command.terminal else ()
+        left = containers.as_left(self.image.settings.docker, self.image.work, self._builder)
+        with terminable(), left as image, self._container(mounts, command.network, image, argv) as container:
+            if command.terminal:
+                container.converse()
+                return container.wait("")
+            request = {"argv": command.argv, "environment": dict(command.environment), "merge": True}
+            with closing(Lines(line)) as lines:
+                container.start({**request, "folder": str(command.folder)})
+                for _, piece in container.output():
+                    lines.write(piece)
+            return container.wait("")
 
     def _copy(self, container: Container, log: IO[bytes], line: Callable[[str], None]) -> None:
         from quern.drivers.stream import Lines
@@ -203,13 +220,15 @@ class DockerDriver:
         return containers.name_of(self.setup.profile)
 
     @contextmanager
-    def _container(self, mounts: list[Any], network: bool) -> Iterator[Container]:
+    def _container(
+        self, mounts: list[Any], network: bool, image: str = "", shell: Sequence[str] = ()
+    ) -> Iterator[Container]:
         docker = self.image.settings.docker
         used = docker.network or ("bridge" if network else "none")
         labels = containers.labels_of(self.image.work)
         options = {**containers.confinement(docker, used), **storage.options(self._storage)}
         mounts = [containers.bind(WORKER, WORKER_INSIDE, read_only=True), *storage.mounts(self._storage), *mounts]
-        with Container.created(docker, self._builder, self._name, labels, mounts, options) as container:
+        with Container.created(docker, image or self._builder, self._name, labels, mounts, options, shell) as container:
             yield container
 
     @cached_property

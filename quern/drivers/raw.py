@@ -82,6 +82,34 @@ class RawDriver:
                 status = process.wait()
         return 128 - status if status < 0 else status
 
+    def shell(self, command: Command, line: Callable[[str], None]) -> int:
+        """See Driver.shell."""
+        if not command.terminal:
+            return self.run(command, line)
+        import subprocess
+        from functools import partial
+
+        from quern.drivers import terminal
+
+        ours, theirs = os.openpty()
+        with open(ours, "rb", buffering=0), terminable():
+            with open(theirs, "rb", buffering=0):
+                process = subprocess.Popen(
+                    self._argv(command.argv, command.reach, command.folder, command.network),
+                    env=dict(command.environment),
+                    cwd=command.folder,
+                    umask=0o022,
+                    stdin=theirs,
+                    stdout=theirs,
+                    stderr=theirs,
+                    start_new_session=True,
+                    preexec_fn=_own_terminal,
+                )
+            with _guarded(process, own_group=True):
+                terminal.relay(ours, partial(terminal.resize, ours), lambda: process.poll() is not None)
+                status = process.wait()
+        return 128 - status if status < 0 else status
+
     def call(
         self, verb: str, *, environment: Mapping[str, str] | None = None, reach: Reach | None = None, **params: object
     ) -> dict[str, Any]:
@@ -154,6 +182,15 @@ def _end_with_parent() -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def _own_terminal() -> None:
+    """In the child: the terminal that is its standard input becomes that of its session (ioctl_tty(2), TIOCSCTTY)."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    _end_with_parent()
 
 
 @contextmanager

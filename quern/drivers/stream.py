@@ -52,6 +52,10 @@ class Attached:
         """Write to the container's standard input."""
         self._socket.sendall(data)
 
+    def fileno(self) -> int:
+        """Its descriptor: what comes from a container with a terminal has no frames."""
+        return self._socket.fileno()
+
     def frames(self) -> Iterator[tuple[int, bytes]]:
         """What the container writes, as (STDOUT or STDERR, bytes), until it ends or the daemon does."""
         while (header := self._read(HEADER.size)) is not None:

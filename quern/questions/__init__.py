@@ -6,7 +6,8 @@ they made as it is.
 
 from quern.questions.explain import EXPLAIN
 from quern.questions.lock import LOCK
+from quern.questions.shell import SHELL
 
-QUESTIONS = (EXPLAIN, LOCK)
+QUESTIONS = (EXPLAIN, LOCK, SHELL)
 
-__all__ = ["EXPLAIN", "LOCK", "QUESTIONS"]
+__all__ = ["EXPLAIN", "LOCK", "QUESTIONS", "SHELL"]

@@ -13,6 +13,14 @@ class Switch(NamedTuple):
     doc: str
 
 
+class Text(NamedTuple):
+    """An option of a question, empty unless given: `--NAME=TEXT`, or `-SHORT TEXT`."""
+
+    name: str
+    doc: str
+    short: str
+
+
 class Question(NamedTuple):
     """Something to be asked about an image.
 
@@ -23,5 +31,5 @@ class Question(NamedTuple):
     name: str
     doc: str
     after: str | None
-    options: tuple[Switch, ...]
+    options: tuple[Switch | Text, ...]
     answer: Callable[..., None]

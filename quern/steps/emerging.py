@@ -22,19 +22,19 @@ from urllib.parse import urlsplit
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError, DriverError
-from quern.portage import configroot, distfiles, emerge, failures, installation, mirrors
+from quern.portage import configroot, distfiles, emerge, installation, mirrors
 from quern.portage.emerge import Machine, Surroundings
 from quern.portage.keys import is_fetched
 from quern.portage.plan import Package, Plan, from_answer
-from quern.portage.repository import Repository, available_packages, repos_conf
-from quern.portage.setup import STARTER, Setup
+from quern.portage.repository import Repository, repos_conf
+from quern.portage.setup import Setup
 from quern.portage.tools import missing_message
+from quern.steps import capsule
 from quern.steps.base import Run, discard
 
 # of the user's environment, what fetching needs: proxies (wget(1), curl(1)), and on this machine also what names paths
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 LOCAL_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HOME", "PATH")
-LOG_END = 20_000  # characters in which a cause is looked for
 
 LIVE = """\
 {packages}: a live ebuild fetches its sources while it is built, and builds have no network
@@ -55,14 +55,6 @@ def _take_over(folder: Path) -> None:
         with suppress(PermissionError):  # of a file system that decides itself
             os.chown(folder, -1, os.getegid())
             folder.chmod(0o755)  # without the bit that hands the group down
-
-
-def _text(path: str) -> str:
-    """The text of a package's log; empty where there is none."""
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 @dataclass(frozen=True)
@@ -110,7 +102,7 @@ class Build:
         setup, tools = self.setup, self.setup.tools()
         answer = self.run.driver.call(
             "prepare",
-            reach=self._reach(self.host),
+            reach=self.reach(self.host),
             root=str(self.host),
             profile={**configroot.profile_files(setup.profile), "make.defaults": configroot.host_defaults()},
             tools=[tool.name for tool in tools],
@@ -145,7 +137,7 @@ class Build:
             gentoo=self.machine.gentoo,
         )
 
-    def _reach(self, *writable: Path) -> Reach:
+    def reach(self, *writable: Path) -> Reach:
         """What a command reaches that may write to these folders only."""
         image, options = self.setup.image, self.setup.image.settings.portage
         names = LOCAL_VARIABLES if self.setup.path else ()
@@ -224,7 +216,7 @@ class Build:
             "resolve",
             environment=around.environment(),
             # in the rest of staging quern itself is still at work; the root says to Portage whose it is
-            reach=self._reach(self.host, self.root, self.scratch / "tmp"),
+            reach=self.reach(self.host, self.root, self.scratch / "tmp"),
             arguments=arguments,
             settings=settings,
         )
@@ -232,7 +224,7 @@ class Build:
             with self.log.open("a", encoding="utf-8") as log:
                 log.write(answer["output"])
             self.forsake()
-            raise BuildError(self._reason(answer["output"]))
+            raise capsule.error_of(self, answer["output"])
         plan = from_answer(answer, self.run.driver.outside)
         if not plan.packages:
             raise BuildError(f"{self.setup.profile}: emerge {' '.join(targets)} has nothing to install")
@@ -265,14 +257,14 @@ class Build:
             argv = [*worker, str(self.scratch / "host.conf"), *argv]
         environment = self.surroundings.environment()
         writable = (self.staging, self.host, self.log.with_suffix(""))
-        reach = self._reach(*writable, *([self.setup.image.distfiles] if fetching else []))
+        reach = self.reach(*writable, *([self.setup.image.distfiles] if fetching else []))
         command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching)
         status, renamed = self._run(command, line)
         if status != 0:
             output = "\n".join(lines)
             for file in renamed:
                 output = file.told(output)
-            raise BuildError(self._reason(output, fetching))
+            raise capsule.error_of(self, output, fetching)
 
     def _run(self, command: Command, line: Callable[[str], None]) -> tuple[int, list[distfiles.Renamed]]:
         """Run emerge; returns its exit status, and the sources that it renamed, which have their names again."""
@@ -298,19 +290,6 @@ class Build:
         folder = self.setup.image.distfiles
         if "--getbinpkg" in options or not all(is_fetched(package, folder) for package in packages):
             self.emerge([*options, "--fetchonly"], targets)
-
-    def _reason(self, output: str, fetching: bool = False) -> str:
-        """Why emerge failed, from what it printed."""
-        repositories = self.setup.repositories()
-        starter_only = all(repository.location in (STARTER, self.setup.overlay) for repository in repositories)
-        machine = failures.Machine(_text, free=shutil.disk_usage(self.setup.image.work).free)
-        failure = failures.explain(output, available_packages(repositories), starter_only, machine)
-        last = "\n".join(output.rstrip().splitlines()[-20:])
-        reason = str(failure) if failure else f"emerge failed:\n{last}\n{failures.room(machine.free)}".rstrip()
-        log = _text(failure.log) if failure and failure.log else ""  # with --quiet-build emerge itself shows none of it
-        if not fetching and (hint := self.run.driver.hint(output + log[-LOG_END:])):
-            reason += f"\n{hint}"
-        return reason if failure and failure.log else f"{reason}\nlog: {self.log}"
 
     def check_merged(self, plan: Plan, wanted: Sequence[str]) -> None:
         """Raise BuildError unless ROOT holds `wanted` (cpvs), and nothing that is not in the plan as planned.

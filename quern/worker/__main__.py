@@ -2,8 +2,9 @@
 
 Runs beside the image root, on this machine or in a container that has nothing of quern but this folder. What the
 user can put right comes back as {"error": message} with exit status 1; anything else keeps its traceback.
-`fetch`, `emerge`, `supervise` and `confine` are different: they take words and answer with an exit status. Portage
-calls the first; the next two are what containers start; the last is for commands that have no container.
+`fetch`, `emerge`, `supervise`, `confine` and `shell` are different: they take words and answer with an exit status.
+Portage calls the first; the next two are what containers start; `confine` is for commands that have no container; the
+last becomes a shell.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def main() -> int:
         return int(importlib.import_module(f"{package}.fetch").fetch(*words))
     if verb == "emerge":
         importlib.import_module(f"{package}.gentoo").emerge(*words)
+    if verb == "shell":
+        importlib.import_module(f"{package}.shell").shell(*words)
     if verb == "confine":
         return int(importlib.import_module(f"{package}.confine").confine(*words))
     if verb == "supervise":

@@ -1,0 +1,97 @@
+"""shell:NAME: a shell where the build of a package failed, as that package saw it.
+
+Whatever is done there reaches no later build: it may write to what its step has left, and the step's next run begins
+by removing that. Until the shell is left, a build of the image waits.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quern.project import Image
+from quern.questions.base import Question, Text
+from quern.steps.base import Run
+
+if TYPE_CHECKING:  # what only an open shell needs is imported there: tasks are named at every start
+    from quern.drivers.base import Command
+
+NOTHING = "no package of {image} has failed, or nothing is left of it: a shell is where the build of one failed"
+NO_TERMINAL = "there is no terminal for a shell; for one command: doit shell:{image} --command='COMMAND'"
+ELSEWHERE = "{package} failed with build.driver = {driver}: QUERN_BUILD_DRIVER={driver} doit shell:{image}"
+BANNER = "{package}, {phase} phase: `({function})` runs it again, `exit` leaves; nothing done here is kept"
+OF_PKG = ("pretend", "setup", "preinst", "postinst")  # phases whose functions are not called src_ (PMS, 9.1)
+
+
+def answer(image: Image, run: Run, *, command: str) -> None:
+    """Open a shell, or run `command` in one: a status other than 0 is then raised as Ended.
+
+    Raises BuildError if there is nothing to look at, ConfigError where there is no terminal.
+    """
+    from quern.drivers import terminal
+    from quern.errors import ConfigError
+    from quern.interrupts import Ended
+    from quern.steps.lock import locked
+
+    _latest(image)  # before there is a work folder, or another build is waited for
+    if not command and not terminal.is_there():
+        raise ConfigError(NO_TERMINAL.format(image=image.name))
+    with locked(image.work / "lock", run.say):
+        file, record = _latest(image)
+        if not command:
+            run.say(_banner(record))
+        status = run.driver.shell(_command(run, file, record, command), _show)
+    if command and status:
+        raise Ended(status)
+
+
+def _latest(image: Image) -> tuple[Path, dict[str, Any]]:
+    """The record of the failure that is to be looked at, and what it says. Raises BuildError."""
+    import json
+
+    from quern.errors import BuildError
+    from quern.steps.capsule import RECORD
+    from quern.steps.chain import STEPS
+    from quern.steps.receipt import Place
+
+    files = [Place(image.work, step.name).staging / "scratch" / RECORD for step in STEPS]
+    files = sorted((file for file in files if file.is_file()), key=lambda file: file.stat().st_mtime_ns)
+    if not files:
+        raise BuildError(NOTHING.format(image=image.name))
+    record = json.loads(files[-1].read_text(encoding="utf-8"))
+    if record["driver"] != image.settings.build.driver:
+        raise BuildError(ELSEWHERE.format(**record, image=image.name))
+    return files[-1], record
+
+
+def _banner(record: dict[str, Any]) -> str:
+    kind = "pkg" if record["phase"] in OF_PKG else "src"
+    return BANNER.format(**record, function=f"{kind}_{record['phase']}")
+
+
+def _command(run: Run, file: Path, record: dict[str, Any], command: str) -> Command:
+    """The worker's `shell`, which may write to the build folder and to ROOT."""
+    import os
+
+    from quern.drivers.base import Command, Reach
+    from quern.drivers.confinement import WORKER
+
+    words = [record["python"], "-I", run.driver.inside(WORKER), "shell", str(file), *([command] if command else [])]
+    folder = file.parent / "tmp"
+    # not to the packages: those that were there before are the store's own files
+    reach = Reach([folder, file.parent.parent / "image"], [Path(path) for path in record["readable"]])
+    environment = {"TERM": os.environ.get("TERM", "dumb")}
+    return Command(words, environment, folder, Path(os.devnull), reach, terminal=not command)
+
+
+def _show(line: str) -> None:
+    print(line, flush=True)
+
+
+SHELL = Question(
+    name="shell",
+    doc="open a shell in the failed build of a package of",
+    after=None,
+    options=(Text("command", "run this instead, and end with its exit status", "c"),),
+    answer=answer,
+)

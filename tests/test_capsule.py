@@ -1,0 +1,113 @@
+"""What a package that fails leaves: a message, and a record for a shell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from quern.errors import BuildError, PackageError
+from quern.steps import capsule
+from tests.conftest import tool
+from tests.projects import source_build, write
+from tests.test_emerging import Lab
+
+pytestmark = pytest.mark.emerge
+
+BEGUN = ">>> Emerging (1 of 1) lab/top-1::lab for /image/\n"
+DIED = " * ERROR: lab/top-1::lab failed (configure phase):\n *   no compiler\n"
+BINHOST = "binhost = https://me:secret@binhost.invalid/\n"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """An image that is not built yet."""
+    tool("scanelf", "pax-utils")
+    return Lab(tmp_path)
+
+
+def configure(lab: Lab, text: str) -> None:
+    write(lab.folder, {"lab.conf": (lab.folder / "lab.conf").read_text() + text})
+
+
+def test_what_a_shell_needs_is_written_down(lab: Lab) -> None:
+    build = source_build(lab.image)
+    error = capsule.error_of(build, BEGUN + DIED)
+    assert isinstance(error, PackageError)
+    assert str(error) == f"lab/top-1 failed in its configure phase\n  no compiler\nlog: {build.log}"
+    record = json.loads((build.scratch / capsule.RECORD).read_text())
+    assert [record[name] for name in ("package", "repository", "phase", "host")] == [
+        "lab/top-1",
+        "lab",
+        "configure",
+        False,
+    ]
+    assert record["environment"]["PATH"] == f"{lab.folder}/work/host/usr/bin"
+    assert str(lab.tree) in record["readable"]
+
+
+def test_what_is_built_to_build_with_names_no_root(lab: Lab) -> None:
+    build = source_build(lab.image)
+    capsule.error_of(build, BEGUN.replace(" for /image/", "") + DIED)
+    assert json.loads((build.scratch / capsule.RECORD).read_text())["host"] is True
+
+
+def test_the_record_is_ours_alone_and_has_no_password(lab: Lab) -> None:
+    write(lab.folder, {"lab.conf": (lab.folder / "lab.conf").read_text().replace("[build]", f"{BINHOST}[build]")})
+    build = source_build(lab.image)
+    assert "secret" in str(build.surroundings.environment())
+    capsule.error_of(build, BEGUN + DIED)
+    record = build.scratch / capsule.RECORD
+    assert "secret" not in record.read_text()
+    assert record.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_build_folder_that_is_not_kept_is_said(lab: Lab) -> None:
+    configure(lab, "keep_failed = off\n")
+    build = source_build(lab.image)
+    error = capsule.error_of(build, BEGUN + DIED)
+    assert not isinstance(error, PackageError)
+    assert str(error).splitlines()[-1] == "Its build folder is not kept: build.keep_failed = off"
+    assert not (build.scratch / capsule.RECORD).exists()
+
+
+def test_a_record_that_cannot_be_written_hides_no_reason(lab: Lab) -> None:
+    build = source_build(lab.image)
+    (build.scratch / capsule.RECORD).mkdir()
+    error = capsule.error_of(build, BEGUN + DIED)
+    assert type(error) is BuildError
+    assert "no compiler" in str(error)
+
+
+def test_what_fails_before_it_is_built_has_no_folder(lab: Lab) -> None:
+    build = source_build(lab.image)
+    error = capsule.error_of(build, f"{BEGUN}!!! Couldn't download 'x.tar'. Aborting.\n", fetching=True)
+    assert type(error) is BuildError
+    assert not (build.scratch / capsule.RECORD).exists()
+
+
+def test_a_package_that_fails_without_a_word(lab: Lab) -> None:
+    """As when the disk is full while a package is unpacked: only the package's log says something."""
+    build = source_build(lab.image)
+    log = write(lab.folder, {"a.log": "unpacking\nexitcode: -13\n"}) / "a.log"
+    output = f">>> Failed to install lab/top-1, Log file:\n\n>>>  '{log}'\n"
+    assert str(capsule.error_of(build, output)) == f"lab/top-1 failed\n  unpacking\n  exitcode: -13\nlog: {log}"
+    log.unlink()
+    assert str(capsule.error_of(build, output)) == f"lab/top-1 failed\nlog: {log}"
+
+
+def test_an_unknown_failure_shows_the_last_lines(lab: Lab) -> None:
+    build = source_build(lab.image)
+    assert str(capsule.error_of(build, "one\ntwo\n")) == f"emerge failed:\none\ntwo\nlog: {build.log}"
+
+
+def test_the_phase_of_a_package_that_fails_without_a_word(lab: Lab) -> None:
+    build = source_build(lab.image)
+    output = f"{BEGUN}>>> Failed to emerge lab/top-1 for /image/, Log file:\n\n>>>  '/absent.log'\n"
+    phases = []
+    for mark in (".setuped", ".unpacked", ".prepared"):
+        write(build.scratch, {f"tmp/portage/lab/top-1/{mark}": ""})
+        capsule.error_of(build, output)
+        phases.append(json.loads((build.scratch / capsule.RECORD).read_text())["phase"])
+    assert phases == ["unpack", "prepare", "configure"]
