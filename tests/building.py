@@ -13,6 +13,7 @@ import sys
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parent.parent
@@ -99,3 +100,27 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
             status = os.lstat(path)
             rows[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
     return rows
+
+
+def python_for_everyone(home: Path) -> Path:
+    """A Python in the new folder `home`, with Portage, doit and quern, that an ordinary user can reach.
+
+    This one, and the checkout, may be below /root.
+    """
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", home], check=True)
+    packages = next((home / "lib").glob("python3*/site-packages"))
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("portage", "_emerge", "doit", "getconf", "cloudpickle"):
+        found = find_spec(name)
+        if found is not None and found.origin is not None:  # cloudpickle: only some versions of doit need it
+            shutil.copytree(Path(found.origin).parent, packages / name, ignore=ignored)
+    shutil.copytree(CHECKOUT / "quern", packages / "quern", ignore=ignored)
+    for folder in ("lib/portage", "share/portage"):
+        shutil.copytree(Path(sys.prefix) / folder, home / folder, ignore=ignored)
+    script = (Path(sys.prefix) / "bin/emerge").read_text().partition("\n")[2]
+    (home / "bin/emerge").write_text(f"#!{home}/bin/python3\n{script}")
+    (home / "bin/emerge").chmod(0o755)
+    for parent in home.parents:
+        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o001)  # pytest's own folders are 0700
+    return home / "bin/python3"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from tests.building import KEPT_DISTFILES, Project, make_project
+from tests.building import KEPT_DISTFILES, Project, make_project, python_for_everyone
 from tests.dockerd import Dockerd, Unavailable
 
 if TYPE_CHECKING:
@@ -157,6 +157,12 @@ def as_nobody() -> Callable[[Path, str], str]:
         return ran.stdout
 
     return run
+
+
+@pytest.fixture
+def for_everyone(tmp_path: Path) -> str:
+    """A Python with Portage, doit and quern that an ordinary user can reach."""
+    return str(python_for_everyone(tmp_path / "python"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,14 +6,12 @@ import contextlib
 import hashlib
 import os
 import pty
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -343,29 +341,6 @@ def test_the_ebuild_of_a_stranger(stranger: Stranger) -> None:
         assert ran.returncode == 0, ran.stdout
         stranger.check(asked)
     assert "Warning" not in ran.stdout
-
-
-@pytest.fixture
-def for_everyone(tmp_path: Path) -> str:
-    """A Python with Portage, doit and quern that an ordinary user can reach, which this one need not be."""
-    home = tmp_path / "python"
-    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", home], check=True)
-    packages = next((home / "lib").glob("python3*/site-packages"))
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("portage", "_emerge", "doit", "getconf", "cloudpickle"):
-        found = find_spec(name)
-        if found is not None and found.origin is not None:  # cloudpickle: only some versions of doit need it
-            shutil.copytree(Path(found.origin).parent, packages / name, ignore=ignored)
-    shutil.copytree(CHECKOUT / "quern", packages / "quern", ignore=ignored)
-    for folder in ("lib/portage", "share/portage"):
-        shutil.copytree(Path(sys.prefix) / folder, home / folder, ignore=ignored)
-    script = (Path(sys.prefix) / "bin/emerge").read_text().partition("\n")[2]
-    (home / "bin/emerge").write_text(f"#!{home}/bin/python3\n{script}")
-    (home / "bin/emerge").chmod(0o755)
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o001)  # pytest's own folders are 0700
-    return str(home / "bin/python3")
 
 
 @needs_root

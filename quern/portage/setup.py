@@ -5,6 +5,7 @@ Read when asked, never when tasks are created: `doit list` reads no repository.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,7 +97,8 @@ class Setup(NamedTuple):
             return [builder, *self.toolchain_identity()]
         portage = self.portage_identity()
         found = tools.found_tools(self.tools(), self.path)
-        return [portage, *tools.tools_identity(found), *self.toolchain_identity()]
+        user = ["user ordinary"] if os.geteuid() else []  # merged by root, what is in his packages would be his
+        return [portage, *tools.tools_identity(found), *self.toolchain_identity(), *user]
 
     @property
     def in_container(self) -> bool:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError, DriverError
-from quern.portage import configroot, distfiles, emerge, installation, mirrors
+from quern.portage import configroot, distfiles, emerge, installation, mirrors, refusals
 from quern.portage.emerge import Machine, Surroundings
 from quern.portage.keys import is_fetched
 from quern.portage.plan import Package, Plan, from_answer
@@ -260,6 +260,8 @@ class Build:
         reach = self.reach(*writable, *([self.setup.image.distfiles] if fetching else []))
         command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching)
         status, renamed = self._run(command, line)
+        if refused := self.refused():
+            raise BuildError(refusals.MESSAGE.format(cases="\n  ".join(refused.values()), log=self.log))
         if status != 0:
             output = "\n".join(lines)
             for file in renamed:
@@ -276,6 +278,10 @@ class Build:
             renamed += distfiles.put_back(folder, before)
             for file in renamed:
                 self.run.say(str(file))
+
+    def refused(self) -> dict[str, str]:
+        """What packages (cpvs) wanted that an ordinary user cannot give them."""
+        return refusals.read(self.host)
 
     def fetch(self, options: Sequence[str], targets: Sequence[str], packages: Sequence[Package]) -> None:
         """Get the sources of `packages`, which `emerge OPTIONS TARGETS` will build, where builds have no network.

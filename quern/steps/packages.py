@@ -200,7 +200,9 @@ class PackagesStep(Step):
                 now = package_keys(plan, machine if self.setup.in_container else self.machine())
             except (QuernError, OSError):  # an ebuild is gone, say: then nothing is known of what was built
                 return
-            unchanged = [cpv for cpv in keys if now[cpv] == keys[cpv]]  # edited meanwhile: built from who knows what
+            refused = build.refused()  # what an ordinary user could not do is missing there
+            # edited meanwhile: built from who knows what
+            unchanged = [cpv for cpv in keys if now[cpv] == keys[cpv] and cpv not in refused]
             store.harvest(build.view, packages, keys, unchanged, origins())
 
         return harvest

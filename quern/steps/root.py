@@ -30,6 +30,7 @@ class RootStep(Step):
     doc: ClassVar[str] = "install the packages into the root of"
     parts: ClassVar[tuple[str, ...]] = ("image",)
     folders: ClassVar[tuple[str, ...]] = ("checkpoints",)
+    version: ClassVar[int] = 2
 
     setup: Setup
 

@@ -2,6 +2,7 @@
 
 build/NAME/host/
   usr/bin/                   the whole PATH of a build: the declared tools, no more
+  usr/libexec/               those of them that are covered where an ordinary user builds (guards.py)
   share/portage/config/      make.globals and sets of the installed Portage
   etc/portage/make.profile/  Portage reads no other configuration for its host side
   var/db/pkg/                an empty package database: nothing of the machine's counts
@@ -18,6 +19,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from . import guards
 from .installation import SYSTEM, Installation, locate
 
 LDCONFIG = "#!/bin/sh\n# An install step that calls ldconfig must not rewrite the machine's linker cache.\n"
@@ -51,7 +53,10 @@ def prepare(
         (Path(root) / folder).mkdir(parents=True, exist_ok=True)
     if not gentoo:
         _make(Path(root), profile, installation)
-        _fill_bin(Path(root) / "usr/bin", {name: where for name, where in found.items() if where}, toolchains)
+        tools_there = {name: where for name, where in found.items() if where}
+        _fill_bin(Path(root) / "usr/bin", tools_there, toolchains)
+        if os.geteuid() != 0:
+            guards.cover(Path(root), tools_there)
     _settle_cache(os.path.join(root, "var/cache/edb/dep"))
     return {
         "emerge": str(installation.emerge),
@@ -75,6 +80,7 @@ def _database() -> list[str]:
 def _make(root: Path, profile: Mapping[str, str], installation: Installation) -> None:
     for stale in ("usr", "share", "etc", "var/db", "var/lib"):
         shutil.rmtree(root / stale, ignore_errors=True)
+    (root / guards.NOTES).unlink(missing_ok=True)
     for folder in ("usr/bin", "etc/portage/make.profile", "var/db/pkg"):
         (root / folder).mkdir(parents=True)
     for name in CONFIGS:

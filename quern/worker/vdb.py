@@ -29,8 +29,8 @@ LEFTOVERS = (
 )
 # per-merge noise in a package's database entry
 CONSTANT = ("COUNTER", "BUILD_TIME")  # numbers that Portage must find
-# `metadata` is Portage's cache of the other files, valid for one time of the folder only
-VOLATILE = ("BUILD_ID", "BINPKGMD5", "SIZE", "environment.bz2", "metadata")
+# `metadata` is Portage's cache of the other files, valid for one time of the folder only; FEATURES say who has built
+VOLATILE = ("BUILD_ID", "BINPKGMD5", "FEATURES", "SIZE", "environment.bz2", "metadata")
 
 
 def merged(root: str) -> dict[str, Any]:
@@ -55,6 +55,28 @@ def merged(root: str) -> dict[str, Any]:
         for path in _owned(folder):
             owners.setdefault(path, []).append(cpv)
     return {"packages": packages, "shared": [[path, *names] for path, names in sorted(owners.items()) if names[1:]]}
+
+
+def owners(root: str) -> dict[str, str]:
+    """The cpv that owns each path in `root`, folders not counted, and each database entry, by the path's real name."""
+    found: dict[str, str] = {}
+    real: dict[str, str] = {}
+    for category, name, folder in _entries(root):
+        for path in _owned(folder):
+            above, base = os.path.split(path)
+            if above not in real:
+                real[above] = _inside(root, above)
+            found[f"{real[above]}/{base}"] = f"{category}/{name}"
+        entry = f"/{DATABASE}/{category}/{name}"
+        found.update({f"{entry}/{file}": f"{category}/{name}" for file in os.listdir(folder)})
+    return found
+
+
+def _inside(root: str, path: str) -> str:
+    """The real name in `root` of a folder that a package calls `path`: /lib may be a link to usr/lib. "" is `/`."""
+    top = os.path.realpath(root)
+    found = os.path.realpath(top + path)
+    return found[len(top) :] if found == top or found.startswith(f"{top}/") else path
 
 
 def finish(root: str, epoch: int) -> dict[str, Any]:
