@@ -114,7 +114,7 @@ def test_same_bytes_as_on_this_machine(
     assert ran(output) == STEPS
     assert {"sys-apps/busybox-1.37.0", "sys-libs/musl-1.2.5"} < set(built(output))
     assert f"{IMAGE}:   logs: >>> Emerging (1 of" in output
-    for step in ("strip", "tarball", "image"):
+    for step in ("root", "strip", "tarball", "image"):
         digests = [(each.folder / f"build/{IMAGE}/{step}.digest").read_text() for each in (raw, project)]
         assert digests[0] == digests[1], step
     assert client.containers.list(all=True) == []
@@ -143,6 +143,18 @@ def test_ordinary_user(project: Project, as_user: Callable[[Project, str], str])
     assert ran(as_user(project, "image:one")) == []
     (project.folder / "profiles/one/make.defaults").write_text('CFLAGS="-O1"\n')
     assert ran(as_user(project, "image:one")) == STEPS
+
+
+def test_verify(project: Project, as_user: Callable[[Project, str], str]) -> None:
+    """Of trees that are root's, by an ordinary user too; what comes out differently is found."""
+    ebuild(project, "echo secret > secret; insinto /etc; insopts -m 0600; doins secret")
+    subprocess.run(["chown", "-R", "65534:65534", project.folder], check=True)
+    as_user(project, "image:one")
+    assert "identical: tarball sha256:" in as_user(project, "verify:one")
+    assert not (project.folder / "build/one/verify").exists()
+    ebuild(project, 'echo "${RANDOM}${RANDOM}${RANDOM}" > secret; insinto /etc; insopts -m 0600; doins secret')
+    project.doit("image:one")
+    assert "one: app-misc/one-1: /etc/secret: content\n" in project.doit("verify:one", status=1)
 
 
 def test_packages_cannot_escape(project: Project, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.building import CHECKOUT, Project, snapshot
 from tests.projects import write
 
 NAMES = ["portage", "packages", "root", "strip", "tarball", "image"]
-ASKED = ["explain", "lock", "shell"]
+ASKED = ["explain", "lock", "shell", "verify"]
 
 TREE = {  # a repository whose one package installs nothing
     "tree/metadata/layout.conf": "masters =\nthin-manifests = true\n",

@@ -7,7 +7,8 @@ they made as it is.
 from quern.questions.explain import EXPLAIN
 from quern.questions.lock import LOCK
 from quern.questions.shell import SHELL
+from quern.questions.verify import VERIFY
 
-QUESTIONS = (EXPLAIN, LOCK, SHELL)
+QUESTIONS = (EXPLAIN, LOCK, SHELL, VERIFY)
 
-__all__ = ["EXPLAIN", "LOCK", "QUESTIONS", "SHELL"]
+__all__ = ["EXPLAIN", "LOCK", "QUESTIONS", "SHELL", "VERIFY"]

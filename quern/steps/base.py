@@ -141,7 +141,7 @@ def clean_step(step: Step, run: Run, dry: bool) -> list[Path]:
         if step.place.log in paths:  # commands were run for it
             run.driver.clear()
         if not any(work.glob("*.json")):
-            for name in ("host", "logs", receipts.Place(work, "resolve").staging.name):
+            for name in ("host", "logs", "verify", receipts.Place(work, "resolve").staging.name):
                 discard(work / name, work, run)
             (work / "lock").unlink()
             if not any(work.iterdir()):

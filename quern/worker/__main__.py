@@ -21,6 +21,7 @@ VERBS = {
     "resolve": "resolve",
     "merged": "vdb",
     "finish": "vdb",
+    "compare": "compare",
     "digest": "trees",
     "clone": "trees",
     "copy": "trees",
