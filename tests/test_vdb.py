@@ -77,6 +77,8 @@ def test_finish_gives_entries_the_same_bytes(tmp_path: Path) -> None:
         later = CONTENTS.replace("17954040", f"1795404{number}")
         lines = later.splitlines(keepends=True)
         noise = {"COUNTER": f"{number}\n", "BUILD_TIME": f"{number}\n", "BUILD_ID": f"{number}\n"}
+        noise["FEATURES"] = f"strict {'unprivileged' * number}\n"
+        noise["NEEDED"] = "".join(["/lib/one libc.so\n", "/lib/two libc.so\n"][:: 1 - 2 * number])
         entry(root, "app-misc/one-1", "".join(lines[:: 1 - 2 * number]), **noise)
         finish(str(root), 315532800)
     one, two = (
@@ -94,9 +96,12 @@ def test_finish_gives_entries_the_same_bytes(tmp_path: Path) -> None:
     ]
     assert one[f"{folder}/COUNTER"] == one[f"{folder}/BUILD_TIME"] == "0\n"
     assert (
-        not {f"{folder}/{name}" for name in ("BUILD_ID", "SIZE", "BINPKGMD5", "environment.bz2", "metadata")}
+        not {
+            f"{folder}/{name}" for name in ("BUILD_ID", "SIZE", "BINPKGMD5", "FEATURES", "environment.bz2", "metadata")
+        }
         & one.keys()
     )
+    assert one[f"{folder}/NEEDED"] == "/lib/one libc.so\n/lib/two libc.so\n"
     assert one[f"{folder}/RDEPEND"] == "lib/libc:0/1=\n"
 
 

@@ -32,6 +32,8 @@ CONSTANT = ("COUNTER", "BUILD_TIME")  # numbers that Portage must find
 # `metadata` is Portage's cache of the other files, valid for one time of the folder only; FEATURES say who has built
 VOLATILE = ("BUILD_ID", "BINPKGMD5", "FEATURES", "SIZE", "environment.bz2", "metadata")
 
+UNSORTED = ("NEEDED", "NEEDED.ELF.2")  # scanelf finds files in the order of the file system
+
 
 def merged(root: str) -> dict[str, Any]:
     """What the database of `root` says was merged, and which files two packages say they own.
@@ -170,6 +172,10 @@ def _normalise(folder: str, epoch: int) -> None:
     for name in VOLATILE:
         if os.path.lexists(os.path.join(folder, name)):
             os.unlink(os.path.join(folder, name))
+    for name in UNSORTED:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path) and not os.path.islink(path):
+            _replace(path, b"".join(sorted(_read_bytes(path).splitlines(keepends=True))))
     contents = _read_bytes(os.path.join(folder, "CONTENTS"))
     lines = []
     for line in contents.splitlines():
