@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from quern import engine, oci
 from quern.worker import pack
-from tests.conftest import tool
+from quern.worker.compare import compare
+from tests.conftest import needs_root, tool
 from tests.dockerd import Dockerd
-from tests.trees import CAPABILITY
+from tests.trees import CAPABILITY, add_special, make_tree
 
 PROGRAM = """
 #include <stdio.h>
@@ -231,6 +232,35 @@ def test_a_real_daemon(tmp_path: Path, dockerd: Dockerd, small_layer: oci.Layer)
             container.remove(force=True, v=True)
         layer = Path(client.images.get("other:latest").attrs["GraphDriver"]["Data"]["UpperDir"])
         assert os.getxattr(layer / "echo", "security.capability") == CAPABILITY
+
+
+@needs_root
+@pytest.mark.docker
+def test_a_round_trip(tmp_path: Path, dockerd: Dockerd) -> None:
+    """Everything that a root may hold, through docker's load and export and GNU tar, is what it was."""
+    import docker
+
+    tree, back = make_tree(tmp_path / "root"), tmp_path / "back"
+    add_special(tree)
+    packed = pack.pack(str(tree), str(tmp_path / "x.tar.gz"), "gzip", 0)
+    media_type = oci.LAYER_TYPES["gzip"]
+    layer = oci.Layer(tmp_path / "x.tar.gz", packed["digest"], packed["diff_id"], packed["size"], media_type)
+    config = oci.ImageConfig(entrypoint=("/usr/bin/tool",))
+    info = oci.write_archive(tmp_path / "x.tar", layer, config, "quern-test/everything:1", 0)
+    engine.load_and_tag(dockerd.address, tmp_path / "x.tar", ["quern-test/everything:1"], info.ids)
+    with closing(docker.DockerClient(base_url=dockerd.address)) as client:
+        container = client.containers.create("quern-test/everything:1", network_mode="none")
+        try:
+            with (tmp_path / "exported.tar").open("wb") as file:
+                file.writelines(container.export())
+        finally:
+            container.remove(force=True, v=True)
+    back.mkdir()
+    flags = ["--numeric-owner", "--same-permissions", "--xattrs", "--xattrs-include=*"]
+    subprocess.run(["tar", "-xf", tmp_path / "exported.tar", "-C", back, *flags], check=True)
+    found = compare(str(tree), str(back), [])["differences"]
+    own = {"/.dockerenv", "/dev", "/etc", "/proc", "/sys"}  # where docker mounts something of its own
+    assert [each for each in found if each["path"] not in own] == []
 
 
 @pytest.mark.docker
