@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.building import CHECKOUT, Project, built, make_project, ran, snapshot
+from tests.conftest import needs_root
 from tests.dockerd import Dockerd
+from tests.reproduce import EPOCH, LATER, differences, digests, elsewhere
 
 pytestmark = pytest.mark.emerge
 
@@ -127,6 +130,28 @@ def test_same_bytes_in_another_folder(first: tuple[Project, str], tmp_path: Path
     assert digests[0] == digests[1]
 
 
+@pytest.fixture
+def mount_namespace() -> None:
+    """Nothing but a reason to skip where mounts cannot be made read-only."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("needs the right to make a mount namespace")
+
+
+@needs_root
+@pytest.mark.usefixtures("mount_namespace")
+def test_same_bytes_from_source_elsewhere(first: tuple[Project, str], tmp_path: Path) -> None:
+    """By another user on another day, and so on (see reproduce.py); with documentation, headers and database too."""
+    image = "musl-busybox"
+    here = first[0].copy(tmp_path / "here")
+    here.doit(f"image:{image}", variables={"SOURCE_DATE_EPOCH": EPOCH})
+    there, output = elsewhere(tmp_path, Path(first[0].variables["QUERN_PORTAGE_DISTFILES"]), f"image:{image}")
+    assert "sys-apps/busybox-1.37.0" in built(output)
+    begun = (there.folder / f"build/{image}/logs/packages/emerge.log").read_text().split(":")[0]
+    assert int(begun) > time.time() + LATER - 86400
+    assert differences(here, there, image) == []
+    assert digests(here, image) == digests(there, image)
+
+
 def test_two_images_at_once(tmp_path: Path, shared: dict[str, str]) -> None:
     """From an empty store: both need musl, and one of them builds it."""
     project = make_project(tmp_path / "project", {**shared, "QUERN_PORTAGE_BINPKG": str(tmp_path / "binpkgs")})
@@ -181,13 +206,6 @@ if touch /etc/quern-was-here 2>/dev/null; then echo "the host can be written to"
 cd "$1/project"
 exec "$2" -m doit image:musl-busybox
 """
-
-
-@pytest.fixture
-def mount_namespace() -> None:
-    """Nothing but a reason to skip where mounts cannot be made read-only."""
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
-        pytest.skip("needs the right to make a mount namespace")
 
 
 @pytest.mark.usefixtures("mount_namespace")
