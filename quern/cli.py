@@ -17,6 +17,7 @@ from quern.project import CONFIG, PROFILES, Image, check_image, check_name
 from quern.steps.base import Run, run_step
 from quern.steps.chain import driver_of, steps_of
 from quern.steps.tarball import TarballStep, tarball_of
+from quern.terminal import harmless
 
 WORKDIR = Path("/tmp/quern")
 
@@ -125,4 +126,4 @@ def _private(folder: Path) -> Path:
 
 def _say(line: str) -> None:
     """Show a stage of the build; emerge's own lines come with their `>>>`."""
-    print(line if line.startswith(">>> ") else f">>> INFO: {line}", flush=True)
+    print(harmless(line if line.startswith(">>> ") else f">>> INFO: {line}"), flush=True)

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from quern.terminal import harmless
+
 __all__ = [
     "BuildError",
     "ConfigError",
@@ -33,7 +35,10 @@ _SHOWN = 30  # choices in a message
 
 
 class QuernError(Exception):
-    """Base of every error whose text is meant for the user."""
+    """Base of every error whose text is meant for the user, whatever names and output of others are in it."""
+
+    def __str__(self) -> str:
+        return harmless(super().__str__())
 
 
 class ConfigError(QuernError):

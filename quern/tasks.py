@@ -29,6 +29,7 @@ from quern.questions.base import Question, Switch, Text
 from quern.steps import base
 from quern.steps.base import Run, Step
 from quern.steps.chain import STEPS, driver_of, steps_of
+from quern.terminal import harmless
 
 # json: doit's other databases make a file even for `doit list`
 DOIT_CONFIG = {"default_tasks": ["image"], "backend": "json", "dep_file": ".doit.db", "sort": "definition"}
@@ -147,4 +148,4 @@ def _context(image: Image) -> Run:
 
 def _say(name: str, line: str) -> None:
     """Show a line of the build; with two images at once (doit -n 2) their lines mix."""
-    print(f"   {name}: {line}", flush=True)
+    print(harmless(f"   {name}: {line}"), flush=True)

@@ -29,6 +29,7 @@ from quern.drivers.containers import Container
 from quern.drivers.raw import RawDriver, answer_of, terminable
 from quern.engine import EngineUnavailable
 from quern.errors import DriverError
+from quern.terminal import harmless, harmless_bytes
 from quern.worker.supervise import NO_ROOM
 
 if TYPE_CHECKING:
@@ -112,13 +113,14 @@ class DockerDriver:
         from quern.drivers.stream import Lines
 
         def show(text: str) -> None:
+            text = harmless(text)
             if text:
                 self.say(f"  logs: {text}")
             line(text)
 
         with closing(Lines(show)) as lines:
             for _, piece in container.output():
-                log.write(piece)
+                log.write(harmless_bytes(piece))
                 log.flush()  # the log is what is left when we are killed
                 lines.write(piece)
 

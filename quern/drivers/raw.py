@@ -16,12 +16,14 @@ from typing import IO, TYPE_CHECKING, Any
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible, unlike
 from quern.errors import DriverError
+from quern.terminal import harmless_bytes
 from quern.worker import IMPOSSIBLE
 
 if TYPE_CHECKING:
     import subprocess
     from types import FrameType
 
+LONGEST = 1 << 20  # bytes of a line; what has none is not to fill the memory
 PATIENCE = 10  # seconds a stopped command has to end by itself; emerge's group needs 0.3
 
 
@@ -171,7 +173,8 @@ def answer_of(verb: str, status: int, output: bytes, noise: bytes) -> dict[str, 
 
 
 def _copy_lines(source: IO[bytes], log: IO[bytes], line: Callable[[str], None]) -> None:
-    for raw in source:
+    while raw := source.readline(LONGEST):
+        raw = harmless_bytes(raw)
         log.write(raw)
         log.flush()  # the log is what is left when we are killed
         line(raw.decode(errors="replace").rstrip("\r\n"))

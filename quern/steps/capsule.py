@@ -21,6 +21,7 @@ from quern.portage import failures
 from quern.portage.failure import Failure, Kind
 from quern.portage.repository import available_packages
 from quern.portage.setup import STARTER
+from quern.terminal import harmless
 
 if TYPE_CHECKING:
     from quern.steps.emerging import Build
@@ -108,8 +109,8 @@ def _phase(folder: Path) -> str:
 
 
 def _text(path: str) -> str:
-    """The text of a package's log; empty where there is none."""
+    """The text of a package's log; empty where there is none. Its path is from emerge's output, which others write."""
     try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
+        return harmless(Path(path).read_text(errors="replace")) if Path(path).is_file() else ""
+    except (OSError, ValueError):
         return ""

@@ -31,6 +31,7 @@ from quern.portage.setup import Setup
 from quern.portage.tools import missing_message
 from quern.steps import capsule
 from quern.steps.base import Run, discard
+from quern.terminal import harmless
 
 # of the user's environment, what fetching needs: proxies (wget(1), curl(1)), and on this machine also what names paths
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -221,10 +222,11 @@ class Build:
             settings=settings,
         )
         if not answer["success"]:
+            output = harmless(answer["output"])
             with self.log.open("a", encoding="utf-8") as log:
-                log.write(answer["output"])
+                log.write(output)
             self.forsake()
-            raise capsule.error_of(self, answer["output"])
+            raise capsule.error_of(self, output)
         plan = from_answer(answer, self.run.driver.outside)
         if not plan.packages:
             raise BuildError(f"{self.setup.profile}: emerge {' '.join(targets)} has nothing to install")
