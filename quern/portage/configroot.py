@@ -27,6 +27,10 @@ FEATURES = (
     "-preserve-libs",
     "-qa-unresolved-soname-deps",
     "-observability",  # writes to /run
+    # profiles could have Manifests not checked, or written anew
+    "strict",
+    "-digest",
+    "-binpkg-ignore-signature",
 )
 
 MAKE_CONF = """\

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from typing import Any
 
+from . import WorkerError
 from .gentoo import adopt
 from .watching import Watch, eclass_file
 
@@ -23,6 +24,13 @@ Package = Any
 Entry = dict[str, Any]
 
 NO_PLAN: dict[str, Any] = {}
+
+# What a profile may not set: whether Manifests count, where packages come from, and programs that emerge itself runs,
+# also where it only fetches and has the network.
+OURS = (
+    "PORTAGE_CHECKSUM_FILTER", "PORTAGE_BINHOST", "FETCHCOMMAND", "RESUMECOMMAND", "PORTAGE_IONICE_COMMAND",
+    "PORTAGE_TRUST_HELPER", "BINPKG_GPG_",
+)  # fmt: skip
 
 
 def resolve(arguments: list[str], settings: str = "") -> dict[str, Any]:
@@ -41,6 +49,8 @@ def resolve(arguments: list[str], settings: str = "") -> dict[str, Any]:
         os.dup2(noise.fileno(), 2)
         try:
             answer = _plan(arguments, watch)
+        except WorkerError:
+            raise
         except SystemExit:  # Portage's way out of an unusable profile or command line
             answer = NO_PLAN
         except Exception as error:  # and of an ebuild that bash cannot read, or a quote that is not closed
@@ -65,6 +75,7 @@ def _plan(arguments: list[str], watch: Watch) -> dict[str, Any]:
 
     action, options, targets = parse_opts(arguments, silent=True)
     config = load_emerge_config(action=action, args=targets, opts=options)
+    _check_settings(config.target_config.settings)
     if options.get("--usepkgonly") is True:
         options["--usepkg"] = True
     if options.get("--usepkg") is True:
@@ -94,6 +105,14 @@ def _plan(arguments: list[str], watch: Watch) -> dict[str, Any]:
         "variables": _variables(settings),
         "watched": watch.paths(settings.repositories),
     }
+
+
+def _check_settings(settings: Settings) -> None:
+    """Raise WorkerError if a profile sets, for itself or for a repository's packages, what is not its to set."""
+    for defaults in (settings.configdict["defaults"], *settings._repo_make_defaults.values()):
+        for name in sorted(defaults):
+            if name.startswith(OURS):
+                raise WorkerError(f"make.defaults: a profile sets {name}, which is not a profile's to set: take it out")
 
 
 # set by the run, or already in every package's flags, or about which package is taken rather than how it is built
