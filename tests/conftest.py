@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
+from hypothesis import settings
 
 from tests.building import KEPT_DISTFILES, Project, make_project, python_for_everyone
 from tests.dockerd import Dockerd, Unavailable
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from tests.builders import Builder
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
+
+# The same examples in every run; QUERN_TEST_EXAMPLES=5000 looks for new ones, at leisure.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("new", max_examples=int(os.environ.get("QUERN_TEST_EXAMPLES", 100)), deadline=None)
+settings.load_profile("new" if "QUERN_TEST_EXAMPLES" in os.environ else "same")
 
 REQUIRE_ALL = os.environ.get("QUERN_REQUIRE_ALL") == "1"
 

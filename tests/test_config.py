@@ -358,7 +358,7 @@ REFUSED = [
     (
         "[build]\nprofile = default/linux\n",
         "quern.conf:2: build.profile: expected REPOSITORY:PATH, the path below the repository's"
-        " profiles folder, got 'default/linux'",
+        " profiles folder, without spaces or colons, got 'default/linux'",
     ),
     (
         "[portage]\nrepositories = starter, gentoo\n",

@@ -44,8 +44,9 @@ def profile(text: str, context: Context) -> str:
     """REPOSITORY:PATH, the path below that repository's profiles folder."""
     name, colon, below = text.partition(":")
     parts = below.split("/")
-    if not colon or not is_repository_name(name) or not plain(below) or any(part in ("", ".", "..") for part in parts):
-        raise Unfit("REPOSITORY:PATH, the path below the repository's profiles folder")
+    one_word = plain(below) and below.split() == [below] and ":" not in below  # a line of Portage's file `parent`
+    if not colon or not is_repository_name(name) or not one_word or any(part in ("", ".", "..") for part in parts):
+        raise Unfit("REPOSITORY:PATH, the path below the repository's profiles folder, without spaces or colons")
     return text
 
 

@@ -97,9 +97,9 @@ class Surroundings:
         """What a Gentoo system's `/` is told of this run, for the end of its make.conf; Portage reads nothing else."""
         variables = self.environment()
         settings = {name: variables[name] for name in SHARED}
-        for name in {"FETCHCOMMAND", "RESUMECOMMAND"} & variables.keys():
-            settings[name] = re.sub(r'(["$\\])', r"\\\1", variables[name])
+        settings |= {name: variables[name] for name in {"FETCHCOMMAND", "RESUMECOMMAND"} & variables.keys()}
         settings |= {"PKGDIR": str(self.host_packages), "GENTOO_MIRRORS": "", "BINPKG_COMPRESS": "gzip"}
+        settings = {name: re.sub(r'(["$\\])', r"\\\1", value) for name, value in settings.items()}
         settings["FEATURES"] = f"${{FEATURES}} {' '.join(FEATURES)}"
         return "".join(f'{name}="{value}"\n' for name, value in sorted(settings.items()))
 

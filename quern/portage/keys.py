@@ -113,7 +113,7 @@ def distfile_digests(manifest: Path, names: Iterable[str]) -> dict[str, str]:
     wanted = set(names)
     lines = {}
     if wanted and manifest.exists():
-        for line in manifest.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in manifest.read_text(encoding="utf-8", errors="replace").split("\n"):
             words = line.split()
             if len(words) > 2 and words[0] == "DIST" and words[1] in wanted:
                 lines[words[1]] = " ".join(words[2:])

@@ -176,7 +176,7 @@ def read_index(folder: Path) -> list[dict[str, str]]:
 
 def parse_stanza(text: str) -> dict[str, str]:
     """`KEY: value` lines to a mapping."""
-    return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    return dict(line.split(": ", 1) for line in text.split("\n") if ": " in line)  # as Portage: no other line ends
 
 
 def format_stanza(stanza: Mapping[str, str]) -> str:

@@ -118,7 +118,7 @@ def _is_inside(root: str, path: str) -> bool:
 
 def _owned(folder: str) -> Iterator[str]:
     """The files and links of a database entry; not Python's caches, which Portage lets packages share."""
-    for line in _read(folder, "CONTENTS").splitlines():
+    for line in _read(folder, "CONTENTS").split("\n"):
         if line.startswith("obj "):
             path = line[4:].rsplit(" ", 2)[0]
         elif line.startswith("sym "):
@@ -178,7 +178,7 @@ def _normalise(folder: str, epoch: int) -> None:
             _replace(path, b"".join(sorted(_read_bytes(path).splitlines(keepends=True))))
     contents = _read_bytes(os.path.join(folder, "CONTENTS"))
     lines = []
-    for line in contents.splitlines():
+    for line in filter(None, contents.split(b"\n")):
         if re.search(rb"/\.keep_[^/]* [0-9a-f]{32} [0-9]+$", line):
             continue
         lines.append(re.sub(rb"^((?:obj|sym) .*) [0-9]+$", lambda match: match[1] + b" %d" % epoch, line))
