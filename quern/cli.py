@@ -17,6 +17,7 @@ from quern.project import CONFIG, PROFILES, Image, check_image, check_name
 from quern.steps.base import Run, run_step
 from quern.steps.chain import driver_of, steps_of
 from quern.steps.tarball import TarballStep, tarball_of
+from quern.steps.work import mask
 from quern.terminal import harmless
 
 WORKDIR = Path("/tmp/quern")
@@ -113,6 +114,7 @@ def _image(file: Path) -> Image:
 
 def _private(folder: Path) -> Path:
     """Make `folder` with mode 0700, or accept it if it is ours. Raises ConfigError."""
+    mask()  # the folders above it
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -22,8 +22,10 @@ def resolved(image: Image, run: Run) -> Plan:
     """
     from quern.steps.emerging import Build
     from quern.steps.resolution import resolve
+    from quern.steps.work import claim
 
     setup = setup_of(image)
+    claim(image.work)
     place = Place(image.work, "resolve")
     with locked(image.work / "lock", run.say):
         discard(place.staging, place.work, run)

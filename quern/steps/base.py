@@ -112,7 +112,9 @@ def is_current(step: Step) -> bool:
 
 def run_step(step: Step, run: Run) -> bool:
     """Bring the step up to date; True if it was built, False if its output was kept. Raises QuernError."""
-    step.work.mkdir(parents=True, exist_ok=True)
+    from quern.steps.work import claim
+
+    claim(step.work)
     with locked(step.work / "lock", run.say):
         inputs = step.inputs()
         receipt = _trusted(step, key_of(inputs, step), run)

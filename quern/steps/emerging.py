@@ -159,8 +159,6 @@ class Build:
         check_path(self.setup.image.work)
         if self.setup.image.settings.emerge.ask and not sys.stdin.isatty():
             raise BuildError("emerge.ask = on needs a terminal for emerge's questions, and there is none")
-        if os.geteuid() == 0:  # a set-id file or a device that a build leaves there is for nobody else
-            self.setup.image.work.chmod(0o700)
         logs = self.log.with_suffix("")
         self.log.unlink(missing_ok=True)
         discard(logs, self.log.parent, self.run)
@@ -174,14 +172,18 @@ class Build:
         names = (*PROXY_VARIABLES, *LOCAL_VARIABLES) if self.setup.path else PROXY_VARIABLES
         environment = {name: os.environ[name] for name in names if name in os.environ}
         run = {"wget": self.machine.wget, "environment": environment}
-        (self.scratch / "fetch.json").touch(0o600)  # a proxy's address may hold a password
-        (self.scratch / "fetch.json").write_text(json.dumps(run))
+        self._write_secret("fetch.json", json.dumps(run))
         (self.scratch / "host.conf").write_text(self.surroundings.host_settings())
+
+    def _write_secret(self, name: str, text: str) -> None:
+        """Write a file of scratch for us alone: an address may hold a password."""
+        (self.scratch / name).touch(0o600)
+        (self.scratch / name).write_text(text)
 
     def prepare_fetching(self) -> None:
         """Tell Portage the mirrors; only where something is to be built, since asking apt takes a third of a second."""
         text = mirrors.mirrors_text(self.setup.image.settings.portage.mirrors, mirrors.apt_mirrors())
-        (self.scratch / "config/etc/portage/mirrors").write_text(text)
+        self._write_secret("config/etc/portage/mirrors", text)
 
     def keep_for_host(self, key: str) -> None:
         """Keep the packages that earlier builds made to build with, if they were made under the same `key`."""

@@ -125,10 +125,12 @@ class PackagesStep(Step):
         from quern.portage.keys import read_ingredients
         from quern.portage.reasons import reasons
         from quern.portage.store import Store
+        from quern.steps.work import check_owner
 
         keys = made_of.keys()
         former = read_ingredients(self.place.output / INGREDIENTS)
         packages = Store(self.setup.image.binpkgs)
+        check_owner(packages.folder, "[portage] binpkg")
         packages.folder.mkdir(parents=True, exist_ok=True)
         with locked(packages.lock, build.run.say):
             self._keep_former(packages, keys, former)

@@ -51,12 +51,15 @@ class TarballStep(Step):
 
     def build(self, staging: Path, run: Run) -> Made:
         """Pack, and decide the day of the file's name."""
+        from quern.steps.work import mask
+
         build = self.image.settings.build
         source = self.place.beside("strip").output / "image"
         epoch = self._epoch()
         packed = run.driver.call(
             "pack", root=str(source), target=str(staging / self.file), compression=build.compression, epoch=epoch
         )
+        (staging / self.file).chmod(0o666 & ~mask())  # the user's to say who may read it, not the worker's
         info = {**packed, "epoch": epoch, "date": self._date(packed["digest"])}
         run.say(f"Collecting image at {next(iter(self.published(info)))}")
         return Made(info, packed["digest"])

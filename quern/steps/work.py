@@ -1,0 +1,48 @@
+"""Folders that quern writes to: made so that nobody else can write there, and refused where somebody else could."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from quern.errors import DriverError
+
+FOREIGN = "{path} belongs to someone else, in a folder that everybody may write to; set {option} to a folder of yours"
+
+
+def claim(work: Path) -> None:
+    """Make the work folder, for us alone; from here on nothing that this process makes can be written to by others.
+
+    Set-id files and devices that a build leaves there are for nobody else, and Portage lets its group write.
+    Raises DriverError if it is not ours, in a place where everybody may write, as in /tmp.
+    """
+    mask()
+    check_owner(work, "[build] workdir")
+    work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_owner(work, "[build] workdir")  # whoever was quicker than we
+    if os.geteuid() in (0, work.stat().st_uid):
+        work.chmod(0o700)  # it may have been there
+
+
+def check_owner(folder: Path, option: str) -> None:
+    """Raise DriverError, which names `option`, if somebody else's folder or link is where everybody may write.
+
+    That is on the way to `folder`, which need not be there.
+    """
+    for path in _way(folder):
+        if path.parent.stat().st_mode & 0o002 and path.lstat().st_uid not in (0, os.geteuid()):
+            raise DriverError(FOREIGN.format(path=path, option=option))
+
+
+def _way(folder: Path) -> Iterator[Path]:
+    """What is there of the path to `folder` and of where links lead it, from the top."""
+    for path in dict.fromkeys((folder, Path(os.path.realpath(folder)))):
+        yield from (each for each in reversed((path, *path.parents[:-1])) if os.path.lexists(each))
+
+
+def mask() -> int:
+    """Have this process make nothing that others can write to; returns its umask, otherwise the user's."""
+    value = os.umask(0o022) | 0o022
+    os.umask(value)
+    return value
