@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from quern.portage.store import read_index
+from quern.worker import fetch
 
 CACHE = "var/cache/edb/binhost"  # below ROOT: what emerge keeps of the binhosts' indices (Portage's bintree)
 
@@ -29,5 +30,4 @@ def origins(root: Path, binhosts: Iterable[str]) -> Origins:
 
 def public(url: str) -> str:
     """The address of a binhost without a password, for all to read."""
-    parts = urlsplit(url.rstrip("/"))
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return fetch.public(url.rstrip("/"))

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 CONNECT = 10  # seconds
 READ = 60  # seconds without a byte
@@ -24,10 +24,10 @@ def fetch(run_file: str, url: str, target: str) -> int:
     """
     with open(run_file, encoding="utf-8") as file:
         run = json.load(file)
-    host = urlsplit(url).netloc
+    host = urlsplit(url).netloc.rpartition("@")[2]
     dead = run_file + ".dead"
     if host in _lines(dead):
-        print(f"{host} did not answer before; skipping {url}")
+        print(f"{host} did not answer before; skipping {public(url)}")
         return NETWORK_FAILURE
     options = ["--tries=1", f"--connect-timeout={CONNECT}", f"--read-timeout={READ}", "--no-verbose"]
     options += [f"--dns-timeout={CONNECT}", "--no-hsts", *_authorities(run["environment"])]
@@ -38,6 +38,12 @@ def fetch(run_file: str, url: str, target: str) -> int:
     if status and os.path.exists(target) and not os.path.getsize(target):
         os.unlink(target)  # wget -O makes the file first; Portage would try to resume it
     return status
+
+
+def public(url: str) -> str:
+    """A URL without a user's name and password, for all to read."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _authorities(environment: Mapping[str, str]) -> list[str]:
