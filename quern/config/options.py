@@ -136,6 +136,13 @@ _EMERGE = (
 _PORTAGE = (
     _switch("portage", "autofix", "off", "Point system /usr/portage at main repository"),
     _words("portage", "binhost", gentoo.binhosts, "Space-separated list of binary package hosts"),
+    _text(
+        "portage",
+        "binhost_keys",
+        "",
+        values.path,
+        "File of public keys (gpg --export), one of which must have signed every package from a binary package host",
+    ),
     _text("portage", "binpkg", "", values.folder, "Path where binpkgs should be written"),
     Option("portage", "distfiles", "str", "", "Path to distfiles", values.folder, aliases=("disftiles",)),
     Option(

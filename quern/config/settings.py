@@ -78,6 +78,7 @@ class Portage(NamedTuple):
 
     autofix: bool
     binhost: tuple[str, ...]
+    binhost_keys: Path | None
     binpkg: Path | None
     distfiles: Path | None
     repositories: tuple[RepositoryRef, ...] | None

@@ -21,6 +21,9 @@ PACKAGE_EPOCH = 315532800  # 1980-01-01, the earliest that zip files can say
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin"  # on Gentoo
 # of the environment, what a Gentoo system that is the host side has to be told as well
 SHARED = ("DISTDIR", "PORTAGE_TMPDIR", "PORTAGE_LOGDIR", "EMERGE_LOG_DIR", "MAKEOPTS", "SOURCE_DATE_EPOCH")
+OPTIONAL = (
+    "FETCHCOMMAND", "RESUMECOMMAND", "BINPKG_GPG_VERIFY_GPG_HOME", "GPG_VERIFY_USER_DROP", "GPG_VERIFY_GROUP_DROP",
+)  # fmt: skip
 
 # emerge's line for one package of so many; where it goes is of no use to the reader
 INSTALLING = ">>> Installing "
@@ -33,7 +36,8 @@ class Surroundings:
 
     `config` is PORTAGE_CONFIGROOT, `host` the host side, `root` the target (ROOT and SYSROOT), `packages` PKGDIR,
     `scratch` PORTAGE_TMPDIR, a folder that no other running emerge may share; `root_user` says whether
-    emerge will run as root, `gentoo` whether `/` is the host side, and SYSROOT too, as a Gentoo system's own.
+    emerge will run as root, `gentoo` whether `/` is the host side, and SYSROOT too, as a Gentoo system's own; `keyring`
+    is a GnuPG home with the keys of those who may sign packages.
     """
 
     config: Path
@@ -49,6 +53,7 @@ class Surroundings:
     binhosts: Sequence[str] = ()
     root_user: bool = False
     gentoo: bool = False
+    keyring: Path | None = None
 
     def environment(self) -> dict[str, str]:
         """The environment of emerge and of the resolver; nothing of the caller's own is in it."""
@@ -86,6 +91,9 @@ class Surroundings:
             variables["FETCHCOMMAND"] = variables["RESUMECOMMAND"] = f'{words} "${{URI}}" "${{DISTDIR}}/${{FILE}}"'
         if self.binhosts:
             variables["PORTAGE_BINHOST"] = " ".join(self.binhosts)
+        if self.keyring:
+            variables |= {"BINPKG_GPG_VERIFY_GPG_HOME": str(self.keyring)}
+            variables |= {"GPG_VERIFY_USER_DROP": "", "GPG_VERIFY_GROUP_DROP": ""}  # nobody could not read it
         return variables
 
     @property
@@ -97,7 +105,7 @@ class Surroundings:
         """What a Gentoo system's `/` is told of this run, for the end of its make.conf; Portage reads nothing else."""
         variables = self.environment()
         settings = {name: variables[name] for name in SHARED}
-        settings |= {name: variables[name] for name in {"FETCHCOMMAND", "RESUMECOMMAND"} & variables.keys()}
+        settings |= {name: variables[name] for name in OPTIONAL if name in variables}
         settings |= {"PKGDIR": str(self.host_packages), "GENTOO_MIRRORS": "", "BINPKG_COMPRESS": "gzip"}
         settings = {name: re.sub(r'(["$\\])', r"\\\1", value) for name, value in settings.items()}
         settings["FEATURES"] = f"${{FEATURES}} {' '.join(FEATURES)}"

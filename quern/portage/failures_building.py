@@ -51,6 +51,7 @@ def explain(output: str) -> Failure | None:
         _space(output)
         or _no_manifest_entry(output)
         or _checksum(output)
+        or _binary_package(output)
         or _fetch_restricted(output)
         or _fetch(output)
         or _collision(output)
@@ -111,6 +112,18 @@ def _checksum(output: str) -> Failure | None:
     hint = f"Put the right {name} into the distfiles folder; if upstream changed it, the Manifest must follow."
     summary = f"{_of(name, package)} is not the file that its Manifest describes"
     return Failure(Kind.CHECKSUM, package, summary, tuple(reasons), hint, log=log)
+
+
+def _binary_package(output: str) -> Failure | None:
+    match = re.search(r"^!!! Invalid binary package: '(.+?)', (.*)$", output, re.M)
+    if not match:
+        return None
+    package, log = _failed(output)
+    hint = "If a binhost signs its packages, [portage] binhost_keys is to name its keys." if "GnuPG" in match[2] else ""
+    name = match[1].rpartition("/")[2].removesuffix(".partial")
+    reason = match[2].replace(match[1], name)
+    summary = f"{name} is not the binary package that it should be"
+    return Failure(Kind.CHECKSUM, package, summary, (reason,), hint, log=log)
 
 
 def _fetch_restricted(output: str) -> Failure | None:

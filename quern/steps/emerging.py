@@ -29,7 +29,7 @@ from quern.portage.plan import Package, Plan, from_answer
 from quern.portage.repository import Repository, repos_conf
 from quern.portage.setup import Setup
 from quern.portage.tools import missing_message
-from quern.steps import capsule
+from quern.steps import capsule, signed
 from quern.steps.base import Run, discard
 from quern.terminal import harmless
 
@@ -93,6 +93,17 @@ class Build:
         return self.setup.image.work / "host"
 
     @property
+    def keys(self) -> Path | None:
+        """The keys of those who sign a binhost's packages."""
+        options = self.setup.image.settings.portage
+        return options.binhost_keys if options.binhost else None
+
+    @property
+    def keyring(self) -> Path:
+        """The GnuPG home with these keys."""
+        return self.scratch / "gnupg"
+
+    @property
     def jobs(self) -> int:
         """How many packages at once, and the -j of each."""
         return self.setup.image.settings.emerge.jobs or self.machine.cpus
@@ -136,6 +147,7 @@ class Build:
             binhosts=image.settings.portage.binhost,
             root_user=self.machine.root,
             gentoo=self.machine.gentoo,
+            keyring=self.keyring if self.keys else None,
         )
 
     def reach(self, *writable: Path) -> Reach:
@@ -174,6 +186,7 @@ class Build:
         run = {"wget": self.machine.wget, "environment": environment}
         self._write_secret("fetch.json", json.dumps(run))
         (self.scratch / "host.conf").write_text(self.surroundings.host_settings())
+        signed.prepare(self)
 
     def _write_secret(self, name: str, text: str) -> None:
         """Write a file of scratch for us alone: an address may hold a password."""
@@ -290,16 +303,19 @@ class Build:
     def fetch(self, options: Sequence[str], targets: Sequence[str], packages: Sequence[Package]) -> None:
         """Get the sources of `packages`, which `emerge OPTIONS TARGETS` will build, where builds have no network.
 
-        Raises BuildError if emerge fails, or if a package would fetch while it is built.
+        Binary packages that must be signed are fetched before anything is built in any case, and checked.
+        Raises BuildError if emerge fails, if a package would fetch while it is built, or is not signed.
         """
         option = self.run.driver.offline
-        if not option:
+        if not option and not self.keys:
             return
-        if live := [package.cpv for package in packages if package.live]:
+        if option and (live := [package.cpv for package in packages if package.live]):
             raise BuildError(LIVE.format(packages=", ".join(live), option=option))
-        folder = self.setup.image.distfiles
-        if "--getbinpkg" in options or not all(is_fetched(package, folder) for package in packages):
+        distfiles = self.setup.image.distfiles
+        if "--getbinpkg" in options or not all(is_fetched(package, distfiles) for package in packages):
+            before = signed.packages(self)
             self.emerge([*options, "--fetchonly"], targets)
+            signed.check(self, signed.packages(self) - before)
 
     def check_merged(self, plan: Plan, wanted: Sequence[str]) -> None:
         """Raise BuildError unless ROOT holds `wanted` (cpvs), and nothing that is not in the plan as planned.

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from quern.errors import BuildError, QuernError
+from quern.errors import BuildError, ConfigError, QuernError
 from quern.portage import watch
 from quern.portage.setup import Setup
 from quern.steps import committed
@@ -72,8 +72,18 @@ class PackagesStep(Step):
         if binhosts:  # what one gave is not what our own recipe gives
             from quern.portage.binhost import public
 
-            binhosts = tuple(f"binhost {public(url)}" for url in binhosts)
+            binhosts = tuple(f"binhost {public(url)}" for url in binhosts) + self._keys()
         return [*self.setup.machine_identity(), *binhosts]
+
+    def _keys(self) -> tuple[str, ...]:
+        """What identifies the keys that must have signed a binhost's packages. Raises ConfigError."""
+        from quern.portage.keys import file_digest
+
+        file = self.setup.image.settings.portage.binhost_keys
+        try:
+            return (f"binhost keys {file_digest(file)}",) if file else ()
+        except OSError as error:
+            raise ConfigError(f"portage.binhost_keys: {file}: {error.strerror}") from None
 
     def build(self, staging: Path, run: Run) -> Made:
         """Resolve, build what the store lacks, and lay out the view."""
@@ -174,7 +184,7 @@ class PackagesStep(Step):
         build.keep_for_host(host_key(plan, machine))
         build.prepare_fetching()
         build.fetch(options, targets, [*plan.host, *(plan[cpv] for cpv in missing)])
-        if build.run.driver.offline:
+        if build.run.driver.offline or build.keys:
             options = emerge.source_options(build.jobs, binhost=False)  # what there is has been fetched
         try:  # at each package, and at a failure: what was built is not built again, however this ends
             if first:  # as in the root: they make the skeleton

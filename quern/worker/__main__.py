@@ -27,6 +27,8 @@ VERBS = {
     "copy": "trees",
     "remove": "trees",
     "pack": "pack",
+    "keyring": "signatures",
+    "verify": "signatures",
 }
 
 

@@ -1,0 +1,45 @@
+"""Packages of a binhost that must be signed: checked after they were fetched, before anything in them is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quern.errors import BuildError, display
+from quern.portage.store import read_index
+
+if TYPE_CHECKING:
+    from quern.steps.emerging import Build
+
+REFUSED = """\
+portage.binhost_keys: a binhost gave packages that no key in {keys} has signed, or others than it said:
+{rows}"""
+
+
+def prepare(build: Build) -> None:
+    """Make the keyring. Portage too wants it wherever it installs a package that is signed. Raises DriverError."""
+    if build.keys:
+        build.run.driver.call("keyring", home=str(build.keyring), keys=str(build.keys))
+
+
+def packages(build: Build) -> set[Path]:
+    """The binary packages that emerge may install, in the root and, where `/` is a Gentoo system's, there."""
+    folders = (build.view, build.surroundings.host_packages) if build.keys else ()
+    return {path for folder in folders for path in folder.glob("*/**/*") if path.is_file()}  # not the index beside them
+
+
+def check(build: Build, fetched: set[Path]) -> None:
+    """Raise BuildError unless all packages in `fetched` are what the index calls them, and signed."""
+    if not fetched or build.keys is None:
+        return
+    folders = (build.view, build.surroundings.host_packages)
+    names = {folder / stanza.get("PATH", ""): stanza["CPV"] for folder in folders for stanza in read_index(folder)}
+    answer = build.run.driver.call(
+        "verify",
+        environment=build.surroundings.environment(),
+        reach=build.reach(build.host, build.root, build.scratch / "tmp"),
+        packages={str(path): names.get(path, path.name) for path in sorted(fetched)},
+    )
+    if answer["refused"]:
+        rows = "\n".join(f"  {cpv}: {why}" for cpv, why in answer["refused"].items())
+        raise BuildError(REFUSED.format(keys=display(build.keys), rows=rows))
