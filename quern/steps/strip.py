@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from quern.errors import BuildError
 from quern.project import Image
 from quern.steps.base import Made, Run, Step
 from quern.strip_rules import rules
@@ -39,6 +40,8 @@ class StripStep(Step):
         strip = self.image.settings.strip
         source = self.place.beside("root").output / "image"
         answer = run.driver.call("clone", source=str(source), target=str(staging / "image"), skip=rules(strip))
+        if not any((staging / "image").iterdir()):
+            raise BuildError(f"strip.paths: {', '.join(strip.paths)}: nothing is left of the image")
         for rule in answer["rules"]:
             if rule["paths"]:
                 run.say(f"Pruning {source}{rule['rule']}")

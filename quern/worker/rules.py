@@ -26,7 +26,8 @@ def parse(rule: str) -> tuple[str, ...]:
         raise WorkerError(f"strip rule {rule!r} would remove the whole image")
     if ".." in names:
         raise WorkerError(f"strip rule {rule!r}: '..' is not allowed, name the folder itself")
-    return names
+    # one `**` is any number of folders already; each more would multiply the ways to the same file
+    return tuple(name for index, name in enumerate(names) if name != "**" or names[:index][-1:] != ("**",))
 
 
 def matches(root: bytes, rule: str) -> set[bytes]:
