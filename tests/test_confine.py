@@ -178,6 +178,13 @@ def test_a_signal_to_quern_ends_everything(tmp_path: Path, token: str, number: s
 
 
 @pytest.mark.usefixtures("namespaces")
+def test_one_command_that_cannot_be_confined(tmp_path: Path) -> None:
+    command = Command(["true"], {"PATH": "/bin"}, tmp_path, tmp_path / "log", Reach([tmp_path / "absent"]))
+    with pytest.raises(DriverError, match=r"^this build cannot be confined: .*absent.*; to build without: \[build\]"):
+        RawDriver(confine="on").run(command, print)
+
+
+@pytest.mark.usefixtures("namespaces")
 def test_the_terminal_when_asked_for(tmp_path: Path) -> None:
     child, terminal = pty.fork()
     if child == 0:
@@ -427,6 +434,24 @@ def test_a_live_ebuild(lab: Lab) -> None:
     write(lab.tree, {"lab/base/base-1.ebuild": ebuild('PROPERTIES="live"')})
     with pytest.raises(BuildError, match=r"(?s)lab/base-1: a live ebuild .*with \[build\] confine = off"):
         lab.build()
+
+
+@pytest.mark.emerge
+@pytest.mark.usefixtures("namespaces")
+def test_an_ebuild_that_says_where_its_sources_are(lab: Lab, tmp_path: Path) -> None:
+    """pkg_nofetch runs while sources are fetched, but without the network."""
+    (tmp_path / "files").mkdir()
+    with serving(tmp_path / "files") as (address, asked):
+        lines = f"""SRC_URI="big.bin"
+RESTRICT="fetch"
+pkg_nofetch() {{ wget -q --tries=1 -O /dev/null {address}/told; einfo "Get it from the vendor"; }}
+"""
+        write(lab.tree, {"lab/base/base-1.ebuild": ebuild(lines), "lab/base/Manifest": "DIST big.bin 1 SHA512 00\n"})
+        with pytest.raises(BuildError) as error:
+            lab.build()
+    assert asked == []
+    assert "lab/base-1" in str(error.value)
+    assert "Get it from the vendor" in str(error.value)
 
 
 def test_what_fetches_can_look_names_up(tmp_path: Path, namespaces: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,7 @@ class RawDriver:
         import shlex
         import subprocess
 
+        last = b""
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab") as log, terminable():
             log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
@@ -80,8 +81,10 @@ class RawDriver:
             with _guarded(process, own_group=not command.terminal):
                 if process.stdout is not None:
                     with process.stdout as output:
-                        _copy_lines(output, log, line)
+                        last = _copy_lines(output, log, line)
                 status = process.wait()
+        if status == IMPOSSIBLE and self._confines:
+            raise DriverError(unlike(last))
         return 128 - status if status < 0 else status
 
     def shell(self, command: Command, line: Callable[[str], None]) -> int:
@@ -172,12 +175,16 @@ def answer_of(verb: str, status: int, output: bytes, noise: bytes) -> dict[str, 
     return answer
 
 
-def _copy_lines(source: IO[bytes], log: IO[bytes], line: Callable[[str], None]) -> None:
+def _copy_lines(source: IO[bytes], log: IO[bytes], line: Callable[[str], None]) -> bytes:
+    """Pass on every line, as far as it is harmless; returns the last."""
+    last = b""
     while raw := source.readline(LONGEST):
         raw = harmless_bytes(raw)
         log.write(raw)
         log.flush()  # the log is what is left when we are killed
         line(raw.decode(errors="replace").rstrip("\r\n"))
+        last = raw
+    return last
 
 
 def _end_with_parent() -> None:

@@ -15,7 +15,7 @@ class Package:
     `cpv` is category/package-version-revision (PMS 3.2); `use` the enabled flags of its IUSE; `iuse` all of them;
     `flags` every enabled flag, the profile's implicit ones included. `build_deps` and `run_deps` are the ids of the
     packages of the same plan that satisfy DEPEND and BDEPEND, RDEPEND and PDEPEND; `live` says that it fetches its
-    sources while it is built.
+    sources while it is built, `fetch_restricted` that the user has to get them (RESTRICT, PMS 7.3.6).
     """
 
     cpv: str
@@ -32,6 +32,7 @@ class Package:
     build_deps: tuple[str, ...]
     run_deps: tuple[str, ...]
     live: bool = False
+    fetch_restricted: bool = False
 
     @property
     def id(self) -> str:
@@ -123,4 +124,5 @@ def _package(entry: Mapping[str, Any], entries: list[Mapping[str, Any]], outside
         build_deps=cpvs(entry["build_deps"]),
         run_deps=cpvs(entry["run_deps"]),
         live=entry.get("live", False),
+        fetch_restricted=entry.get("fetch_restricted", False),
     )

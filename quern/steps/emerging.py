@@ -248,11 +248,15 @@ class Build:
         return plan
 
     def emerge(
-        self, options: Sequence[str], targets: Sequence[str], packaged: Callable[[], None] | None = None
+        self,
+        options: Sequence[str],
+        targets: Sequence[str],
+        packaged: Callable[[], None] | None = None,
+        network: bool = True,
     ) -> None:
         """Run emerge, passing on its progress; `packaged` is called when a package was built and is being installed.
 
-        Raises BuildError if emerge fails.
+        What fetches has the network, unless `network` is false. Raises BuildError if emerge fails.
         """
         ask = self.setup.image.settings.emerge.ask
         fetching = "--fetchonly" in options
@@ -275,7 +279,7 @@ class Build:
         environment = self.surroundings.environment()
         writable = (self.staging, self.host, self.log.with_suffix(""))
         reach = self.reach(*writable, *([self.setup.image.distfiles] if fetching else []))
-        command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching)
+        command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching and network)
         status, renamed = self._run(command, line)
         if refused := self.refused():
             raise BuildError(refusals.MESSAGE.format(cases="\n  ".join(refused.values()), log=self.log))
@@ -311,8 +315,11 @@ class Build:
             return
         if option and (live := [package.cpv for package in packages if package.live]):
             raise BuildError(LIVE.format(packages=", ".join(live), option=option))
-        distfiles = self.setup.image.distfiles
-        if "--getbinpkg" in options or not all(is_fetched(package, distfiles) for package in packages):
+        lacking = [package for package in packages if not is_fetched(package, self.setup.image.distfiles)]
+        restricted = [package.atom for package in lacking if package.fetch_restricted]
+        if restricted and "--getbinpkg" not in options:  # pkg_nofetch says where to get them, and is the ebuild's
+            self.emerge([*options, "--fetchonly", "--nodeps"], restricted, network=False)
+        if "--getbinpkg" in options or lacking:
             before = signed.packages(self)
             self.emerge([*options, "--fetchonly"], targets)
             signed.check(self, signed.packages(self) - before)

@@ -194,6 +194,7 @@ def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Con
         "use": sorted(package.use.enabled & package.iuse.all),
         "iuse": sorted(package.iuse.all),
         "flags": sorted(package.use.enabled),
+        "fetch_restricted": "fetch" in package.restrict,
         "live": "live" in package._metadata.get("PROPERTIES", "").split(),
         "on_host": package.root != config.trees._target_eroot,
         "ebuild": ebuild,
