@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -80,12 +81,16 @@ def test_what_an_ebuild_says_of_itself(forged: Lab) -> None:
 
 
 @pytest.mark.parametrize("policy", ["true", "false"])
-@pytest.mark.parametrize("manifest", ["", "DIST other.txt 1 SHA512 00\n", None])
-def test_a_repository_that_wants_no_manifests(forged: Lab, policy: str, manifest: str | None) -> None:
+def test_a_repository_that_wants_no_manifests(forged: Lab, policy: str) -> None:
     write(forged.tree, {LAYOUT: TREE[LAYOUT] + f"use-manifests = {policy}\n"})
-    path = forged.tree / "lab/top/Manifest"
-    path.unlink() if manifest is None else path.write_text(manifest)
-    assert "source.txt" in refusal(forged)
+    for manifest in (line(b"good"), line(b"evil")):  # nor would it be looked at
+        write(forged.tree, {"lab/top/Manifest": manifest})
+        said = (
+            r"^lab/top-1: \S+/metadata/layout\.conf: its use-manifests has nobody check sources; take it out$"
+        )
+        assert re.match(said, refusal(forged))
+    write(forged.tree, {"lab/top/top-1.ebuild": ebuild()})  # no sources
+    forged.build()
 
 
 def test_what_the_user_has_set(forged: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,12 +19,8 @@ class Stripped:
         self.folder = folder
         write(folder, {"precious/file": "mine", "work/root.digest": "sha256:0\n"})
         self.root = write(folder / "work/root/image", {"usr/lib/a": "", "usr/share/doc/b": "", "etc/c": ""})
-        for name, target in {
-            "abs": folder / "precious",
-            "up": "../../../precious",
-            "lib": "usr/lib",
-            "loop": "loop",
-        }.items():
+        links = {"abs": str(folder / "precious"), "up": "../../../precious", "lib": "usr/lib", "loop": "loop"}
+        for name, target in links.items():
             (self.root / name).symlink_to(target)
         self.said: list[str] = []
 

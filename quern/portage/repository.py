@@ -39,6 +39,7 @@ class Repository(NamedTuple):
     priority            the higher wins; None: Portage's default
     profile_formats     PMS calls these profile formats; "profile-set" makes @profile work
     profile_eapi        EAPI of profile folders without a file `eapi`
+    checks_manifests    whether Portage insists on a Manifest for its packages' sources
     """
 
     name: str
@@ -50,6 +51,7 @@ class Repository(NamedTuple):
     aliases: tuple[str, ...] = ()
     profile_formats: tuple[str, ...] = ()
     profile_eapi: str = "0"
+    checks_manifests: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,6 +84,7 @@ def read_repository(location: Path) -> Repository:
         aliases=tuple(layout.get("aliases", "").split()),
         profile_formats=formats,
         profile_eapi=layout.get("profile_eapi_when_unspecified", "0") if "profile-default-eapi" in formats else "0",
+        checks_manifests=layout.get("use-manifests", "strict").lower() == "strict",
     )
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from quern.errors import BuildError, ConfigError, QuernError
+from quern.errors import BuildError, ConfigError, QuernError, display
 from quern.portage import watch
 from quern.portage.setup import Setup
 from quern.steps import committed
@@ -31,7 +31,7 @@ from quern.steps.tarball import compressor_identity
 if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date step costs milliseconds
     from quern.portage.changes import Change
     from quern.portage.keys import Ingredients
-    from quern.portage.plan import Plan
+    from quern.portage.plan import Package, Plan
     from quern.portage.store import Store
     from quern.steps.emerging import Build
 
@@ -181,9 +181,11 @@ class PackagesStep(Step):
         harvest = self._harvesting(build, plan, machine, packages, {cpv: keys[cpv] for cpv in missing})
         options = emerge.source_options(build.jobs, binhost)
         first = self.setup.image.settings.build.baselayout_atoms
+        needed = [*plan.host, *(plan[cpv] for cpv in missing)]
+        self._check_manifests(needed)
         build.keep_for_host(host_key(plan, machine))
         build.prepare_fetching()
-        build.fetch(options, targets, [*plan.host, *(plan[cpv] for cpv in missing)])
+        build.fetch(options, targets, needed)
         if build.run.driver.offline or build.keys:
             options = emerge.source_options(build.jobs, binhost=False)  # what there is has been fetched
         try:  # at each package, and at a failure: what was built is not built again, however this ends
@@ -193,6 +195,16 @@ class PackagesStep(Step):
         finally:
             harvest()
         build.check_merged(plan, missing)
+
+    def _check_manifests(self, packages: Iterable[Package]) -> None:
+        """Raise BuildError if nobody would check the sources of one of them."""
+        from quern.portage.repository import LAYOUT
+
+        lax = {each.name: each.location for each in self.setup.repositories() if not each.checks_manifests}
+        for package in packages:
+            if package.distfiles and package.repository in lax:
+                layout = display(lax[package.repository] / LAYOUT)
+                raise BuildError(f"{package.cpv}: {layout}: its use-manifests has nobody check sources; take it out")
 
     def _harvesting(
         self, build: Build, plan: Plan, machine: list[str], packages: Store, keys: dict[str, str]
