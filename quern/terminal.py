@@ -8,7 +8,7 @@ hold passwords.
 from __future__ import annotations
 
 _SEQUENCE = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]*[0-~])"
-_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|\r(?!\n)"
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udc7f\udd00-\udfff]|\r(?!\n)"
 _USERINFO = r"(?<=://)[^/\s]*@"  # RFC 3986, 3.2.1
 
 
@@ -24,7 +24,7 @@ def harmless(text: str) -> str:
     before = None
     while before != text:  # what is removed may have kept two bytes from being one character, a control
         before = text
-        text = re.sub(f"{_SEQUENCE}|{_CONTROL}|{_USERINFO}", "", _decoded(text))
+        text = _decoded(re.sub(f"{_SEQUENCE}|{_CONTROL}|{_USERINFO}", "", text))
     return text
 
 

@@ -185,7 +185,7 @@ def verify(signer: Signer, tmp_path_factory: pytest.TempPathFactory) -> Verify:
     """What the worker refuses of a file that is called a package."""
     home = tmp_path_factory.mktemp("keyring") / "gnupg"
     driver = RawDriver()
-    driver.call("keyring", home=str(home), keys=str(signer.public))
+    driver.call("keyring", home=str(home), keys=str(signer.public), name="keys")
     environment = {**portage_environment(home.parent), "BINPKG_GPG_VERIFY_GPG_HOME": str(home)}
     environment |= {"GPG_VERIFY_USER_DROP": "", "GPG_VERIFY_GROUP_DROP": ""}
 

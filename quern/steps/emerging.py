@@ -150,6 +150,13 @@ class Build:
             keyring=self.keyring if self.keys else None,
         )
 
+    def _environment(self, options: Sequence[str]) -> dict[str, str]:
+        """The environment of emerge: a binhost's address may hold a password, and is for who fetches."""
+        environment = self.surroundings.environment()
+        if "--getbinpkg" not in options:
+            environment.pop("PORTAGE_BINHOST", None)
+        return environment
+
     def reach(self, *writable: Path) -> Reach:
         """What a command reaches that may write to these folders only."""
         image, options = self.setup.image, self.setup.image.settings.portage
@@ -230,7 +237,7 @@ class Build:
         settings = around.host_settings() if around.gentoo else ""
         answer = self.run.driver.call(
             "resolve",
-            environment=around.environment(),
+            environment=self._environment(arguments),
             # in the rest of staging quern itself is still at work; the root says to Portage whose it is
             reach=self.reach(self.host, self.root, self.scratch / "tmp"),
             arguments=arguments,
@@ -276,7 +283,7 @@ class Build:
         if self.machine.gentoo:
             worker = (self.machine.python, "-I", self.run.driver.inside(WORKER), "emerge")
             argv = [*worker, str(self.scratch / "host.conf"), *argv]
-        environment = self.surroundings.environment()
+        environment = self._environment(options)
         writable = (self.staging, self.host, self.log.with_suffix(""))
         reach = self.reach(*writable, *([self.setup.image.distfiles] if fetching else []))
         command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching and network)

@@ -19,7 +19,9 @@ portage.binhost_keys: a binhost gave packages that no key in {keys} has signed, 
 def prepare(build: Build) -> None:
     """Make the keyring. Portage too wants it wherever it installs a package that is signed. Raises DriverError."""
     if build.keys:
-        build.run.driver.call("keyring", home=str(build.keyring), keys=str(build.keys))
+        copy = build.scratch / "keys"  # a container does not see the user's
+        copy.write_bytes(build.keys.read_bytes())
+        build.run.driver.call("keyring", home=str(build.keyring), keys=str(copy), name=display(build.keys))
 
 
 def packages(build: Build) -> set[Path]:

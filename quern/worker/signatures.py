@@ -16,8 +16,8 @@ from . import WorkerError
 SUFFIX = ".gpkg.tar"
 
 
-def keyring(home: str, keys: str) -> dict[str, Any]:
-    """Make `home` a GnuPG home that trusts the public keys in the file `keys`, and no others.
+def keyring(home: str, keys: str, name: str) -> dict[str, Any]:
+    """Make `home` a GnuPG home that trusts the public keys in the file `keys`, called `name`, and no others.
 
     Raises WorkerError if there is no gpg or no key.
     """
@@ -29,7 +29,7 @@ def keyring(home: str, keys: str) -> dict[str, Any]:
     fingerprints = [after[9] for before, after in zip(rows, rows[1:]) if before[0] == "pub" and after[0] == "fpr"]
     if not fingerprints:
         said = imported.stderr.strip().splitlines() or ["no reason given"]
-        raise WorkerError(f"{keys}: expected public keys, as gpg --export writes them ({said[-1]})")
+        raise WorkerError(f"{name}: expected public keys, as gpg --export writes them ({said[-1]})")
     _gpg(home, "--import-ownertrust", text="".join(f"{fingerprint}:6:\n" for fingerprint in fingerprints))
     _gpg(home, "--check-trustdb")  # Portage has it not done while it checks
     return {"keys": fingerprints}
@@ -53,7 +53,6 @@ def verify(packages: dict[str, str]) -> dict[str, Any]:
     Runs in Portage's Python. Returns {"refused": {cpv: why}}.
     """
     import portage
-    from portage.exception import PortageException
     from portage.gpkg import gpkg
 
     refused = {}
@@ -65,7 +64,7 @@ def verify(packages: dict[str, str]) -> dict[str, Any]:
             package = gpkg(portage.settings, gpkg_file=path, verify_signature=True)
             package._verify_binpkg()
             found = package.get_metadata(["CATEGORY", "PF"])
-        except (PortageException, OSError, ValueError, KeyError) as error:
+        except Exception as error:  # whatever a file can be made to raise
             refused[cpv] = _reason(error)
             continue
         name = "/".join((value or b"").decode(errors="replace").strip() for value in found.values())
