@@ -14,10 +14,12 @@ from quern import config
 from quern.config import portage as options
 from quern.config import values
 from quern.config.values import Context, Unfit, plain
+from quern.errors import BuildError
 from quern.portage import configroot, profile_files, store
 from quern.portage.emerge import Surroundings
 from quern.portage.mirrors import mirrors_text
 from quern.portage.repository import Repository, repos_conf
+from quern.steps.emerging import check_sources
 
 util = pytest.importorskip("portage.util", reason="Portage is not installed")
 HERE = Context(Path("/project"), None)
@@ -38,9 +40,14 @@ def path_of(text: str) -> Path:
 @given(LINE)
 @example('a"; evil="$(id)')
 @example("a\\")
+@example("a'$x")
 def test_settings_for_the_host_side(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     """make.conf(5), by Portage's own reader."""
     path = path_of(text)
+    try:
+        check_sources(path)
+    except BuildError:
+        return
     file = tmp_path_factory.getbasetemp() / "make.conf"
     fetch = ("/usr/bin/python3", str(path))
     around = Surroundings(path, path, path, path, path, path, path, "", 1, fetch, gentoo=True)

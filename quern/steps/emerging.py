@@ -44,10 +44,19 @@ Take a released version, or give builds a network with {option}"""
 
 def check_path(work: Path) -> None:
     """Refuse a work folder whose path make, configure scripts or Portage would take for several words, or for code."""
+    _check_characters(work, r"[^\w/.,+@-]", "[build] workdir")
+
+
+def check_sources(distfiles: Path) -> None:
+    """Refuse a folder of sources whose path no make.conf can hold: varexpand of Portage makes something else of it."""
+    _check_characters(distfiles, r"[\"'$`\\]", "[portage] distfiles")
+
+
+def _check_characters(folder: Path, odd: str, option: str) -> None:
     import re
 
-    if odd := re.search(r"[^\w/.,+@-]", str(work)):
-        raise BuildError(f"{work}: {odd[0]!r} in its path would end a build in its middle; set [build] workdir")
+    if found := re.search(odd, str(folder)):
+        raise BuildError(f"{folder}: {found[0]!r} in its path would end a build in its middle; set {option}")
 
 
 def _take_over(folder: Path) -> None:
@@ -176,6 +185,7 @@ class Build:
     def prepare(self) -> None:
         """Make the folders, the host side, and this run's configuration root. Raises BuildError."""
         check_path(self.setup.image.work)
+        check_sources(self.setup.image.distfiles)
         if self.setup.image.settings.emerge.ask and not sys.stdin.isatty():
             raise BuildError("emerge.ask = on needs a terminal for emerge's questions, and there is none")
         logs = self.log.with_suffix("")
