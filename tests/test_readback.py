@@ -19,7 +19,7 @@ from quern.portage import configroot, profile_files, store
 from quern.portage.emerge import Surroundings
 from quern.portage.mirrors import mirrors_text
 from quern.portage.repository import Repository, repos_conf
-from quern.steps.emerging import check_sources
+from quern.steps.work import check_sources
 
 util = pytest.importorskip("portage.util", reason="Portage is not installed")
 HERE = Context(Path("/project"), None)

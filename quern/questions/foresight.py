@@ -70,9 +70,10 @@ class Foresight:
     def packages(self) -> Packages:
         """What would be built. Raises QuernError."""
         from quern.steps.base import discard
-        from quern.steps.emerging import check_path
+        from quern.steps.work import check_path, check_sources
 
         check_path(self.image.work)
+        check_sources(self.image.distfiles)
         try:
             return self._packages()
         finally:

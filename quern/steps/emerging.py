@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +30,7 @@ from quern.portage.setup import Setup
 from quern.portage.tools import missing_message
 from quern.steps import capsule, signed
 from quern.steps.base import Run, discard
+from quern.steps.work import check_path, check_sources, take_over
 from quern.terminal import harmless
 
 # of the user's environment, what fetching needs: proxies (wget(1), curl(1)), and on this machine also what names paths
@@ -40,31 +40,6 @@ LOCAL_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HOME", "P
 LIVE = """\
 {packages}: a live ebuild fetches its sources while it is built, and builds have no network
 Take a released version, or give builds a network with {option}"""
-
-
-def check_path(work: Path) -> None:
-    """Refuse a work folder whose path make, configure scripts or Portage would take for several words, or for code."""
-    _check_characters(work, r"[^\w/.,+@-]", "[build] workdir")
-
-
-def check_sources(distfiles: Path) -> None:
-    """Refuse a folder of sources whose path no make.conf can hold: varexpand of Portage makes something else of it."""
-    _check_characters(distfiles, r"[\"'$`\\]", "[portage] distfiles")
-
-
-def _check_characters(folder: Path, odd: str, option: str) -> None:
-    import re
-
-    if found := re.search(odd, str(folder)):
-        raise BuildError(f"{folder}: {found[0]!r} in its path would end a build in its middle; set {option}")
-
-
-def _take_over(folder: Path) -> None:
-    """Have files made there belong to this user's own group: no other is known where an ordinary user is confined."""
-    if folder.stat().st_gid != os.getegid() and os.geteuid() != 0:
-        with suppress(PermissionError):  # of a file system that decides itself
-            os.chown(folder, -1, os.getegid())
-            folder.chmod(0o755)  # without the bit that hands the group down
 
 
 @dataclass(frozen=True)
@@ -193,7 +168,7 @@ class Build:
         discard(logs, self.log.parent, self.run)
         for folder in (self.staging, self.host, logs):
             folder.mkdir(parents=True, exist_ok=True)
-            _take_over(folder)
+            take_over(folder)
         for folder in (self.view, self.root, self.scratch / "tmp", self.setup.image.distfiles):
             folder.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o755)  # the image's root folder does not depend on the caller's umask

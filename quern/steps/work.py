@@ -1,12 +1,16 @@
-"""Folders that quern writes to: made so that nobody else can write there, and refused where somebody else could."""
+"""Folders that quern writes to: made so that nobody else can write there, and refused where somebody else could.
+
+And those whose names would be taken for something else by what builds in them.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from quern.errors import DriverError
+from quern.errors import BuildError, DriverError
 
 FOREIGN = "{path} belongs to someone else, in a folder that everybody may write to; set {option} to a folder of yours"
 
@@ -46,3 +50,28 @@ def mask() -> int:
     value = os.umask(0o022) | 0o022
     os.umask(value)
     return value
+
+
+def take_over(folder: Path) -> None:
+    """Have files made there belong to this user's own group: no other is known where an ordinary user is confined."""
+    if folder.stat().st_gid != os.getegid() and os.geteuid() != 0:
+        with suppress(PermissionError):  # of a file system that decides itself
+            os.chown(folder, -1, os.getegid())
+            folder.chmod(0o755)  # without the bit that hands the group down
+
+
+def check_path(work: Path) -> None:
+    """Refuse a work folder whose path make, configure scripts or Portage would take for several words, or for code."""
+    _check_characters(work, r"[^\w/.,+@-]", "[build] workdir")
+
+
+def check_sources(distfiles: Path) -> None:
+    """Refuse a folder of sources whose path no make.conf can hold: varexpand of Portage makes something else of it."""
+    _check_characters(distfiles, r"[\"'$`\\]", "[portage] distfiles")
+
+
+def _check_characters(folder: Path, odd: str, option: str) -> None:
+    import re
+
+    if found := re.search(odd, str(folder)):
+        raise BuildError(f"{folder}: {found[0]!r} in its path would end a build in its middle; set {option}")
