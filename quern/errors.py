@@ -12,7 +12,8 @@ Policy:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from quern.terminal import harmless
@@ -27,6 +28,7 @@ __all__ = [
     "RepositoryError",
     "display",
     "hint",
+    "naming",
     "nearest",
     "of_the_machine",
 ]
@@ -80,6 +82,16 @@ def of_the_machine(error: OSError) -> QuernError | None:
     # of two files, copying names the source first; it is the target that finds no room
     where = (error.errno in full and error.filename2) or error.filename or "the disk"
     return QuernError(f"{where}: {error.strerror}{hints.get(error.errno, '')}")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """While inside, an OSError that names no file names `path`: what write(2) refuses, Python gives no name."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def display(path: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quern.errors import of_the_machine
+from quern.errors import naming, of_the_machine
 
 
 def refusal(error: OSError) -> str | None:
@@ -47,6 +47,15 @@ def test_full_names_the_file_that_found_no_room() -> None:
     assert refusal(OSError(errno.ENOSPC, "No space", "/to")) == "/to: No space"
     assert refusal(OSError(errno.ENOSPC, "No space")) == "the disk: No space"
     assert refusal(OSError(errno.EIO, "Failing", "/from", None, "/to")) == "/from: Failing"
+
+
+def test_a_write_that_is_refused_names_its_file() -> None:
+    with pytest.raises(OSError, match="No space") as caught, naming(Path("/w/file")), open("/dev/full", "w") as full:
+        full.write("x")
+    assert refusal(caught.value) == "/w/file: No space left on device"
+    with pytest.raises(FileNotFoundError) as absent, naming(Path("/w/file")):
+        Path("/nowhere").read_text()
+    assert absent.value.filename == "/nowhere"
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "x", "y"), OSError(errno.EINVAL, "x"), OSError("x")])

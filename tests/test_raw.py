@@ -14,7 +14,7 @@ import pytest
 
 from quern.drivers.base import Command
 from quern.drivers.raw import RawDriver
-from quern.errors import DriverError
+from quern.errors import DriverError, of_the_machine
 from tests.building import CHECKOUT
 
 # runs a command as quern does; a worker's verb is a command that it starts as well
@@ -74,6 +74,12 @@ def test_log(tmp_path: Path) -> None:
     run(tmp_path, "printf", "%s", "\\303 \udce9")
     log = (tmp_path / "logs/log").read_bytes()
     assert log == b"$ sh -c 'echo one\necho two >&2'\none\ntwo\n$ printf %s '\\303 \xe9'\n\\303 \xe9"
+
+
+def test_no_room_for_the_log(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space") as caught:
+        RawDriver().run(Command(["true"], {}, tmp_path, Path("/dev/full")), print)
+    assert str(of_the_machine(caught.value)) == "/dev/full: No space left on device"
 
 
 def test_lines_need_not_be_text(tmp_path: Path) -> None:

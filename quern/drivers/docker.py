@@ -28,7 +28,7 @@ from quern.drivers.confinement import WORKER, no_network
 from quern.drivers.containers import Container
 from quern.drivers.raw import RawDriver, answer_of, terminable
 from quern.engine import EngineUnavailable
-from quern.errors import DriverError
+from quern.errors import DriverError, naming
 from quern.terminal import harmless, harmless_bytes
 from quern.worker.supervise import NO_ROOM
 
@@ -71,8 +71,9 @@ class DockerDriver:
         request: dict[str, object] = {"argv": command.argv, "environment": dict(command.environment), "merge": True}
         request |= {"folder": str(command.folder), **self._scratch}
         command.log.parent.mkdir(parents=True, exist_ok=True)
-        with command.log.open("ab") as log, terminable():
-            log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
+        with command.log.open("ab", buffering=0) as log, terminable():  # it is what is left when we are killed
+            with naming(command.log):
+                log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
             self.say(f"Creating container from {self.image.settings.docker.image}, name={self._name}")
             with self._container(self._mounts(command.reach), command.network) as container:
                 self.say("Starting container")
@@ -120,8 +121,8 @@ class DockerDriver:
 
         with closing(Lines(show)) as lines:
             for _, piece in container.output():
-                log.write(harmless_bytes(piece))
-                log.flush()  # the log is what is left when we are killed
+                with naming(Path(log.name)):
+                    log.write(harmless_bytes(piece))
                 lines.write(piece)
 
     def call(

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible, unlike
-from quern.errors import DriverError
+from quern.errors import DriverError, naming
 from quern.terminal import harmless_bytes
 from quern.worker import IMPOSSIBLE
 
@@ -64,9 +64,9 @@ class RawDriver:
 
         last = b""
         command.log.parent.mkdir(parents=True, exist_ok=True)
-        with command.log.open("ab") as log, terminable():
-            log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
-            log.flush()
+        with command.log.open("ab", buffering=0) as log, terminable():  # it is what is left when we are killed
+            with naming(command.log):
+                log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
             process = subprocess.Popen(
                 self._argv(command.argv, command.reach, command.folder, command.network),
                 env=dict(command.environment),
@@ -180,8 +180,8 @@ def _copy_lines(source: IO[bytes], log: IO[bytes], line: Callable[[str], None]) 
     last = b""
     while raw := source.readline(LONGEST):
         raw = harmless_bytes(raw)
-        log.write(raw)
-        log.flush()  # the log is what is left when we are killed
+        with naming(Path(log.name)):
+            log.write(raw)
         line(raw.decode(errors="replace").rstrip("\r\n"))
         last = raw
     return last

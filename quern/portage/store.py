@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quern.errors import BuildError
+from quern.errors import BuildError, naming
 
 INDEX = "Packages"
 SUFFIX = ".gpkg.tar"
@@ -77,7 +77,8 @@ class Store:
         shutil.copyfile(package, temporary)  # no link: what builds can write to may itself lead anywhere
         temporary.replace(path)
         temporary = record.with_name(f".{record.name}.new")
-        temporary.write_text(format_stanza(stanza), encoding="utf-8")
+        with naming(temporary):
+            temporary.write_text(format_stanza(stanza), encoding="utf-8")
         temporary.replace(record)
 
 

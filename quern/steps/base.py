@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from quern.drivers.base import Driver
-from quern.errors import BuildError
+from quern.errors import BuildError, naming
 from quern.steps import receipt as receipts
 from quern.steps.lock import locked
 from quern.steps.receipt import Place, Receipt
@@ -216,7 +216,8 @@ def _build_and_commit(step: Step, inputs: dict[str, Any], run: Run) -> Receipt:
     place.staging.mkdir()
     place.log.parent.mkdir(exist_ok=True)
     try:
-        made = step.build(place.staging, run)
+        with naming(place.staging):
+            made = step.build(place.staging, run)
         inputs = {**inputs, **made.inputs}
         if changed := _difference(inputs, {**step.inputs(), **made.inputs}):
             raise BuildError(f"{step.name}: {changed} changed while it was built; nothing was kept, run it again")

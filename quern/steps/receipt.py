@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quern.errors import naming
+
 FORMAT = 2  # of the receipt file; another one is read as "no receipt", so the step runs again
 
 
@@ -133,7 +135,7 @@ def _check(data: Mapping[str, Any]) -> str:
 def write_atomically(path: Path, text: str) -> None:
     """Put `text` at `path` by fsync and rename, so that a kill leaves the former content or this one."""
     temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8") as file:
+    with naming(temporary), temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -56,7 +56,9 @@ def main() -> int:
     except error_class as error:
         answer, status = {"error": str(error)}, 1
     except OSError as error:
-        answer, status = {"error": f"{_text(error.filename) or verb}: {error.strerror or error}"}, 1
+        # of two files, copying names the source first; what write(2) refuses, Python gives no name
+        where = _text(error.filename2 or error.filename or parameters.get("target")) or verb
+        answer, status = {"error": f"{where}: {error.strerror or error}"}, 1
     json.dump(answer, answer_to)
     answer_to.close()
     return status
