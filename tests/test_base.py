@@ -367,18 +367,21 @@ def test_key_is_of_step_and_version() -> None:
     assert key_of({}, step) == key_of({}, replace(step, keep_failed=False, work=Path("/elsewhere")))
 
 
+def killed(tmp_path: Path, event: int, *arguments: str) -> bool:
+    """Run the toy in another process that is killed at this change of the file system, or ends before."""
+    argv = [sys.executable, "-m", "tests.toy", str(tmp_path / "source"), str(tmp_path), str(event), *arguments]
+    return subprocess.run(argv, cwd=Path(__file__).parents[1], check=False).returncode != 0
+
+
 def test_killed_at_every_change(tmp_path: Path) -> None:
     """Built from A; killed while B is built, at each change of the file system in turn; then A again, or B."""
     source = tmp_path / "source"
     step = ToyStep(tmp_path / "work", keep_failed=True, source=source, shelf=tmp_path / "shelf")
-    checkout = Path(__file__).parents[1]
-    killed = 0
     for event in range(1, 100):
         source.write_text("alpha")
         run_step(step, run())
         source.write_text("beta")
-        argv = [sys.executable, "-m", "tests.toy", str(source), str(tmp_path), str(event)]
-        status = subprocess.run(argv, cwd=checkout, check=False).returncode
+        was_killed = killed(tmp_path, event)
         source.write_text(word := ("alpha", "beta")[event % 2])
         current = is_current(step)
         assert not current or text(step) == word.upper()
@@ -386,7 +389,22 @@ def test_killed_at_every_change(tmp_path: Path) -> None:
         assert text(step) == word.upper()
         assert step.place.digest_text() == run().driver.call("digest", root=str(step.place.output))["digest"]
         assert (tmp_path / f"shelf/{word}.txt").read_text() == word.upper()
-        if status == 0:
+        if not was_killed:
             break
-        killed += 1
-    assert killed > 10
+    assert event > 10
+
+
+def test_clean_killed_at_every_change(tmp_path: Path) -> None:
+    """What is half removed is not taken for finished, and the next clean removes the rest, outside as well."""
+    (tmp_path / "source").write_text("alpha")
+    step = ToyStep(tmp_path / "work", keep_failed=True, source=tmp_path / "source", shelf=tmp_path / "shelf")
+    for event in range(1, 100):
+        run_step(step, run())
+        was_killed = killed(tmp_path, event, "clean")
+        assert not is_current(step) or text(step) == "ALPHA"
+        clean_step(step, run(), dry=False)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["shelf", "source"]
+        assert not list((tmp_path / "shelf").iterdir())
+        if not was_killed:
+            break
+    assert event > 5

@@ -1,6 +1,7 @@
 """A step small enough to try the contract of steps on: its output is the text of one file, in upper case.
 
-python -m tests.toy SOURCE WORK EVENTS      run it, and die by SIGKILL at the EVENTSth change of the file system
+python -m tests.toy SOURCE WORK EVENTS [clean]      run or clean it, and die by SIGKILL at the EVENTSth change of the
+                                                    file system
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from quern.errors import BuildError
-from quern.steps.base import Made, Run, Step, run_step
+from quern.steps.base import Made, Run, Step, clean_step, run_step
 from quern.steps.receipt import Receipt
 from tests.projects import run
 
@@ -77,7 +78,7 @@ def main() -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
-    run_step(step, run())
+    clean_step(step, run(), dry=False) if sys.argv[4:] == ["clean"] else run_step(step, run())
 
 
 if __name__ == "__main__":

@@ -135,7 +135,8 @@ def clean_step(step: Step, run: Run, dry: bool) -> list[Path]:
         return _made(step)
     with locked(work / "lock", run.say):
         paths = _made(step)
-        for path in paths:
+        _retire_receipt(step.place)  # a half-removed output is none, and what was made outside is still known
+        for path in _made(step):
             if path.is_dir() and not path.is_symlink():
                 discard(path, work, run)
             else:
@@ -154,10 +155,10 @@ def clean_step(step: Step, run: Run, dry: bool) -> list[Path]:
 def _made(step: Step) -> list[Path]:
     """Every path that the step has made and that is still there."""
     place = step.place
-    candidates = [place.receipt, place.digest, place.output, place.staging, place.aside]
+    candidates = [place.digest, place.output, place.staging, place.aside]
     candidates += [place.log, place.log.with_suffix(""), *(Path(path) for path in _made_outside(place))]
     candidates += [step.work / name for name in step.folders]
-    candidates += [place.former_receipt, *place.work.glob(f".{place.step}.*.new")]
+    candidates += [*place.work.glob(f".{place.step}.*.new"), place.receipt, place.former_receipt]
     return [path for path in candidates if path.is_symlink() or path.exists()]
 
 
@@ -245,9 +246,7 @@ def _commit(step: Step, receipt: Receipt, run: Run) -> Receipt:
     place = step.place
     made = sorted(_made_outside(place) | {str(path) for path in step.published(receipt.info)})
     receipt = receipt._replace(made=tuple(made))
-    if place.receipt.exists():
-        place.receipt.replace(place.former_receipt)
-        receipts.sync_folder(place.work)
+    _retire_receipt(place)
     receipts.remove(place.digest)
     discard(place.aside, place.work, run)
     if place.output.exists():
@@ -260,6 +259,13 @@ def _commit(step: Step, receipt: Receipt, run: Run) -> Receipt:
     receipts.remove(place.former_receipt)
     discard(place.aside, place.work, run)
     return receipt
+
+
+def _retire_receipt(place: Place) -> None:
+    """Have no receipt, but know what was made outside the work folder."""
+    if place.receipt.exists():
+        place.receipt.replace(place.former_receipt)
+        receipts.sync_folder(place.work)
 
 
 def _publish(step: Step, receipt: Receipt) -> None:
