@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from doit.dependency import JSONCodec
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
 from quern.errors import PackageError, QuernError, of_the_machine
@@ -31,8 +32,27 @@ from quern.steps.base import Run, Step
 from quern.steps.chain import STEPS, driver_of, steps_of
 from quern.terminal import harmless
 
+
+class Records(JSONCodec):  # type: ignore[misc]  # doit ships no types
+    """doit's database, of which a damaged one is empty: doit writes it in place, and receipts decide anyway."""
+
+    def decode(self, data: str) -> dict[str, Any]:
+        """What is in the database file, of which `data` is the text."""
+        try:
+            found = super().decode(data)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
 # json: doit's other databases make a file even for `doit list`
-DOIT_CONFIG = {"default_tasks": ["image"], "backend": "json", "dep_file": ".doit.db", "sort": "definition"}
+DOIT_CONFIG = {
+    "default_tasks": ["image"],
+    "backend": "json",
+    "codec_cls": Records,
+    "dep_file": ".doit.db",
+    "sort": "definition",
+}
 
 
 def project_tasks(dodo_file: str) -> Iterator[dict[str, Any]]:

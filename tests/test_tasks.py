@@ -213,6 +213,15 @@ def test_database_lost_or_forgotten(project: Project) -> None:
     assert project.doit("portage:hello") == ".  portage:hello\n"
 
 
+@pytest.mark.parametrize("damage", ["", '{"portage:hello": {"_val', "[]", "null"])
+def test_database_damaged(project: Project, damage: str) -> None:
+    """As by a kill while doit writes it, in place."""
+    project.doit("portage:hello")
+    (project.folder / ".doit.db").write_text(damage)
+    assert project.doit("portage:hello") == ".  portage:hello\n"
+    assert project.doit("portage:hello") == "-- portage:hello\n"
+
+
 def test_back_to_the_former_profile_builds_it_again(project: Project) -> None:
     """doit's saved values know the former state as done; the output on disk is another one."""
     packages = project.folder / "build/hello/portage/overlay/profiles/hello/packages"
