@@ -228,8 +228,10 @@ def test_ingredients_are_kept(tree: Path, tmp_path: Path) -> None:
     assert again == made_of
     assert again.keys() == package_keys(plan(tree), MACHINE)
     assert made_of.closures["lib/zlib-1"] == ["lib/musl-1"]
-    (tmp_path / "ingredients.json").write_text('{"variables": ')
-    assert read_ingredients(tmp_path / "ingredients.json") is None
+    text = (tmp_path / "ingredients.json").read_text()
+    for damaged in ("", '{"variables": ', "[]", '{"check": 1}', text.replace("zlib", "glib"), text.replace("{", "[")):
+        (tmp_path / "ingredients.json").write_text(damaged)
+        assert read_ingredients(tmp_path / "ingredients.json") is None
 
 
 def test_sources_are_fetched_if_they_are_what_the_manifest_says(tree: Path, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_truncated_package_is_not_used(full: Store, tmp_path: Path, size: int)
     assert view(tmp_path, full, KEYS)[1] == []
 
 
-@pytest.mark.parametrize("text", [None, "", "CPV: sys-libs/zlib-1.3.1-r2\n", "SIZE: many\n", "\0"])
+@pytest.mark.parametrize("text", [None, "", "CPV: sys-libs/zlib-1.3.1-r2\n", "SIZE: 30\n", "SIZE: many\n", "\0"])
 def test_a_package_without_a_good_record_is_not_used(full: Store, tmp_path: Path, text: str | None) -> None:
     record = full.folder / f"sys-libs/zlib-1.3.1-r2-{'a' * 32}.index"
     record.unlink()
@@ -191,6 +191,19 @@ def test_a_view_is_checked(full: Store, tmp_path: Path) -> None:
     (folder / INDEX).unlink()
     with pytest.raises(BuildError):
         check_view(folder, KEYS)
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"PATH: ", b"SIZE: ", b"SHA1: ", b"CPV: "])
+def test_a_damaged_index_is_said(full: Store, tmp_path: Path, damage: bytes) -> None:
+    """Bytes that are no text, or a line that is cut off; nothing of it gets into the store."""
+    folder, _ = view(tmp_path, full, KEYS)
+    index = folder / INDEX
+    text = index.read_bytes()
+    index.write_bytes(text.replace(b": ", damage) if damage == b"\xff" else text.replace(damage, b"X"))
+    assert harvest(folder, Store(tmp_path / "other"), KEYS, KEYS) in ([], [MUSL, ZLIB])
+    if damage != b"SIZE: ":
+        with pytest.raises(BuildError, match=r"was damaged \(.*\); run it again"):
+            check_view(folder, KEYS)
 
 
 def test_index_says_nothing_of_time(full: Store, tmp_path: Path) -> None:

@@ -98,7 +98,10 @@ def test_content_is_read_again_only_where_times_have_changed(folder: Path) -> No
     assert watch.digest(record) != "sha256:recorded"
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"format": 0}', "null"])
+ODD = [f'{{"format": 1, "digest": "sha256:0", "watched": {rows}}}' for rows in ("1", "[1]", "[[1, 2, 3]]", "[[]]")]
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"format": 0}', "null", *ODD])
 def test_no_record(tmp_path: Path, text: str | None) -> None:
     record = tmp_path / "watch.json"
     if text is not None:

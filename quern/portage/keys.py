@@ -68,16 +68,18 @@ def ingredients(plan: Plan, machine: Iterable[str]) -> Ingredients:
 
 
 def read_ingredients(path: Path) -> Ingredients | None:
-    """What `write_ingredients` wrote; None where there is nothing that can be read."""
+    """What `write_ingredients` wrote; None where there is nothing, or it was damaged."""
     try:
-        return Ingredients(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        data = json.loads(path.read_bytes())
+        return Ingredients(**data) if data.pop("check") == _digest(data) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
 def write_ingredients(path: Path, value: Ingredients) -> None:
     """Keep what the packages were built from, to say later why one is built again."""
-    path.write_text(json.dumps(value._asdict(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    data = value._asdict()
+    path.write_text(json.dumps({**data, "check": _digest(data)}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def host_key(plan: Plan, machine: Iterable[str]) -> str:

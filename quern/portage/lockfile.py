@@ -99,8 +99,11 @@ def with_origins(packages: Iterable[Locked], stanzas: Iterable[Mapping[str, str]
 
 
 def cpvs(lock: Path) -> list[str]:
-    """The packages of the lock at `lock`. Raises BuildError if it is none."""
-    return [package.cpv for package in parse(lock.read_text(encoding="utf-8", errors="replace"), str(lock))]
+    """The packages of the lock at `lock`, of the packages step. Raises BuildError if it is none any more."""
+    try:
+        return [package.cpv for package in parse(lock.read_text(encoding="utf-8", errors="replace"), str(lock))]
+    except BuildError as error:
+        raise BuildError(f"{error}; run it again, and it is made anew") from None
 
 
 def parse(lock: str, where: str) -> list[Locked]:

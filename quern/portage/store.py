@@ -48,7 +48,8 @@ class Store:
         path = self.path(cpv, key)
         try:
             stanza = parse_stanza(self.record(path).read_text("utf-8"))
-            return stanza if path.stat().st_size == int(stanza["SIZE"]) else None
+            is_whole = path.stat().st_size == int(stanza["SIZE"]) and stanza["CPV"] == cpv and "BUILD_ID" in stanza
+            return stanza if is_whole else None
         except (OSError, KeyError, ValueError):
             return None
 
@@ -121,7 +122,7 @@ def harvest(
         package = folder / stanza.get("PATH", "")
         if cpv in remaining and store.stanza(cpv, keys[cpv]):
             remaining.discard(cpv)
-        if cpv in remaining and package.is_file() and package.stat().st_size == int(stanza.get("SIZE", -1)):
+        if cpv in remaining and package.is_file() and str(package.stat().st_size) == stanza.get("SIZE"):
             origin = (origins or {}).get((cpv, stanza.get("SHA1", "")))
             store.add(keys[cpv], package, {**stanza, BINHOST: origin} if origin else stanza)
             remaining.discard(cpv)
@@ -133,7 +134,8 @@ def check_view(folder: Path, cpvs: Iterable[str]) -> None:
     """Raise BuildError unless the view's index lists exactly the packages `cpvs`, and each file is what it says."""
     listed = read_index(folder)
     odd = sorted({stanza["CPV"] for stanza in listed} ^ set(cpvs))
-    odd += [stanza["PATH"] for stanza in listed if _sha1(folder / stanza["PATH"]) != stanza.get("SHA1")]
+    paths = {stanza.get("PATH", stanza["CPV"]): stanza.get("SHA1", "") for stanza in listed}
+    odd += [path for path, sha1 in paths.items() if _sha1(folder / path) != sha1]
     if odd:
         raise BuildError(f"{folder} was damaged ({', '.join(odd)}); run it again, and it is made anew")
 
@@ -169,7 +171,7 @@ def write_index(folder: Path, stanzas: Iterable[Mapping[str, str]]) -> None:
 def read_index(folder: Path) -> list[dict[str, str]]:
     """The package stanzas of a view's index; none where it is missing."""
     try:
-        text = (folder / INDEX).read_text(encoding="utf-8")
+        text = (folder / INDEX).read_text(encoding="utf-8", errors="replace")  # a damaged one must not stop a build
     except FileNotFoundError:
         return []
     return [stanza for stanza in map(parse_stanza, text.split("\n\n")) if "CPV" in stanza]

@@ -84,7 +84,8 @@ def tree(folder: str) -> list[str]:
 def _read(record: Path) -> Any:  # noqa: ANN401 (JSON)
     try:
         data = json.loads(record.read_bytes())
-        return data if data["format"] == FORMAT and data["digest"] and data["watched"] else None
+        whole = all(isinstance(path, str) and isinstance(content, str) for path, content, _ in data["watched"])
+        return data if whole and data["format"] == FORMAT and data["digest"] and data["watched"] else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

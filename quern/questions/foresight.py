@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from quern.config.settings import Storage
 from quern.drivers.raw import RawDriver
+from quern.errors import BuildError
 from quern.project import Image
 from quern.steps import committed
 from quern.steps.base import Run
@@ -149,7 +150,10 @@ def _digest(stanzas: Sequence[Mapping[str, str]], lock: Iterable[Locked]) -> str
 def _read(lock: Path) -> list[Locked]:
     from quern.portage import lockfile
 
-    return lockfile.parse(lock.read_text(encoding="utf-8"), str(lock)) if lock.is_file() else []
+    try:
+        return lockfile.parse(lock.read_text(encoding="utf-8", errors="replace"), str(lock))
+    except (FileNotFoundError, BuildError):  # damaged: it is made anew
+        return []
 
 
 def _unsaid(line: str) -> None:

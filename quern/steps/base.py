@@ -77,6 +77,10 @@ class Step:
         """Write the whole output below `staging`, an empty folder, and nowhere else. Raises QuernError."""
         raise NotImplementedError
 
+    def is_sound(self, receipt: Receipt) -> bool:
+        """Whether what later steps read of the output is what was finished; asked where the step runs at all."""
+        return True
+
     def published(self, info: Mapping[str, Any]) -> dict[Path, str]:
         """The paths outside the work folder that are to be hard links to files of the output."""
         return {}
@@ -199,16 +203,22 @@ def _trusted(step: Step, key: str, run: Run) -> Receipt | None:
     receipt = receipts.read(step.place.receipt)
     if receipt is None or receipt.key != key or not has_parts(step):
         return None
-    if receipt.boot_id != receipts.boot_id() or not step.place.digest.is_file():
-        if run.driver.call("digest", root=str(step.place.output))["digest"] != receipt.info.get("tree", receipt.digest):
-            run.say(f"{step.place.output} is not what was built there; building it again")
-            return None
+    is_new = receipt.boot_id != receipts.boot_id() or not step.place.digest.is_file()
+    if not step.is_sound(receipt) or (is_new and _tree(step, run) != receipt.info.get("tree", receipt.digest)):
+        run.say(f"{step.place.output} is not what was built there; building it again")
+        return None
+    if is_new:
         receipts.write_atomically(step.place.digest, receipt.digest + "\n")
         receipt = receipt._replace(boot_id=receipts.boot_id())
         receipts.write(step.place.receipt, receipt)
     if not is_there(step, receipt):
         _publish(step, receipt)
     return receipt
+
+
+def _tree(step: Step, run: Run) -> str:
+    """The digest of what is in the step's output now."""
+    return str(run.driver.call("digest", root=str(step.place.output))["digest"])
 
 
 def _build_and_commit(step: Step, inputs: dict[str, Any], run: Run) -> Receipt:

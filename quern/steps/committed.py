@@ -102,4 +102,4 @@ def _content(lock: Path) -> bytes | None:
 def _parsed(made: Path) -> list[Locked]:
     from quern.portage import lockfile
 
-    return lockfile.parse(made.read_text(encoding="utf-8"), str(made))
+    return lockfile.parse(made.read_text(encoding="utf-8", errors="replace"), str(made))

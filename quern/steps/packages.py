@@ -117,6 +117,13 @@ class PackagesStep(Step):
         build.clear()
         return Made({"packages": len(plan.packages)}, digest_of(stanzas, text), {"repositories": watched})
 
+    def is_sound(self, receipt: Receipt) -> bool:
+        """Whether the lock and the view's index are those whose digest was taken."""
+        from quern.portage import store
+
+        lock = (self.place.output / LOCK).read_text(encoding="utf-8", errors="replace")
+        return digest_of(store.read_index(self.place.output / "view"), lock) == receipt.digest
+
     def lacking(self, receipt: Receipt) -> str | None:
         """The lock in the project, where it is not this one."""
         return committed.lacking(self.setup.image, self.place.output / LOCK)
@@ -236,5 +243,5 @@ def digest_of(stanzas: Iterable[Mapping[str, str]], lock: str) -> str:
     """The output's digest: the text of the lock and the binary packages' own digests, from their index."""
     digest = hashlib.sha256(lock.encode())
     for stanza in stanzas:
-        digest.update(f"{stanza['CPV']} {stanza['SHA1']} {stanza['SIZE']}\n".encode())
+        digest.update(f"{stanza['CPV']} {stanza.get('SHA1')} {stanza.get('SIZE')}\n".encode())
     return f"sha256:{digest.hexdigest()}"
