@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import ssl
@@ -14,8 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from quern.errors import BuildError
 from quern.worker.fetch import NETWORK_FAILURE, fetch
 from tests.conftest import tool
+from tests.projects import write
+from tests.test_emerging import Lab, ebuild
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -156,3 +160,63 @@ def test_an_authority_by_folder(secure: str, authority: Path, tmp_path: Path) ->
     (folder / "mine.pem").write_bytes((authority / "ca.pem").read_bytes())
     subprocess.run([tool("openssl", "openssl"), "rehash", folder], check=True)  # for a wget with OpenSSL
     assert Fetcher(tmp_path, SSL_CERT_DIR=str(folder))(f"{secure}/file") == (0, "content")
+
+
+RIGHT, OTHER = "what the Manifest says\n", "what upstream made of it\n"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """An image of one package, whose source `one.txt` is looked for at the address that `{address}` stands for."""
+    tool("scanelf", "pax-utils")
+    lab = Lab(tmp_path / "lab")
+    content = RIGHT.encode()
+    digests = f"BLAKE2B {hashlib.blake2b(content).hexdigest()} SHA512 {hashlib.sha512(content).hexdigest()}"
+    manifest = f"DIST one.txt {len(content)} {digests}\n"
+    write(lab.tree, {"profiles/image/packages": "lab/one\n", "lab/one/Manifest": manifest})
+    return lab
+
+
+def build(lab: Lab, address: str) -> None:
+    """Build the image with its source at `address`; only from its ebuild, which is another one each time."""
+    body = 'cp "${DISTDIR}/one.txt" "${ED}/usr/share/lab/one" || die'
+    write(lab.tree, {"lab/one/one-1.ebuild": ebuild(f'SRC_URI="{address}/one.txt"\nsrc_unpack() {{ :; }}', body)})
+    lab.build()
+
+
+@pytest.mark.emerge
+def test_a_file_that_changes_on_the_server(lab: Lab, files: Path) -> None:
+    """Never in an image; what was fetched before is used, whatever the server has now."""
+    fetched = lab.image.distfiles / "one.txt"
+    write(files, {"one.txt": OTHER})
+    with serving(files) as (address, asked):
+        with pytest.raises(BuildError) as error:
+            build(lab, address)
+        assert str(error.value).startswith("one.txt of lab/one-1 is not the file that its Manifest describes\n")
+        assert "Put the right one.txt into the distfiles folder" in str(error.value)
+        assert not fetched.exists()
+        write(files, {"one.txt": RIGHT})
+        lab.build()
+        assert lab.installed() == {"one": RIGHT.strip()}
+        write(files, {"one.txt": OTHER})
+        asked.clear()
+        build(lab, f"{address}/.")
+        assert lab.emerged() == ["lab/one-1"]
+        assert asked == []
+    assert fetched.read_text() == RIGHT
+
+
+@pytest.mark.emerge
+@pytest.mark.parametrize("content", [RIGHT[:7], OTHER + RIGHT])
+def test_a_file_of_the_user_s_that_is_another_one(lab: Lab, files: Path, content: str) -> None:
+    """Cut short, or wrong: fetched anew, and what was there is still there under another name, which is said."""
+    write(files, {"one.txt": RIGHT})
+    write(lab.image.distfiles, {"one.txt": content})
+    with serving(files) as (address, _):
+        build(lab, address)
+    assert (lab.image.distfiles / "one.txt").read_text() == RIGHT
+    (kept,) = lab.image.distfiles.glob("one.txt?*")
+    assert kept.read_text() == content
+    file = lab.image.distfiles / "one.txt"
+    told = f"Warning: {file} is not what its Manifest describes; another was fetched, and that one is now {kept}"
+    assert told in lab.said
