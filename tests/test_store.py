@@ -106,6 +106,15 @@ def test_what_the_store_has_is_kept(full: Store, tmp_path: Path) -> None:
     assert full.path(ZLIB, KEYS[ZLIB]).read_text() == before
 
 
+def test_what_a_kill_has_left_is_replaced(store: Store, tmp_path: Path) -> None:
+    store.folder.mkdir()
+    (store.folder / ".new").write_text("half of another package" * 9)
+    build(tmp_path / "built", ZLIB)
+    assert harvest(tmp_path / "built", store, KEYS, [ZLIB]) == [ZLIB]
+    assert store.sound(ZLIB, KEYS[ZLIB])
+    assert not (store.folder / ".new").exists()
+
+
 def test_what_is_not_listed_or_not_whole_is_not_taken(store: Store, tmp_path: Path) -> None:
     build(tmp_path / "built", ZLIB, MUSL)
     (tmp_path / "built/sys-libs/zlib/zlib-1.3.1-r2-1.gpkg.tar").write_text("cut")

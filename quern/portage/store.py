@@ -74,10 +74,9 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         record = self.record(path)
         record.unlink(missing_ok=True)  # an old one would vouch for the new package
-        temporary = path.with_name(f".{path.name}.new")
+        temporary = self.folder / ".new"  # one name for all: what a kill leaves there, the next package replaces
         shutil.copyfile(package, temporary)  # no link: what builds can write to may itself lead anywhere
         temporary.replace(path)
-        temporary = record.with_name(f".{record.name}.new")
         with naming(temporary):
             temporary.write_text(format_stanza(stanza), encoding="utf-8")
         temporary.replace(record)
