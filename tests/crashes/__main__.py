@@ -30,7 +30,7 @@ def main() -> int:
             found = problems(bench, damage)
             bad += bool(found)
             print("".join(f"{damage}: {problem}\n" for problem in found), end="", flush=True)
-    print(f"{words.damages} damages, {bad} wrong")
+    print(f"{words.damages} damages; {bad} wrong in all")
     return 1 if bad or any(trial.problems for trial in done) else 0
 
 

@@ -37,6 +37,7 @@ source_date_epoch = 1700000000
 [postbuild]
 engines = none
 """
+PATIENCE = 600  # seconds that a run may take, which takes ten
 CHANGED = "tree/lab/tool/tool-1.ebuild"
 INPUTS: Mapping[str, Mapping[str, str]] = {
     "A": {"profiles/lab/package.mask": "# A\n", CHANGED: SIX["lab/tool/tool-1.ebuild"]},
@@ -166,13 +167,15 @@ class Bench:
                 file.seek(8)
                 file.write(struct.pack("qqq", end_at, process.pid, number))
             try:
-                process.wait(after)
+                process.wait(PATIENCE if after is None else after)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, number)
-            status = process.wait(120)
+                process.wait(PATIENCE)
+            finally:
+                process.kill()
             output.seek(0)
             changes = struct.unpack("q", counter.read_bytes()[:8])[0]
-            return Ended(status, output.read(), changes)
+            return Ended(process.wait(), output.read(), changes)
 
     def result(self) -> dict[str, str]:
         """What was made, by name: every output that does not depend on when it was built, and which files there are.
