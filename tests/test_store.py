@@ -209,7 +209,9 @@ def test_a_damaged_index_is_said(full: Store, tmp_path: Path, damage: bytes) -> 
     index = folder / INDEX
     text = index.read_bytes()
     index.write_bytes(text.replace(b": ", damage) if damage == b"\xff" else text.replace(damage, b"X"))
-    assert harvest(folder, Store(tmp_path / "other"), KEYS, KEYS) in ([], [MUSL, ZLIB])
+    other = Store(tmp_path / "other")
+    harvest(folder, other, KEYS, KEYS)
+    assert view(tmp_path, other, KEYS)[1] == [MUSL, ZLIB]
     if damage != b"SIZE: ":
         with pytest.raises(BuildError, match=r"was damaged \(.*\); run it again"):
             check_view(folder, KEYS)

@@ -9,6 +9,7 @@ last becomes a shell.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import json
@@ -57,7 +58,8 @@ def main() -> int:
         answer, status = {"error": str(error)}, 1
     except OSError as error:
         # of two files, copying names the source first; what write(2) refuses, Python gives no name
-        where = _text(error.filename2 or error.filename or parameters.get("target")) or verb
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        where = _text((full and error.filename2) or error.filename or parameters.get("target")) or verb
         answer, status = {"error": f"{where}: {error.strerror or error}"}, 1
     json.dump(answer, answer_to)
     answer_to.close()
