@@ -7,8 +7,9 @@ they made as it is.
 from quern.questions.explain import EXPLAIN
 from quern.questions.lock import LOCK
 from quern.questions.shell import SHELL
+from quern.questions.size import SIZE
 from quern.questions.verify import VERIFY
 
-QUESTIONS = (EXPLAIN, LOCK, SHELL, VERIFY)
+QUESTIONS = (EXPLAIN, LOCK, SHELL, SIZE, VERIFY)
 
-__all__ = ["EXPLAIN", "LOCK", "QUESTIONS", "SHELL", "VERIFY"]
+__all__ = ["EXPLAIN", "LOCK", "QUESTIONS", "SHELL", "SIZE", "VERIFY"]

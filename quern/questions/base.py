@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
+
+from quern.project import Image
 
 
 class Switch(NamedTuple):
@@ -26,6 +29,7 @@ class Question(NamedTuple):
 
     `doc` is followed by the name of the image, or of all; `after` is the step that has to be up to date before.
     `answer` gets the image, the run and every option by name; it says the answer, and raises QuernError.
+    `page` is the file that it may write, which is the question's to clean.
     """
 
     name: str
@@ -33,3 +37,4 @@ class Question(NamedTuple):
     after: str | None
     options: tuple[Switch | Text, ...]
     answer: Callable[..., None]
+    page: Callable[[Image], Path] | None = None

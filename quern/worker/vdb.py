@@ -10,6 +10,8 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
+from .rules import real_folder
+
 DATABASE = "var/db/pkg"
 # what env-update makes of the packages' files in /etc/env.d (env-update(1)); of no use where there are none
 FROM_ENV_D = ("etc/profile.env", "etc/csh.env", "etc/ld.so.conf", "etc/env.d", "etc/environment.d")
@@ -55,30 +57,28 @@ def merged(root: str) -> dict[str, Any]:
             }
         )
         for path in _owned(folder):
-            owners.setdefault(path, []).append(cpv)
+            owners.setdefault(path.decode(errors="backslashreplace"), []).append(cpv)
     return {"packages": packages, "shared": [[path, *names] for path, names in sorted(owners.items()) if names[1:]]}
 
 
 def owners(root: str) -> dict[str, str]:
-    """The cpv that owns each path in `root`, folders not counted, and each database entry, by the path's real name."""
+    """The cpv that owns each file or link in `root`, and each file of its database entry, by the path's real name.
+
+    A package may have installed `/lib/x` where /lib is a link to usr/lib. Of two owners, of one of Python's caches say,
+    the last counts.
+    """
     found: dict[str, str] = {}
-    real: dict[str, str] = {}
+    folders: dict[bytes, bytes] = {}
     for category, name, folder in _entries(root):
-        for path in _owned(folder):
+        for path in _files(folder):
             above, base = os.path.split(path)
-            if above not in real:
-                real[above] = _inside(root, above)
-            found[f"{real[above]}/{base}"] = f"{category}/{name}"
+            if above not in folders:
+                real = real_folder(os.fsencode(root), above)
+                folders[above] = above.strip(b"/") if real is None else real
+            found[os.fsdecode(os.path.join(b"/", folders[above], base))] = f"{category}/{name}"
         entry = f"/{DATABASE}/{category}/{name}"
         found.update({f"{entry}/{file}": f"{category}/{name}" for file in os.listdir(folder)})
     return found
-
-
-def _inside(root: str, path: str) -> str:
-    """The real name in `root` of a folder that a package calls `path`: /lib may be a link to usr/lib. "" is `/`."""
-    top = os.path.realpath(root)
-    found = os.path.realpath(top + path)
-    return found[len(top) :] if found == top or found.startswith(f"{top}/") else path
 
 
 def finish(root: str, epoch: int) -> dict[str, Any]:
@@ -116,17 +116,20 @@ def _is_inside(root: str, path: str) -> bool:
     return os.path.commonpath([top, os.path.realpath(os.path.dirname(path))]) == top
 
 
-def _owned(folder: str) -> Iterator[str]:
-    """The files and links of a database entry; not Python's caches, which Portage lets packages share."""
-    for line in _read(folder, "CONTENTS").split("\n"):
-        if line.startswith("obj "):
-            path = line[4:].rsplit(" ", 2)[0]
-        elif line.startswith("sym "):
-            path = line[4:].rsplit(" -> ", 1)[0]
-        else:
-            continue
-        if not path.endswith((".pyc", ".pyo")) and "/.keep" not in path:
+def _owned(folder: str) -> Iterator[bytes]:
+    """The files and links that no other package may own; of Python's caches Portage lets packages share."""
+    for path in _files(folder):
+        if not path.endswith((b".pyc", b".pyo")) and b"/.keep" not in path:
             yield path
+
+
+def _files(folder: str) -> Iterator[bytes]:
+    """The absolute paths of the files and links of a database entry."""
+    for line in _read_bytes(os.path.join(folder, "CONTENTS")).split(b"\n"):  # no other character ends a line
+        if line.startswith(b"obj "):
+            yield line[4:].rsplit(b" ", 2)[0]
+        elif line.startswith(b"sym "):
+            yield line[4:].rsplit(b" -> ", 1)[0]
 
 
 def _entries(root: str) -> Iterator[tuple[str, str, str]]:
