@@ -25,8 +25,8 @@ from doit.exceptions import InvalidDodoFile, TaskFailed
 from quern.errors import PackageError, QuernError, of_the_machine
 from quern.interrupts import Interrupted, listen
 from quern.project import Image, project_images
-from quern.questions import QUESTIONS
-from quern.questions.base import Question, Switch, Text
+from quern.questions import CHORES, QUESTIONS
+from quern.questions.base import Chore, Question, Switch, Text
 from quern.steps import base
 from quern.steps.base import Run, Step
 from quern.steps.chain import STEPS, driver_of, steps_of
@@ -68,6 +68,7 @@ def project_tasks(dodo_file: str) -> Iterator[dict[str, Any]]:
     for name, doc in [*((step.name, step.doc) for step in STEPS), *((asked.name, asked.doc) for asked in QUESTIONS)]:
         yield {"basename": name, "name": None, "doc": f"{doc} {names}"}
     yield from tasks
+    yield from (_chore(images, chore, names) for chore in CHORES)
 
 
 def _task(image: Image, step: Step) -> dict[str, Any]:
@@ -99,6 +100,17 @@ def _question(image: Image, question: Question) -> dict[str, Any]:
     }
 
 
+def _chore(images: list[Image], chore: Chore, names: str) -> dict[str, Any]:
+    """A task for all images, which runs whenever it is asked for, and never otherwise."""
+    return {
+        "basename": chore.name,
+        "doc": f"{chore.doc} {names}",
+        "params": [_parameter(option) for option in chore.options],
+        "actions": [(_do, [images, chore])],
+        "verbosity": 2,
+    }
+
+
 def _parameter(option: Switch | Text) -> dict[str, Any]:
     short = {"short": option.short} if isinstance(option, Text) else {}
     kind = str if short else bool
@@ -125,6 +137,11 @@ def _run(image: Image, step: Step) -> TaskFailed | None:
 def _answer(image: Image, question: Question, **options: bool | str) -> TaskFailed | None:
     """A task's action: answer the question."""
     return _reported(f"{question.name}:{image.name}", lambda: question.answer(image, _context(image), **options))
+
+
+def _do(images: list[Image], chore: Chore, **options: bool) -> TaskFailed | None:
+    """A task's action: do the chore."""
+    return _reported(chore.name, lambda: chore.answer(images, _say_plainly, **options))
 
 
 def _reported(task: str, action: Callable[[], object]) -> TaskFailed | None:
@@ -171,3 +188,8 @@ def _context(image: Image) -> Run:
 def _say(name: str, line: str) -> None:
     """Show a line of the build; with two images at once (doit -n 2) their lines mix."""
     print(harmless(f"   {name}: {line}"), flush=True)
+
+
+def _say_plainly(line: str) -> None:
+    """Show a line that is about no image alone."""
+    print(harmless(f"   {line}"), flush=True)

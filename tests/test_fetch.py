@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from quern.errors import BuildError
-from quern.worker.fetch import NETWORK_FAILURE, fetch
+from quern.worker.fetch import NETWORK_FAILURE, PARTIAL, RECORD, fetch
 from tests.conftest import tool
 from tests.projects import write
 from tests.test_emerging import Lab, ebuild
@@ -118,6 +118,19 @@ def test_a_bad_status_leaves_no_file(files: Path, tmp_path: Path) -> None:
         assert text is None
         assert fetcher(f"{address}/file") == (0, "content")
     assert asked == ["/absent", "/file"]
+
+
+def test_sources_that_were_fetched_are_noted(files: Path, tmp_path: Path) -> None:
+    """By the names that Portage will give them, and nothing else: not what failed, nor a binary package."""
+    run_file, sources = str(Fetcher(tmp_path).run_file), tmp_path / "sources"
+    sources.mkdir()
+    with serving(files) as (address, _):
+        for name in (f"one.tar{PARTIAL}", f"two.tar{PARTIAL}", "a.gpkg.tar.partial"):
+            assert fetch(run_file, f"{address}/file", str(sources / name)) == 0
+        assert fetch(run_file, f"{address}/absent", str(sources / f"three.tar{PARTIAL}"))
+    found = [(sources / f"{name}{PARTIAL}").stat() for name in ("one.tar", "two.tar")]
+    lines = [f"{state.st_ino} {state.st_mtime_ns}" for state in found]
+    assert (sources / RECORD).read_text() == f"{lines[0]} one.tar\n{lines[1]} two.tar\n"
 
 
 def test_a_dead_host_is_tried_once(files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

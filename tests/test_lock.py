@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quern.steps.lock import locked
+from quern.steps.lock import is_held, locked
 from tests.building import CHECKOUT
 from tests.projects import Said
 
@@ -111,3 +111,13 @@ def test_a_program_started_while_locked_does_not_keep_it(path: Path) -> None:
         child.kill()
         child.wait()
     assert said.lines == []
+
+
+def test_whether_it_is_held(path: Path) -> None:
+    """Asking makes no file and takes nothing."""
+    assert not is_held(path)
+    assert not path.exists()
+    with locked(path, print):
+        assert is_held(path)
+    assert not is_held(path)
+    assert path.read_text() == f"process {os.getpid()}\n"

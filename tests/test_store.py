@@ -81,6 +81,21 @@ def test_names_in_the_store_are_by_key(full: Store) -> None:
     ]
 
 
+def test_which_files_are_ours(full: Store) -> None:
+    """Records first; a copy that was cut short is ours too, what somebody put there is not."""
+    folder = full.folder / "sys-libs"
+    (folder / f".musl-1.2.5-{'c' * 32}.gpkg.tar.new").touch()
+    for name in ("zlib-1.3.1-r2-1.gpkg.tar", f"notes-{'a' * 32}.txt", f"zlib-{'A' * 32}.gpkg.tar"):
+        (folder / name).touch()
+    (folder / f"folder-1-{'d' * 32}.gpkg.tar").mkdir()
+    (folder / f"link-1-{'d' * 32}.gpkg.tar").symlink_to(full.path(MUSL, KEYS[MUSL]))
+    assert {name: [path.name for path in paths] for name, paths in full.packages().items()} == {
+        f"sys-libs/musl-1.2.5-{'b' * 32}": [f"musl-1.2.5-{'b' * 32}.index", f"musl-1.2.5-{'b' * 32}.gpkg.tar"],
+        f"sys-libs/musl-1.2.5-{'c' * 32}": [f".musl-1.2.5-{'c' * 32}.gpkg.tar.new"],
+        f"sys-libs/zlib-1.3.1-r2-{'a' * 32}": [f"zlib-1.3.1-r2-{'a' * 32}.index", f"zlib-1.3.1-r2-{'a' * 32}.gpkg.tar"],
+    }
+
+
 def test_another_key_is_another_package(full: Store, tmp_path: Path) -> None:
     """BUILD_ID is counted in each view: both are number 1."""
     keys = {**KEYS, ZLIB: "c" * 64}

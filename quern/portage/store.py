@@ -14,6 +14,7 @@ emerge uses exactly what its index lists, and plans everything from source, sile
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ INDEX = "Packages"
 SUFFIX = ".gpkg.tar"
 BINHOST = "BINHOST"  # in a stanza, ours: where a package comes from that quern did not build
 KEY_DIGITS = 32  # of the 64 in a file's name
+_OURS = re.compile(rf"\.?(.+-[0-9a-f]{{{KEY_DIGITS}}})(?:{re.escape(SUFFIX)}|\.index)(?:\.new)?")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,17 @@ class Store:
             path.unlink()
             return None
         return stanza
+
+    def packages(self) -> dict[str, list[Path]]:
+        """The files that quern has put there, by `category/name` without endings: record first, then package.
+
+        Copies that were never finished are among them; what is called otherwise is somebody else's.
+        """
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self.folder.glob("*/*")):
+            if (match := _OURS.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
+                found.setdefault(f"{path.parent.name}/{match[1]}", []).append(path)
+        return {stem: sorted(paths, key=lambda path: SUFFIX in path.name) for stem, paths in found.items()}
 
     @staticmethod
     def record(path: Path) -> Path:

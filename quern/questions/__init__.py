@@ -1,15 +1,17 @@
 """What a user can ask about an image, each a task of its own: `doit explain:NAME`.
 
 A question is answered from the project and the work folder as they are. It may run the steps it names, but leaves what
-they made as it is.
+they made as it is. A chore is asked of all images of the project together: `doit prune`.
 """
 
 from quern.questions.explain import EXPLAIN
 from quern.questions.lock import LOCK
+from quern.questions.prune import PRUNE
 from quern.questions.shell import SHELL
 from quern.questions.size import SIZE
 from quern.questions.verify import VERIFY
 
 QUESTIONS = (EXPLAIN, LOCK, SHELL, SIZE, VERIFY)
+CHORES = (PRUNE,)
 
-__all__ = ["EXPLAIN", "LOCK", "QUESTIONS", "SHELL", "SIZE", "VERIFY"]
+__all__ = ["CHORES", "EXPLAIN", "LOCK", "PRUNE", "QUESTIONS", "SHELL", "SIZE", "VERIFY"]

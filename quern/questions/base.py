@@ -38,3 +38,16 @@ class Question(NamedTuple):
     options: tuple[Switch | Text, ...]
     answer: Callable[..., None]
     page: Callable[[Image], Path] | None = None
+
+
+class Chore(NamedTuple):
+    """Something to be done for all images of a project together.
+
+    `doc` is followed by their names; `answer` gets the images, what takes a line for the user, and every option by
+    name; it raises QuernError.
+    """
+
+    name: str
+    doc: str
+    options: tuple[Switch, ...]
+    answer: Callable[..., None]

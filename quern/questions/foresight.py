@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,9 @@ from quern.steps.packages import INGREDIENTS, LOCK, PackagesStep, digest_of
 from quern.steps.portage import PortageStep
 
 if TYPE_CHECKING:
+    from quern.portage.keys import Ingredients
     from quern.portage.lockfile import Locked
+    from quern.portage.plan import Plan
     from quern.portage.store import Store
 
 METADATA = "host/var/cache/edb/dep"
@@ -70,13 +72,24 @@ class Foresight:
 
     def packages(self) -> Packages:
         """What would be built. Raises QuernError."""
+        with self._tidied():
+            return self._packages()
+
+    def ingredients(self) -> Ingredients:
+        """What the packages would be built from. Raises QuernError."""
+        with self._tidied():
+            return self._resolved()[1]
+
+    @contextmanager
+    def _tidied(self) -> Iterator[None]:
+        """Leaves the image's folder aside empty."""
         from quern.steps.base import discard
         from quern.steps.work import check_path, check_sources
 
         check_path(self.image.work)
         check_sources(self.image.distfiles)
         try:
-            return self._packages()
+            yield
         finally:
             if self.aside.work.is_dir():  # not where there was no room for it
                 for path in self.aside.work.iterdir():  # in a container root has made some of it
@@ -84,9 +97,26 @@ class Foresight:
 
     def _packages(self) -> Packages:
         from quern.portage import changes, lockfile
-        from quern.portage.keys import ingredients, read_ingredients
+        from quern.portage.keys import read_ingredients
         from quern.portage.reasons import reasons
         from quern.portage.store import Store
+
+        plan, now = self._resolved()
+        lock = [lockfile.of_recipe(now.recipes[package.id]) for package in plan.packages]
+        committed.check(self.image, lock)
+        own = self.image.work / PackagesStep.name
+        before = read_ingredients(own / INGREDIENTS)
+        stanzas = _stanzas(now.keys(), Store(self.image.binpkgs), own / "view", before.keys() if before else {})
+        missing = [cpv for cpv in now.closures if cpv not in stanzas]
+        return Packages(
+            changes.moves(_read(own / LOCK), lock, self._place),
+            {cpv: changes.phrases(reasons(before, now, cpv)) for cpv in missing},
+            None if missing else _digest([stanzas[cpv] for cpv in sorted(stanzas)], lock),
+        )
+
+    def _resolved(self) -> tuple[Plan, Ingredients]:
+        """The plan, and what it is built from."""
+        from quern.portage.keys import ingredients
         from quern.steps.emerging import Build
         from quern.steps.resolution import resolve
 
@@ -99,18 +129,7 @@ class Foresight:
         build = Build(step.setup, self.run, place.staging, place.beside(PortageStep.name).output, place.log)
         build.prepare()
         plan = resolve(build, step.targets()).plan
-        now = ingredients(plan, step.machine())
-        lock = [lockfile.of_recipe(now.recipes[package.id]) for package in plan.packages]
-        committed.check(self.image, lock)
-        own = self.image.work / PackagesStep.name
-        before = read_ingredients(own / INGREDIENTS)
-        stanzas = _stanzas(now.keys(), Store(self.image.binpkgs), own / "view", before.keys() if before else {})
-        missing = [cpv for cpv in now.closures if cpv not in stanzas]
-        return Packages(
-            changes.moves(_read(own / LOCK), lock, self._place),
-            {cpv: changes.phrases(reasons(before, now, cpv)) for cpv in missing},
-            None if missing else _digest([stanzas[cpv] for cpv in sorted(stanzas)], lock),
-        )
+        return plan, ingredients(plan, step.machine())
 
     def _place(self, name: str, flag: str) -> str:
         """The line of the profile that asks for a package, or switches one of its flags."""

@@ -23,6 +23,23 @@ def locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_held(path: Path) -> bool:
+    """Whether some process, this one included, has the lock at `path` now."""
+    import fcntl
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _take(path: Path, say: Callable[[str], None]) -> int:
     """A descriptor that has the lock. Its holder may have removed the file: then there is a new one, or none yet."""
     import fcntl

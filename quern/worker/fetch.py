@@ -14,13 +14,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 CONNECT = 10  # seconds
 READ = 60  # seconds without a byte
+PARTIAL = ".__download__"  # how Portage calls a source that is not checked yet (portage.package.ebuild.fetch)
+RECORD = ".quern-fetched"  # beside the sources: those that were fetched, a line each: inode, mtime (nanoseconds), name
 NETWORK_FAILURE = 4  # wget(1), EXIT STATUS
 
 
 def fetch(run_file: str, url: str, target: str) -> int:
     """Fetch `url` into `target`; returns the exit status for Portage, 0 for success.
 
-    `run_file` is JSON: {"wget": path, "environment": {...}}; the names of dead hosts go to `run_file`.dead.
+    `run_file` is JSON: {"wget": path, "environment": {...}}; the names of dead hosts go to `run_file`.dead, that of a
+    source to RECORD beside it: what quern has not fetched it may not remove either, see `doit prune`.
     """
     with open(run_file, encoding="utf-8") as file:
         run = json.load(file)
@@ -37,6 +40,11 @@ def fetch(run_file: str, url: str, target: str) -> int:
             file.write(host + "\n")
     if status and os.path.exists(target) and not os.path.getsize(target):
         os.unlink(target)  # wget -O makes the file first; Portage would try to resume it
+    folder, name = os.path.split(target)
+    if not status and name.endswith(PARTIAL):
+        made = os.stat(target)  # Portage renames it, so it keeps both
+        with open(os.path.join(folder, RECORD), "a", encoding="utf-8") as file:  # in one write: others may add theirs
+            file.write(f"{made.st_ino} {made.st_mtime_ns} {name[: -len(PARTIAL)]}\n")
     return status
 
 
