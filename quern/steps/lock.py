@@ -6,6 +6,7 @@ The kernel gives the lock back when the holder dies, however it dies, so there i
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,5 +68,13 @@ def _open(path: Path) -> int:
             os.makedirs(path.parent, exist_ok=True)
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except (FileExistsError, FileNotFoundError):
-            if os.path.lexists(path.parent) and not path.parent.is_dir():
+            if _is_in_the_way(path.parent):
                 raise  # otherwise the folder was removed in between
+
+
+def _is_in_the_way(folder: Path) -> bool:
+    """Whether something else is where the folder should be; looked at once, because others make and remove it."""
+    try:
+        return not stat.S_ISDIR(os.stat(folder).st_mode)
+    except FileNotFoundError:
+        return folder.is_symlink()  # one that leads nowhere
