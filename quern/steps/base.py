@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, ClassVar, NamedTuple
 
 from quern.drivers.base import Driver
@@ -36,12 +37,14 @@ class Run(NamedTuple):
 class Made(NamedTuple):
     """What a build reports: facts for later steps, and the output's digest where it was computed on the way.
 
-    `inputs` are those of the step's that only the build can know, as `Step.inputs` gives them from then on.
+    `inputs` are those of the step's that only the build can know, as `Step.inputs` gives them from then on; `times`
+    are the seconds that each package took, for estimates.
     """
 
     info: Mapping[str, Any]
     digest: str | None = None
     inputs: Mapping[str, Any] = {}
+    times: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # neither is used, and both cost time at every start
@@ -56,6 +59,7 @@ class Step:
     parts: ClassVar[tuple[str, ...]] = ()  # what a finished output has, whatever else is in it
     folders: ClassVar[tuple[str, ...]] = ()  # other folders in the work folder that only serve this step
     version: ClassVar[int] = 1
+    emerges: ClassVar[bool] = False  # then its log is worth showing
 
     work: Path  # the image's work folder
     keep_failed: bool
@@ -85,12 +89,26 @@ class Step:
         """The paths outside the work folder that are to be hard links to files of the output."""
         return {}
 
+    def made(self, receipt: Receipt) -> str:
+        """What a finished step has made, in a few words for the user."""
+        return ""
+
     def lacking(self, receipt: Receipt) -> str | None:
         """What a finished step has lost outside the file system (an image tag), if anything."""
         return None
 
     def settle(self, receipt: Receipt, run: Run) -> None:
         """Bring back what `lacking` says is missing; called with the output in place."""
+
+
+def counted(number: int, thing: str) -> str:
+    """Spell how many there are."""
+    return f"{number} {thing}{'s' if number != 1 else ''}"
+
+
+def megabytes(size: int) -> str:
+    """Spell a size in bytes, in units of 10^6 or 10^3."""
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
 
 
 def key_of(inputs: Mapping[str, Any], step: Step) -> str:
@@ -160,7 +178,7 @@ def _made(step: Step) -> list[Path]:
     """Every path that the step has made and that is still there."""
     place = step.place
     candidates = [place.digest, place.output, place.staging, place.aside]
-    candidates += [place.log, place.log.with_suffix(""), *(Path(path) for path in _made_outside(place))]
+    candidates += [place.log, place.log.with_suffix(""), place.times, *(Path(path) for path in _made_outside(place))]
     candidates += [step.work / name for name in step.folders]
     candidates += [*place.work.glob(f".{place.step}.*.new"), place.receipt, place.former_receipt]
     return [path for path in candidates if path.is_symlink() or path.exists()]
@@ -222,10 +240,13 @@ def _tree(step: Step, run: Run) -> str:
 
 
 def _build_and_commit(step: Step, inputs: dict[str, Any], run: Run) -> Receipt:
+    from quern.steps import history
+
     place = step.place
     discard(place.staging, place.work, run)
     place.staging.mkdir()
     place.log.parent.mkdir(exist_ok=True)
+    started = monotonic()
     try:
         with naming(place.staging):
             made = step.build(place.staging, run)
@@ -238,9 +259,12 @@ def _build_and_commit(step: Step, inputs: dict[str, Any], run: Run) -> Receipt:
         elif any(place.staging.iterdir()):
             run.say(f"What was built so far is in {place.staging}")
         raise
-    tree = run.driver.call("digest", root=str(place.staging))["digest"]
-    info = {**made.info, "tree": tree}
-    return _commit(step, Receipt(key_of(inputs, step), inputs, made.digest or tree, receipts.boot_id(), info), run)
+    answer = run.driver.call("digest", root=str(place.staging))
+    info = {**made.info, "tree": answer["digest"], "bytes": answer["bytes"]}
+    digest = made.digest or answer["digest"]
+    receipt = _commit(step, Receipt(key_of(inputs, step), inputs, digest, receipts.boot_id(), info), run)
+    history.note(place.times, monotonic() - started, made.times)
+    return receipt
 
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 from urllib.parse import urlsplit
 
 from quern.drivers.base import Command, Reach
@@ -27,6 +28,7 @@ from quern.portage.keys import is_fetched
 from quern.portage.plan import Package, Plan, from_answer
 from quern.portage.repository import Repository, repos_conf
 from quern.portage.setup import Setup
+from quern.portage.tally import Tally
 from quern.portage.tools import missing_message
 from quern.steps import capsule, signed
 from quern.steps.base import Run, discard
@@ -91,6 +93,11 @@ class Build:
     def jobs(self) -> int:
         """How many packages at once, and the -j of each."""
         return self.setup.image.settings.emerge.jobs or self.machine.cpus
+
+    @cached_property
+    def tally(self) -> Tally:
+        """What emerge has done so far, and what that took."""
+        return Tally(binary=self.packages is not None)
 
     @cached_property
     def machine(self) -> Machine:
@@ -252,12 +259,14 @@ class Build:
         """
         ask = self.setup.image.settings.emerge.ask
         fetching = "--fetchonly" in options
+        self.tally.begin(fetching)
         words = ["emerge", *(["--fetchonly"] if fetching else []), *targets]
         self.run.say(f'Calling PORTAGE_CONFIGROOT="{self.config}" {" ".join(words)}')
         lines: list[str] = []
 
         def line(text: str) -> None:
             lines.append(text)
+            self.tally.line(text, monotonic())
             if progress := emerge.PROGRESS.fullmatch(text):
                 if not self.run.driver.streams:
                     self.run.say(progress[1])

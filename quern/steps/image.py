@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from quern import __version__
 from quern.config.container import DATE
+from quern.errors import display
 from quern.portage.setup import Setup
 from quern.steps.base import Made, Run, Step
 from quern.steps.receipt import Receipt
@@ -93,6 +94,10 @@ class ImageStep(Step):
             labels=labels,
             author=said.maintainer,
         )
+
+    def made(self, receipt: Receipt) -> str:
+        """Its name, and where it is."""
+        return f"{receipt.info['reference']}, {display(self.setup.image.archive)}"
 
     def published(self, info: Mapping[str, Any]) -> dict[Path, str]:
         """The archive's name in outdir."""

@@ -23,7 +23,7 @@ from quern.errors import BuildError, ConfigError, QuernError, display
 from quern.portage import watch
 from quern.portage.setup import Setup
 from quern.steps import committed
-from quern.steps.base import Made, Run, Step, discard
+from quern.steps.base import Made, Run, Step, counted, discard
 from quern.steps.lock import locked
 from quern.steps.receipt import Receipt
 from quern.steps.tarball import compressor_identity
@@ -48,6 +48,7 @@ class PackagesStep(Step):
     doc: ClassVar[str] = "build the packages of"
     parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS)
     version: ClassVar[int] = 2
+    emerges: ClassVar[bool] = True
 
     setup: Setup
 
@@ -115,7 +116,12 @@ class PackagesStep(Step):
         write_ingredients(staging / INGREDIENTS, made_of)
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
-        return Made({"packages": len(plan.packages)}, digest_of(stanzas, text), {"repositories": watched})
+        info = {"packages": len(plan.packages), "built": len(why)}
+        return Made(info, digest_of(stanzas, text), {"repositories": watched}, build.tally.shares)
+
+    def made(self, receipt: Receipt) -> str:
+        """How many packages."""
+        return f"{counted(receipt.info['packages'], 'package')}, {receipt.info['built']} built"
 
     def is_sound(self, receipt: Receipt) -> bool:
         """Whether the lock and the view's index are those whose digest was taken."""
@@ -177,6 +183,7 @@ class PackagesStep(Step):
         """Emerge the missing packages from source, with what they are built with from the view."""
         from quern.portage import emerge
         from quern.portage.keys import host_key
+        from quern.steps import history
 
         build.check_target()
         binhost = bool(self.setup.image.settings.portage.binhost)
@@ -186,6 +193,7 @@ class PackagesStep(Step):
             targets = [package.atom for package in plan.packages if package.cpv in missing]
         machine = self.machine()
         harvest = self._harvesting(build, plan, machine, packages, {cpv: keys[cpv] for cpv in missing})
+        history.plan(self.place.times, [plan[cpv].name for cpv in missing])
         options = emerge.source_options(build.jobs, binhost)
         first = self.setup.image.settings.build.baselayout_atoms
         needed = [*plan.host, *(plan[cpv] for cpv in missing)]

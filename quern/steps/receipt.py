@@ -89,6 +89,11 @@ class Place(NamedTuple):
         """The full log of the step's last build."""
         return self.work / "logs" / f"{self.step}.log"
 
+    @property
+    def times(self) -> Path:
+        """How long builds of the step took."""
+        return self.work / "logs" / f"{self.step}.times"
+
     def beside(self, step: str) -> Place:
         """The place of another step of the same image."""
         return Place(self.work, step)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from quern.errors import BuildError
 from quern.portage.setup import Setup
 from quern.steps import receipt as receipts
-from quern.steps.base import Made, Run, Step
+from quern.steps.base import Made, Run, Step, counted, megabytes
+from quern.steps.receipt import Receipt
 
 if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date step costs milliseconds
     from quern.portage.plan import Package, Plan
@@ -30,6 +31,7 @@ class RootStep(Step):
     doc: ClassVar[str] = "install the packages into the root of"
     parts: ClassVar[tuple[str, ...]] = ("image",)
     folders: ClassVar[tuple[str, ...]] = ("checkpoints",)
+    emerges: ClassVar[bool] = True
     version: ClassVar[int] = 2
 
     setup: Setup
@@ -62,7 +64,11 @@ class RootStep(Step):
         self._merge(build, plan)
         run.driver.call("finish", root=str(build.root), epoch=emerge.PACKAGE_EPOCH)
         build.clear()
-        return Made({"packages": len(plan.packages)})
+        return Made({"packages": len(plan.packages)}, times=build.tally.shares)
+
+    def made(self, receipt: Receipt) -> str:
+        """How many packages, and what they take."""
+        return f"{counted(receipt.info['packages'], 'package')}, {megabytes(receipt.info['bytes'])}"
 
     def _targets(self) -> list[str]:
         return [*self.setup.sets(), *self.setup.image.settings.build.baselayout_atoms]
@@ -70,6 +76,7 @@ class RootStep(Step):
     def _merge(self, build: Build, plan: Plan) -> None:
         """Merge the groups of packages that no checkpoint holds, and keep one after each group but the last."""
         from quern.portage import emerge
+        from quern.steps import history
         from quern.steps.checkpoints import Checkpoints, chain
 
         options, settings = emerge.install_options(build.jobs), self.setup.image.settings.build
@@ -79,6 +86,7 @@ class RootStep(Step):
         checkpoints = Checkpoints(self.work / self.folders[0], kept, build.run)
         begun = checkpoints.restore(build.root, build.scratch / "unused")
         done = keys.index(begun) + 1 if begun else 0
+        history.plan(self.place.times, [package.name for group in groups[done:] for package in group])
         if done:
             count = sum(map(len, groups[:done]))
             build.run.say(f"Starting from the checkpoint with {count} of {len(plan.packages)} packages")

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 from quern.errors import BuildError
 from quern.project import Image
-from quern.steps.base import Made, Run, Step
+from quern.steps.base import Made, Run, Step, megabytes
+from quern.steps.receipt import Receipt
 from quern.strip_rules import rules
 
 
@@ -48,3 +49,8 @@ class StripStep(Step):
             elif rule["rule"] in strip.paths:
                 run.say(f"Warning: strip.paths: {rule['rule']} matches nothing in the image")
         return Made({"removed": answer["removed"], "rules": answer["rules"]})
+
+    def made(self, receipt: Receipt) -> str:
+        """What is left, and what was taken out."""
+        removed = receipt.info["removed"]["bytes"]
+        return megabytes(receipt.info["bytes"]) + (f", {megabytes(removed)} left out" if removed else "")

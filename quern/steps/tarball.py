@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from quern.errors import DriverError
+from quern.errors import DriverError, display
 from quern.project import Image, is_profile_file
 from quern.steps import receipt as receipts
-from quern.steps.base import Made, Run, Step
+from quern.steps.base import Made, Run, Step, megabytes
 
 SUFFIX = {"gzip": "gz", "zstd": "zst"}
 
@@ -63,6 +63,10 @@ class TarballStep(Step):
         info = {**packed, "epoch": epoch, "date": self._date(packed["digest"])}
         run.say(f"Collecting image at {next(iter(self.published(info)))}")
         return Made(info, packed["digest"])
+
+    def made(self, receipt: receipts.Receipt) -> str:
+        """Its size and where it is."""
+        return f"{megabytes(receipt.info['size'])}, {display(next(iter(self.published(receipt.info))))}"
 
     def published(self, info: Mapping[str, Any]) -> dict[Path, str]:
         """The dated name in outdir."""
