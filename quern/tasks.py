@@ -17,6 +17,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from doit.dependency import JSONCodec
@@ -27,10 +28,10 @@ from quern.interrupts import Interrupted, listen
 from quern.project import Image, project_images
 from quern.questions import CHORES, QUESTIONS
 from quern.questions.base import Chore, Question, Switch, Text
+from quern.reporter import SECONDS, WAY, Reporter, Way, say
 from quern.steps import base
 from quern.steps.base import Run, Step
 from quern.steps.chain import STEPS, driver_of, steps_of
-from quern.terminal import harmless
 
 
 class Records(JSONCodec):  # type: ignore[misc]  # doit ships no types
@@ -52,6 +53,7 @@ DOIT_CONFIG = {
     "codec_cls": Records,
     "dep_file": ".doit.db",
     "sort": "definition",
+    "reporter": Reporter,  # by its name doit would look for it among all that is installed
 }
 
 
@@ -129,9 +131,17 @@ def _is_current(task: object, values: object, step: Step) -> bool:
         return False
 
 
-def _run(image: Image, step: Step) -> TaskFailed | None:
+def _run(image: Image, step: Step, task: Any) -> TaskFailed | None:  # noqa: ANN401 (doit ships no types)
     """A task's action: bring the step up to date."""
-    return _reported(f"{step.name}:{image.name}", lambda: base.run_step(step, _context(image)))
+    notes = task.meta or {}
+    way = notes.get(WAY)
+
+    def action() -> None:
+        started = monotonic()
+        if base.run_step(step, _context(image, way)) and notes:
+            notes[SECONDS] = monotonic() - started
+
+    return _reported(task.name, action, way)
 
 
 def _answer(image: Image, question: Question, **options: bool | str) -> TaskFailed | None:
@@ -144,7 +154,7 @@ def _do(images: list[Image], chore: Chore, **options: bool) -> TaskFailed | None
     return _reported(chore.name, lambda: chore.answer(images, _say_plainly, **options))
 
 
-def _reported(task: str, action: Callable[[], object]) -> TaskFailed | None:
+def _reported(task: str, action: Callable[[], object], way: Way = None) -> TaskFailed | None:
     """Do what a task is for. A message for the user becomes a TaskFailed; a defect keeps its traceback."""
     listen()  # in a child process of doit -n too
     try:
@@ -158,7 +168,7 @@ def _reported(task: str, action: Callable[[], object]) -> TaskFailed | None:
             return TaskFailed(str(refusal))
         raise
     except (Interrupted, KeyboardInterrupt) as error:  # of the latter doit would print a traceback
-        print(f"{task} interrupted; run it again to go on", flush=True)
+        say(way, f"{task} interrupted; run it again to go on")
         raise Interrupted(str(error) or 130) from None
     return None
 
@@ -178,18 +188,13 @@ def _clean(image: Image, step: Step, dryrun: bool) -> None:
         raise SystemExit(1) from None
 
 
-def _context(image: Image) -> Run:
+def _context(image: Image, way: Way = None) -> Run:
     from functools import partial
 
-    say = partial(_say, image.name)
-    return Run(driver_of(image, say), say)
-
-
-def _say(name: str, line: str) -> None:
-    """Show a line of the build; with two images at once (doit -n 2) their lines mix."""
-    print(harmless(f"   {name}: {line}"), flush=True)
+    tell = partial(say, way, image=image.name)  # with two images at once (doit -n 2) their lines mix
+    return Run(driver_of(image, tell), tell)
 
 
 def _say_plainly(line: str) -> None:
     """Show a line that is about no image alone."""
-    print(harmless(f"   {line}"), flush=True)
+    say(None, f"   {line}")

@@ -21,6 +21,7 @@ CHECKOUT = Path(__file__).parent.parent
 KEPT_DISTFILES = os.environ.get("QUERN_TEST_DISTFILES")
 
 BUILT = re.compile(r">>> Emerging \(\d+ of \d+\) ([^\s:]+)")  # not "Emerging binary (...)"
+TIME = re.compile(r"^\d\d:\d\d:\d\d ", re.MULTILINE)  # at the beginning of a line, where that is no terminal
 RAN = re.compile(r"^\.  (\w+):", re.MULTILINE)
 
 
@@ -32,7 +33,7 @@ class Project:
     variables: dict[str, str] = field(default_factory=dict)
 
     def doit(self, *arguments: str, status: int = 0, variables: Mapping[str, str] | None = None) -> str:
-        """Run doit and return what it printed; the exit status must be `status`."""
+        """Run doit and return what it printed, without the times; the exit status must be `status`."""
         ran = subprocess.run(
             [sys.executable, "-m", "doit", *arguments],
             cwd=self.folder,
@@ -43,7 +44,7 @@ class Project:
             text=True,
         )
         assert ran.returncode == status, f"doit {' '.join(arguments)}: exit {ran.returncode}\n{ran.stdout[-6000:]}"
-        return ran.stdout
+        return TIME.sub("", ran.stdout)
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace a text of a file, which must be there."""

@@ -27,7 +27,7 @@ def test_a_project_is_made(tmp_path: Path) -> None:
     assert ran.stdout.splitlines()[0] == "new/dodo.py is written"
     assert "Next:\n    cd new\n    doit image:hello\n" in ran.stdout
     assert "make and tag the image hello" in doit(tmp_path / "new", "list")
-    assert doit(tmp_path / "new", "portage:hello").startswith(".  portage:hello")
+    assert ".  portage:hello\n" in doit(tmp_path / "new", "portage:hello")
 
 
 def test_here_is_the_default(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from quern import interrupts
 from quern.interrupts import Interrupted
-from tests.building import CHECKOUT
+from tests.building import CHECKOUT, TIME
 from tests.conftest import tool
 from tests.projects import write
 from tests.test_emerging import TREE, ebuild
@@ -119,7 +119,7 @@ def interrupt(project: Path, *arguments: str, sign: bytes = b"sleep\x003210\x00"
         _wait(lambda: not _building(project), 1)
     finally:
         process.kill()
-    return status, output.read_text()
+    return status, TIME.sub("", output.read_text())
 
 
 def _building(project: Path) -> list[bytes]:

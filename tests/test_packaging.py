@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,17 @@ def test_installed_wheel_runs(installed: Path) -> None:
     )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "[build]" in ran.stdout
+
+
+def test_installed_reporter_has_a_name(installed: Path, tmp_path: Path) -> None:
+    """In any dodo.py, not only in one of images."""
+    (tmp_path / "dodo.py").write_text('def task_mine():\n    return {"actions": ["echo of mine"], "verbosity": 2}\n')
+    ran = subprocess.run(
+        [sys.executable, "-m", "doit", "-r", "quern"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(installed)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d \.  mine\nof mine\n", ran.stdout)
 
 
 def test_every_dependency_says_why() -> None:
