@@ -28,7 +28,7 @@ from quern.interrupts import Interrupted, listen
 from quern.project import Image, project_images
 from quern.questions import CHORES, QUESTIONS
 from quern.questions.base import Chore, Question, Switch, Text
-from quern.reporter import SECONDS, WAY, Reporter, Way, say
+from quern.reporter import SECONDS, SHOWN, WAY, Reporter, Way, say
 from quern.steps import base
 from quern.steps.base import Run, Step
 from quern.steps.chain import STEPS, driver_of, steps_of
@@ -66,11 +66,17 @@ def project_tasks(dodo_file: str) -> Iterator[dict[str, Any]]:
         tasks += [_question(image, question) for image in images for question in QUESTIONS]
     except (QuernError, OSError) as error:
         raise InvalidDodoFile(str(error)) from None
-    names = ", ".join(image.name for image in images)
+    names = _few([image.name for image in images])
     for name, doc in [*((step.name, step.doc) for step in STEPS), *((asked.name, asked.doc) for asked in QUESTIONS)]:
         yield {"basename": name, "name": None, "doc": f"{doc} {names}"}
     yield from tasks
     yield from (_chore(images, chore, names) for chore in CHORES)
+
+
+def _few(names: list[str]) -> str:
+    """Some of the names, for a line that is read."""
+    shown = names if len(names) <= SHOWN else [*names[: SHOWN - 1], f"{len(names) - SHOWN + 1} more"]
+    return ", ".join(shown)
 
 
 def _task(image: Image, step: Step) -> dict[str, Any]:

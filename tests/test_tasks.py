@@ -76,6 +76,13 @@ def test_list_names_the_images(project: Project) -> None:
     assert lines[0] == "portage    configure Portage for hello, musl-python3"
 
 
+def test_list_names_a_few_of_many_images(project: Project) -> None:
+    for number in range(8):
+        write(project.folder, {f"profiles/one{number}/quern.conf": ""})
+    line = project.doit("list").splitlines()[0]
+    assert line == "portage    configure Portage for hello, musl-python3, one0, one1, 6 more"
+
+
 def test_list_all(project: Project) -> None:
     names = [line.split()[0] for line in project.doit("list", "--all").splitlines()]
     assert {f"{name}:{image}" for name in NAMES + ASKED for image in ("hello", "musl-python3")} <= set(names)
