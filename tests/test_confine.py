@@ -123,12 +123,14 @@ def test_what_programs_expect(tmp_path: Path) -> None:
     script = f"""
     {sys.executable} -I -c 'import multiprocessing, pty; pty.openpty(); multiprocessing.Lock(); print("fine")'
     echo x > /dev/null; head -c 1 /dev/zero | wc -c; echo y | cat /dev/stdin; : > /tmp/file && echo private
+    chmod 666 /dev/full || echo not mine
     echo $$; ls -d /proc/[0-9]* | wc -l
     """
     status, lines = confined(tmp_path, script, Path(sys.prefix), Path(sys.base_prefix))
     assert (status, lines[:4]) == (0, ["fine", "1", "y", "private"])
-    assert int(lines[4]) == 2
-    assert int(lines[5]) <= 4
+    assert (lines[4], lines[5]) == ("chmod: changing permissions of '/dev/full': Read-only file system", "not mine")
+    assert int(lines[6]) == 2
+    assert int(lines[7]) <= 4
 
 
 @pytest.mark.usefixtures("namespaces")

@@ -78,8 +78,7 @@ def arrange(writable: Iterable[str], readable: Iterable[str], closed: Iterable[s
         if os.path.exists(path):
             names = set(_names(path)).difference(trees)
             trees.update({name: _copy(path, RDONLY | NOSUID | NODEV) for name in names if _below(name, hidden)})
-    for name in DEVICES:
-        trees[f"/dev/{name}"] = _copy(f"/dev/{name}")
+    trees.update(_devices())
     _set("/", RDONLY | NOSUID | NODEV)
     for folder, mode in hidden.items():
         _mount("tmpfs", folder, NOSUID | NODEV, f"mode={mode:o}")
@@ -92,6 +91,11 @@ def arrange(writable: Iterable[str], readable: Iterable[str], closed: Iterable[s
             _attach(_copy("/dev/null"), path)
     _call("mount_setattr", MOUNT_SETATTR, AT_FDCWD, b"/dev", 0, READ_ONLY, len(READ_ONLY))
     _mount_proc()
+
+
+def _devices() -> dict[str, int]:
+    """Copies of the machine's devices; read-only, by which no device is, but its mode: root could change it for all."""
+    return {f"/dev/{name}": _copy(f"/dev/{name}", RDONLY | NOSUID | NOEXEC) for name in DEVICES}
 
 
 def _names(path: str) -> list[str]:
