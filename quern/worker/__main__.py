@@ -30,6 +30,7 @@ VERBS = {
     "pack": "pack",
     "keyring": "signatures",
     "verify": "signatures",
+    "unpack": "unpack",
 }
 
 

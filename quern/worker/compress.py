@@ -170,7 +170,7 @@ def compressor(name: str, sink: Sink) -> Compressor:
     """The compressor called `name` in the configuration, writing to `sink`."""
     if name == "gzip":
         return Gzip(sink)
-    module, command = _zstd(name)
+    module, command = find_zstd(name)
     return ZstdModule(sink, module) if module else ZstdCommand(sink, command)
 
 
@@ -178,7 +178,7 @@ def identity(name: str) -> str:
     """What decides on the bytes besides the input: program, version, level. Part of the tarball's key."""
     if name == "gzip":
         return f"gzip zlib-{zlib.ZLIB_RUNTIME_VERSION} level {GZIP_LEVEL} block {BLOCK}"
-    module, command = _zstd(name)
+    module, command = find_zstd(name)
     if module:
         version = ".".join(map(str, module.ZSTD_VERSION))
         return f"zstd libzstd-{version} level {ZSTD_LEVEL}"
@@ -188,7 +188,7 @@ def identity(name: str) -> str:
     return f"zstd command {said} level {ZSTD_LEVEL}"
 
 
-def _zstd(name: str) -> tuple[ModuleType | None, str]:
+def find_zstd(name: str) -> tuple[ModuleType | None, str]:
     """The `zstandard` module, or None and the path of the zstd command."""
     if name != "zstd":
         raise WorkerError(f"compression {name!r}: expected gzip or zstd")

@@ -1,0 +1,63 @@
+"""Verb `unpack`: what `pack` has written, as a tree again."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from . import WorkerError
+from .compress import find_zstd
+
+XATTR = "SCHILY.xattr."
+
+
+def unpack(archive: str, target: str) -> dict[str, Any]:
+    """Make the new folder `target` the tree in `archive`; returns {"files"}, the number of entries.
+
+    An ordinary user owns all of it, and there are no devices in it and no capabilities of files.
+    """
+    with _decompressed(archive) as stream, _opened(stream) as tar:
+        tar.extraction_filter = _wanted
+        tar.extractall(target, numeric_owner=True)
+        members = tar.getmembers()
+    for member in members:
+        for name, value in member.pax_headers.items():
+            if name.startswith(XATTR):
+                with suppress(OSError):  # an ordinary user, or a file system that has none
+                    path = os.path.join(target, member.name)
+                    text = value.encode("utf-8", "surrogateescape")
+                    os.setxattr(path, name[len(XATTR) :], text, follow_symlinks=False)
+    return {"files": len(members)}
+
+
+@contextmanager
+def _decompressed(path: str) -> Iterator[Any]:
+    """What is in the file at `path`, to be read once: gzip, or zstd if its name ends in .zst."""
+    module, command = find_zstd("zstd") if path.endswith(".zst") else (None, "")
+    if module:
+        with open(path, "rb") as file, module.ZstdDecompressor().stream_reader(file) as stream:
+            yield stream
+    elif command:
+        argv = [command, "--quiet", "--decompress", "--stdout", path]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+            yield process.stdout
+            process.communicate()  # to its end, which tar does not need
+        if process.returncode:
+            raise WorkerError(f"zstd stopped with status {process.returncode}")
+    else:
+        with gzip.open(path) as stream:
+            yield stream
+
+
+def _opened(stream: Any) -> tarfile.TarFile:  # noqa: ANN401 (a stream of one of three kinds)
+    return tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape")
+
+
+def _wanted(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+    """See `tarfile`, extraction filters: all as it is, because the archive is ours."""
+    return None if os.geteuid() != 0 and (member.ischr() or member.isblk()) else member
