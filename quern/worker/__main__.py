@@ -2,9 +2,9 @@
 
 Runs beside the image root, on this machine or in a container that has nothing of quern but this folder. What the
 user can put right comes back as {"error": message} with exit status 1; anything else keeps its traceback.
-`fetch`, `emerge`, `supervise`, `confine` and `shell` are different: they take words and answer with an exit status.
-Portage calls the first; the next two are what containers start; `confine` is for commands that have no container; the
-last becomes a shell.
+`fetch`, `emerge`, `supervise`, `confine`, `shell`, `inside` and `guard` are different: they take words and answer with
+an exit status. Portage calls the first; the next two are what containers start; `confine` is for commands that have no
+container; `shell` becomes one; the last two are for tests of an image, without a container and with one.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ def main() -> int:
         importlib.import_module(f"{package}.shell").shell(*words)
     if verb == "confine":
         return int(importlib.import_module(f"{package}.confine").confine(*words))
+    if verb in ("inside", "guard"):
+        return int(getattr(importlib.import_module(f"{package}.{verb}"), verb)(*words))
     if verb == "supervise":
         return int(importlib.import_module(f"{package}.supervise").supervise())
     error_class = importlib.import_module(package).WorkerError

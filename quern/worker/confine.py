@@ -12,6 +12,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -28,10 +30,26 @@ def confine(request: str, *argv: str) -> int:
     Without a command everything else is done: that it can be.
     """
     asked = json.loads(request)
-    child = _Child()
-    try:
+
+    def begin() -> None:
         asked["sockets"] = namespaces.sockets()
         namespaces.unshare(asked["network"])
+
+    def arrange() -> None:
+        namespaces.arrange(asked["writable"], asked["readable"], asked["sockets"])
+        namespaces.restrict()
+
+    return isolated(begin, arrange, partial(_become, argv, asked["folder"]) if argv else None)
+
+
+def isolated(begin: Callable[[], None], arrange: Callable[[], None], become: Callable[[], NoReturn] | None) -> int:
+    """Run a command in namespaces; returns its exit status, 128 + N for signal N, IMPOSSIBLE where there are none.
+
+    `begin` makes them, in this process; `arrange` is done by process 1 in there, and `become` by its child.
+    """
+    child = _Child()
+    try:
+        begin()
         namespaces.end_with_parent(signal.SIGKILL)
     except OSError as error:
         return _impossible(error)
@@ -40,7 +58,7 @@ def confine(request: str, *argv: str) -> int:
     child.process = os.fork()
     if child.process == 0:
         try:
-            os._exit(_init(asked, argv, interrupt))
+            os._exit(_init(arrange, become, interrupt))
         except OSError as error:
             os._exit(_impossible(error))
     return reap(child.process)
@@ -66,25 +84,24 @@ def _impossible(error: OSError) -> int:
     return IMPOSSIBLE
 
 
-def _init(asked: dict[str, Any], argv: tuple[str, ...], interrupt: Any) -> int:  # noqa: ANN401 (signal's own type)
-    """What process 1 does."""
+def _init(arrange: Callable[[], None], become: Callable[[], NoReturn] | None, interrupt: Any) -> int:  # noqa: ANN401
+    """What process 1 does; `interrupt` is the command's handler of SIGINT."""
     namespaces.end_with_parent(signal.SIGKILL)
-    namespaces.arrange(asked["writable"], asked["readable"], asked["sockets"])
-    namespaces.restrict()
-    if not argv:
+    arrange()
+    if become is None:
         return 0
     child = _Child()
     signal.signal(signal.SIGTERM, child.forward)
     child.process = os.fork()
     if child.process == 0:
         signal.signal(signal.SIGINT, interrupt)
-        _become(argv, asked["folder"])
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
+            signal.signal(number, signal.SIG_DFL)
+        become()
     return reap(child.process)
 
 
 def _become(argv: tuple[str, ...], folder: str) -> NoReturn:
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
-        signal.signal(number, signal.SIG_DFL)
     try:
         os.chdir(folder)
         os.execvp(argv[0], argv)

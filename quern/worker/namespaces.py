@@ -20,6 +20,8 @@ OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
 RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8  # the same for mount(2) and mount_setattr(2)
 MS_PRIVATE = 1 << 18
+MNT_DETACH = 2
+OLD = "/.quern-old"  # where the former root is while a new one is entered
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
 CAPABILITY_VERSION = 0x20080522
 
@@ -41,16 +43,19 @@ READ_ONLY = struct.pack("QQQQ", RDONLY, 0, 0, 0)  # attributes for mount_setattr
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def unshare(network: bool) -> None:
+def unshare(network: bool, identity: tuple[int, int] | None = None) -> None:
     """Leave this process's namespaces; its children are in a PID namespace, the first as process 1.
 
-    An ordinary user stays who he is, in a user namespace: to what runs there it looks as it did before.
+    An ordinary user stays who he is, in a user namespace: to what runs there it looks as it did before. With `identity`
+    (uid, gid) he is that, and so is the owner of his files.
     """
     user, group = os.geteuid(), os.getegid()
+    new_user, new_group = identity or (user, group)
     flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID | (0 if network else CLONE_NEWNET)
     _check("unshare", _libc.unshare(flags | (CLONE_NEWUSER if user else 0)))
     if user:
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        maps = {"setgroups": "deny", "uid_map": f"{new_user} {user} 1", "gid_map": f"{new_group} {group} 1"}
+        for name, text in maps.items():
             with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
                 file.write(text)
     if not network:
@@ -91,6 +96,36 @@ def arrange(writable: Iterable[str], readable: Iterable[str], closed: Iterable[s
             _attach(_copy("/dev/null"), path)
     _call("mount_setattr", MOUNT_SETATTR, AT_FDCWD, b"/dev", 0, READ_ONLY, len(READ_ONLY))
     _mount_proc()
+
+
+def enter(root: str, shown: str, at: str, folders: Iterable[str]) -> None:
+    """Make the tree `root` this process's `/`, with devices, processes, and the folder `shown` at the path `at`.
+
+    What is shown is read-only; `folders` are made where there are none. Of the rest of this machine nothing is left
+    to be seen, nor to be imported.
+    """
+    _set("/", propagation=MS_PRIVATE)
+    devices = _devices()
+    brought, processes = _copy(shown, RDONLY | NOSUID | NODEV), _copy("/proc", RDONLY | NOSUID | NODEV | NOEXEC)
+    _attach(_copy(root, NOSUID | NODEV), root)
+    os.chdir(root)
+    os.mkdir(OLD[1:])
+    _check("pivot_root", _libc.pivot_root(b".", OLD[1:].encode()))
+    os.chdir("/")
+    for folder in ("/dev", "/proc", at, *folders):
+        os.makedirs(os.path.realpath(folder), exist_ok=True)  # a link may lead to where nothing is yet
+    _attach(brought, at)
+    _mount("tmpfs", "/dev", NOSUID | NODEV, "mode=755")
+    _fill_dev()
+    for path, tree in devices.items():
+        _make_like(path, tree)
+        _attach(tree, path)
+    if _mount_proc():
+        os.close(processes)
+    else:
+        _attach(processes, "/proc")
+    _check("umount2", _libc.umount2(OLD.encode(), MNT_DETACH), OLD)
+    os.rmdir(OLD)
 
 
 def _devices() -> dict[str, int]:
@@ -149,8 +184,9 @@ def _fill_dev() -> None:
     _mount("tmpfs", "/dev/shm", NOSUID | NODEV, "mode=1777")
 
 
-def _mount_proc() -> None:
-    """The /proc of this PID namespace; not to be written to, because root could: /proc/sys has the machine's settings.
+def _mount_proc() -> bool:
+    """The /proc of this PID namespace, if it can be; not to be written to, because root could: /proc/sys has the
+    machine's settings.
 
     In a container that hides parts of its own, a user namespace gets none of these. The old one stays, in which
     others' processes are seen; neither they nor their files can be reached through it.
@@ -158,7 +194,8 @@ def _mount_proc() -> None:
     try:
         _mount("proc", "/proc", RDONLY | NOSUID | NODEV | NOEXEC, "")
     except PermissionError:
-        return
+        return False
+    return True
 
 
 def restrict() -> None:
