@@ -3,6 +3,7 @@
 PROJECT/
   dodo.py
   profiles/NAME/quern.conf        one image
+  profiles/NAME/tests/            programs that test it
   build/NAME/                     its work folder
   build/binpkgs/  build/distfiles/    shared by all
   images/                         what is built
@@ -22,6 +23,7 @@ from quern.errors import ConfigError
 
 PROFILES = "profiles"
 CONFIG = "quern.conf"
+TESTS = "tests"
 
 
 class Image(NamedTuple):

@@ -31,7 +31,7 @@ from quern.questions.base import Chore, Question, Switch, Text
 from quern.reporter import SECONDS, SHOWN, WAY, Reporter, Way, say
 from quern.steps import base
 from quern.steps.base import Run, Step
-from quern.steps.chain import STEPS, driver_of, steps_of
+from quern.steps.chain import TASKS, driver_of, steps_of, trial_of
 
 
 class Records(JSONCodec):  # type: ignore[misc]  # doit ships no types
@@ -62,12 +62,12 @@ def project_tasks(dodo_file: str) -> Iterator[dict[str, Any]]:
     try:
         environ = dict(os.environ)  # which itself encodes at each look-up
         images = project_images(Path(dodo_file).resolve().parent, environ)
-        tasks = [_task(image, step) for image in images for step in steps_of(image)]
+        tasks = [_task(image, step) for image in images for step in (*steps_of(image), trial_of(image))]
         tasks += [_question(image, question) for image in images for question in QUESTIONS]
     except (QuernError, OSError) as error:
         raise InvalidDodoFile(str(error)) from None
     names = _few([image.name for image in images])
-    for name, doc in [*((step.name, step.doc) for step in STEPS), *((asked.name, asked.doc) for asked in QUESTIONS)]:
+    for name, doc in [*((step.name, step.doc) for step in TASKS), *((asked.name, asked.doc) for asked in QUESTIONS)]:
         yield {"basename": name, "name": None, "doc": f"{doc} {names}"}
     yield from tasks
     yield from (_chore(images, chore, names) for chore in CHORES)

@@ -318,7 +318,7 @@ REFUSED = [
     (
         "[DEFAULT]\n",
         "quern.conf:1: unknown section [DEFAULT]; there are: build, docker, emerge, portage,"
-        " strip, postbuild, dockergen, repository:NAME",
+        " strip, postbuild, dockergen, tests, repository:NAME",
     ),
     ("[emerge]\njobs = 1\njobs = 2\n", "quern.conf:3: emerge.jobs stands on line 2 already"),
     ("[emerge]\n[build]\n[emerge]\n", "quern.conf:3: section [emerge] stands on line 1 already"),

@@ -21,6 +21,7 @@ from tests.building import CHECKOUT, Project, snapshot
 from tests.projects import write
 
 NAMES = ["portage", "packages", "root", "strip", "tarball", "image"]
+TASKS = [*NAMES, "test"]
 ASKED = ["explain", "lock", "shell", "size", "verify"]
 CHORES = ["prune"]
 
@@ -58,8 +59,8 @@ def graph(project: Project) -> TaskControl:
 
 def test_one_group_a_step_or_question_and_one_task_an_image(project: Project) -> None:
     assert list(graph(project).tasks) == [
-        *(NAMES + ASKED),
-        *(f"{name}:{image}" for names in (NAMES, ASKED) for image in ("hello", "musl-python3") for name in names),
+        *(TASKS + ASKED),
+        *(f"{name}:{image}" for names in (TASKS, ASKED) for image in ("hello", "musl-python3") for name in names),
         *CHORES,
     ]
 
@@ -71,7 +72,7 @@ def test_steps_have_names_and_docs() -> None:
 
 def test_list_names_the_images(project: Project) -> None:
     lines = project.doit("list").splitlines()
-    assert [line.split()[0] for line in lines] == NAMES + ASKED + CHORES
+    assert [line.split()[0] for line in lines] == TASKS + ASKED + CHORES
     assert all(line.endswith(" hello, musl-python3") for line in lines)
     assert lines[0] == "portage    configure Portage for hello, musl-python3"
 
@@ -85,7 +86,7 @@ def test_list_names_a_few_of_many_images(project: Project) -> None:
 
 def test_list_all(project: Project) -> None:
     names = [line.split()[0] for line in project.doit("list", "--all").splitlines()]
-    assert {f"{name}:{image}" for name in NAMES + ASKED for image in ("hello", "musl-python3")} <= set(names)
+    assert {f"{name}:{image}" for name in TASKS + ASKED for image in ("hello", "musl-python3")} <= set(names)
 
 
 def test_list_writes_nothing_and_asks_no_daemon(project: Project, tmp_path: Path) -> None:
@@ -108,6 +109,12 @@ def test_the_default_is_every_image(project: Project) -> None:
     assert DOIT_CONFIG["default_tasks"] == ["image"]
     control = graph(project)
     assert control.tasks["image"].task_dep == ["image:hello", "image:musl-python3"]
+
+
+def test_an_image_is_not_made_by_its_tests(project: Project) -> None:
+    tasks = graph(project).tasks
+    assert tasks["test:hello"].task_dep == ["image:hello"]
+    assert not [name for name, task in tasks.items() if "test:hello" in task.task_dep and name != "test"]
 
 
 @pytest.mark.parametrize("name", ["hello", "musl-python3"])
@@ -150,7 +157,7 @@ def test_targets_are_the_output_and_its_records(project: Project) -> None:
 
 def test_images_share_no_target(project: Project) -> None:
     targets = [target for task in graph(project).tasks.values() for target in task.targets]
-    assert len(targets) == len(set(targets)) == 2 * (3 * len(NAMES) + 1)  # and a page that `size` may write
+    assert len(targets) == len(set(targets)) == 2 * (3 * len(TASKS) + 1)  # and a page that `size` may write
 
 
 def test_every_action_can_be_sent_to_another_process(project: Project) -> None:
@@ -165,7 +172,7 @@ def test_every_action_can_be_sent_to_another_process(project: Project) -> None:
 
 def test_making_tasks_reads_no_repository(project: Project) -> None:
     project.edit("profiles/hello/quern.conf", "./tree", "/nowhere")
-    assert len(list(project_tasks(str(project.folder / "dodo.py")))) == 3 * len(NAMES + ASKED) + len(CHORES)
+    assert len(list(project_tasks(str(project.folder / "dodo.py")))) == 3 * len(TASKS + ASKED) + len(CHORES)
 
 
 def test_configuration_error_is_one_line(project: Project) -> None:

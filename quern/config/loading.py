@@ -63,6 +63,7 @@ def load(files: Sequence[Path], environ: Mapping[str, str], base: Path) -> Setti
         strip=loader.section("strip", settings.Strip),
         postbuild=loader.section("postbuild", settings.Postbuild),
         dockergen=loader.section("dockergen", settings.Dockergen),
+        tests=loader.section("tests", settings.Tests),
         sources=tuple(path for path, _ in read),
         origins=tuple(loader.origins.items()),
     )

@@ -190,7 +190,19 @@ _DOCKERGEN = (
     _words("dockergen", "labels", container.labels, "Labels: KEY=VALUE words, quoted as in a shell"),
 )
 
-OPTIONS: tuple[Option, ...] = (*_BUILD, *_DOCKER, *_EMERGE, *_PORTAGE, *_STRIP, *_POSTBUILD, *_DOCKERGEN)
+_TESTS = (
+    Option(
+        "tests",
+        "timeout",
+        "int",
+        "60",
+        "Seconds that each program in profiles/NAME/tests may take; 0 means any number",
+        values.count,
+    ),
+    _switch("tests", "network", "off", "Tests have a network"),
+)
+
+OPTIONS: tuple[Option, ...] = (*_BUILD, *_DOCKER, *_EMERGE, *_PORTAGE, *_STRIP, *_POSTBUILD, *_DOCKERGEN, *_TESTS)
 
 _ANY = f"{REPOSITORY}NAME"
 

@@ -110,6 +110,13 @@ class Postbuild(NamedTuple):
     engines: Literal["docker", "none"] | None
 
 
+class Tests(NamedTuple):
+    """[tests]: how the finished image is tested. `timeout` is in seconds for each test; 0: none."""
+
+    timeout: int
+    network: bool
+
+
 class Dockergen(NamedTuple):
     """[dockergen]: name and run-time configuration. `tag` may hold the token $$DATE$$; `ports` are N/PROTOCOL."""
 
@@ -137,5 +144,6 @@ class Settings(NamedTuple):
     strip: Strip
     postbuild: Postbuild
     dockergen: Dockergen
+    tests: Tests
     sources: tuple[Path, ...] = ()
     origins: Pairs = ()

@@ -106,17 +106,34 @@ def sweep(docker: Docker, work: Path) -> None:
     The lock of `work` is ours, so nothing of it is in use; another image's container is, while that lock is held.
     """
     with connect(address_of(docker), TIMEOUT) as client:
-        if any("podman" in part.get("Name", "").lower() for part in client.version().get("Components", [])):
+        if _is_podman(client):
             raise ConfigError(
                 f"docker.daemon: {address_of(docker)} is Podman's; build.driver = docker needs docker's own daemon"
                 " (finished images can be loaded into Podman's)"
             )
-        for found in client.api.containers(all=True, filters={"label": f"{PROJECT}={work.parent}"}):
-            other = Path(found["Labels"][WORK])
-            if other == work or (found["State"] == "running" and not _is_locked(other / "lock")):
-                _remove(client, found["Id"])
-        for found in client.api.images(filters={"label": f"{WORK}={work}"}):
-            _remove_image(client, found["Id"])
+        _sweep(client, work)
+
+
+def swept(docker: Docker, work: Path) -> bool:
+    """The same as `sweep`, for a container that need not be; whether there can be one, with Podman there cannot."""
+    with connect(address_of(docker), TIMEOUT) as client:
+        if _is_podman(client):
+            return False
+        _sweep(client, work)
+    return True
+
+
+def _is_podman(client: Any) -> bool:  # noqa: ANN401 (the SDK ships no types)
+    return any("podman" in part.get("Name", "").lower() for part in client.version().get("Components", []))
+
+
+def _sweep(client: Any, work: Path) -> None:  # noqa: ANN401
+    for found in client.api.containers(all=True, filters={"label": f"{PROJECT}={work.parent}"}):
+        other = Path(found["Labels"][WORK])
+        if other == work or (found["State"] == "running" and not _is_locked(other / "lock")):
+            _remove(client, found["Id"])
+    for found in client.api.images(filters={"label": f"{WORK}={work}"}):
+        _remove_image(client, found["Id"])
 
 
 @contextmanager
@@ -141,6 +158,20 @@ def _remove_image(client: Any, image: str) -> None:  # noqa: ANN401 (the SDK shi
 
     with suppress(docker.errors.APIError):  # it is gone, or still used by a shell
         client.api.remove_image(image)
+
+
+def _supervised(shell: Sequence[str]) -> dict[str, Any]:
+    """What runs in a container of the builder image."""
+    argv = shell or [PYTHON, "-I", "/quern/worker", "supervise"]
+    return {
+        "entrypoint": argv[:1],
+        "command": argv[1:],
+        "tty": bool(shell),
+        "environment": {"TERM": os.environ.get("TERM", "dumb")} if shell else None,
+        "user": "0:0",
+        "working_dir": "/",
+        "stdin_open": True,
+    }
 
 
 def _is_locked(path: Path) -> bool:
@@ -185,25 +216,20 @@ class Container:
         mounts: list[Any],
         options: Mapping[str, Any],
         shell: Sequence[str] = (),
+        program: Mapping[str, Any] | None = None,
     ) -> Iterator[Container]:
         """A container of `image`, not started; removed at the end, however that comes, unless it is kept.
 
-        With `shell`, a command line, it runs that in a terminal of its own.
+        With `shell`, a command line, it runs that in a terminal of its own; with `program` what that says, in the SDK's
+        terms.
         """
-        argv = shell or [PYTHON, "-I", "/quern/worker", "supervise"]
         with connect(address_of(docker), TIMEOUT) as client:
             with _asked_for(docker):
                 created = client.api.create_container(
                     image,
-                    entrypoint=argv[:1],
-                    command=argv[1:],
-                    tty=bool(shell),
-                    environment={"TERM": os.environ.get("TERM", "dumb")} if shell else None,
                     name=name,
                     labels=dict(labels),
-                    user="0:0",
-                    working_dir="/",
-                    stdin_open=True,
+                    **(program or _supervised(shell)),
                     host_config=client.api.create_host_config(mounts=mounts, **options),
                 )
             container = cls(client, docker, created["Id"], name)
@@ -212,12 +238,21 @@ class Container:
             finally:
                 container.close()
 
-    def start(self, request: Mapping[str, object]) -> None:
-        """Start it with a request for the worker's `supervise`. Raises DriverError if its image has no Python."""
+    @property
+    def identifier(self) -> str:
+        """Its id."""
+        return self._id
+
+    def start(self, request: Mapping[str, object] | None) -> None:
+        """Start it with a request for the worker's `supervise`, if that is what runs there.
+
+        Raises DriverError if its image has no Python.
+        """
         self._stream = Attached(address_of(self._docker), self._id)
         with _asked_for(self._docker):
             self._client.api.start(self._id)
-        self._stream.send(json.dumps(request).encode() + b"\n")
+        if request is not None:
+            self._stream.send(json.dumps(request).encode() + b"\n")
 
     def converse(self) -> None:
         """Start it, a shell, and lend it the user's terminal until its end."""

@@ -76,9 +76,9 @@ class RawDriver:
                 stdout=None if command.terminal else subprocess.PIPE,
                 stderr=None if command.terminal else subprocess.STDOUT,
                 start_new_session=not command.terminal,  # a session of its own would lose the terminal
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
-            with _guarded(process, own_group=not command.terminal):
+            with guarded(process, own_group=not command.terminal):
                 if process.stdout is not None:
                     with process.stdout as output:
                         last = _copy_lines(output, log, line)
@@ -110,7 +110,7 @@ class RawDriver:
                     start_new_session=True,
                     preexec_fn=_own_terminal,
                 )
-            with _guarded(process, own_group=True):
+            with guarded(process, own_group=True):
                 terminal.relay(ours, partial(terminal.resize, ours), lambda: process.poll() is not None)
                 status = process.wait()
         return 128 - status if status < 0 else status
@@ -130,7 +130,7 @@ class RawDriver:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
             try:
                 output, noise = process.communicate(json.dumps(params).encode())
@@ -187,7 +187,7 @@ def _copy_lines(source: IO[bytes], log: IO[bytes], line: Callable[[str], None]) 
     return last
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """In the child: ask the kernel for SIGTERM when quern dies, SIGKILL included (prctl(2), PR_SET_PDEATHSIG)."""
     import ctypes
 
@@ -200,11 +200,11 @@ def _own_terminal() -> None:
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    _end_with_parent()
+    end_with_parent()
 
 
 @contextmanager
-def _guarded(process: subprocess.Popen[bytes], own_group: bool) -> Iterator[None]:
+def guarded(process: subprocess.Popen[bytes], own_group: bool) -> Iterator[None]:
     """While inside, what ends quern ends the command and all that it has started.
 
     The kernel's signal for a dead parent reaches the command alone: without the guard, what emerge had started would

@@ -21,7 +21,7 @@ from quern.project import Image
 from quern.questions.needs import Needs
 from quern.questions.verify import FOLDER as VERIFY
 from quern.steps import receipt as receipts
-from quern.steps.chain import STEPS
+from quern.steps.chain import TASKS
 from quern.steps.checkpoints import NEW
 from quern.steps.receipt import Place
 from quern.worker.fetch import PARTIAL, RECORD
@@ -54,10 +54,10 @@ def is_own(folder: Path, image: Image) -> bool:
 
 def left_over(image: Image) -> Iterator[Unneeded]:
     """What builds of `image` have left that did not come to their end."""
-    places = [Place(image.work, name) for name in (*(step.name for step in STEPS), "resolve")]
+    places = [Place(image.work, name) for name in (*(step.name for step in TASKS), "resolve")]
     paths = [path for place in places for path in (place.staging, place.aside)]
     paths += [path for place in places for path in sorted(image.work.glob(f".{place.step}.*.new"))]
-    paths += [image.work / name / NEW for step in STEPS for name in step.folders]
+    paths += [image.work / name / NEW for step in TASKS for name in step.folders]
     paths.append(image.work / VERIFY)
     for path in paths:
         if os.path.lexists(path):
@@ -78,13 +78,13 @@ def _made_in(work: Path) -> list[Path]:
 
     Receipts first, so that no half of an output is ever taken for all of it; last what shows that the folder is ours.
     """
-    places = [Place(work, step.name) for step in STEPS]
+    places = [Place(work, step.name) for step in TASKS]
     paths = [path for place in places for path in (place.receipt, place.former_receipt)]
     if not (work / LOCK).is_file() or not any([*map(receipts.read, paths), *(place.digest_text() for place in places)]):
         return []
     paths += [path for place in places for path in (place.output, place.staging, place.aside)]
     paths += [path for place in places for path in sorted(work.glob(f".{place.step}.*.new"))]
-    paths += [work / name for step in STEPS for name in step.folders]
+    paths += [work / name for step in TASKS for name in step.folders]
     paths += [work / "host", work / "logs", work / VERIFY, Place(work, "resolve").staging]
     paths += [*(place.digest for place in places), work / LOCK]
     return [path for path in dict.fromkeys(paths) if os.path.lexists(path)]

@@ -16,8 +16,11 @@ from quern.steps.portage import PortageStep
 from quern.steps.root import RootStep
 from quern.steps.strip import StripStep
 from quern.steps.tarball import TarballStep
+from quern.steps.trial import TrialStep
 
 STEPS: tuple[type[Step], ...] = (PortageStep, PackagesStep, RootStep, StripStep, TarballStep, ImageStep)
+
+TASKS: tuple[type[Step], ...] = (*STEPS, TrialStep)  # the last is no part of making an image
 
 
 def setup_of(image: Image) -> Setup:
@@ -38,6 +41,11 @@ def steps_of(image: Image) -> tuple[Step, ...]:
         TarballStep(image.work, keep, image),
         ImageStep(image.work, keep, setup),
     )
+
+
+def trial_of(image: Image) -> TrialStep:
+    """The tests of `image`."""
+    return TrialStep(image.work, image.settings.build.keep_failed, image)
 
 
 def driver_of(image: Image, say: Callable[[str], None]) -> Driver:
