@@ -63,12 +63,6 @@ class Project:
         with tarfile.open(self.tarball(image)) as tar:
             return {member.name.lstrip(".") for member in tar}
 
-    def unpack(self, image: str, target: Path) -> Path:
-        """An extracted copy of an image; nothing may ever run in or write to the trees in the work folder."""
-        target.mkdir()
-        subprocess.run(["tar", "-xpf", self.tarball(image), "-C", target], check=True)
-        return target
-
     def copy(self, target: Path) -> Project:
         """The same profiles in a new project, with nothing built but the shared store."""
         return make_project(target, self.variables, self.folder / "profiles")

@@ -52,13 +52,13 @@ def test_size(first: tuple[Project, str]) -> None:
     assert project.tarball(IMAGE).stat().st_size <= 15.5 * MIB
 
 
-def test_runs_after_chroot(first: tuple[Project, str], tmp_path: Path) -> None:
-    root = first[0].unpack(IMAGE, tmp_path / "root")
-    code = f"{IMPORTS}; print(len(ssl.create_default_context().get_ca_certs()) > 100, sqlite3.sqlite_version)"
-    command = ["chroot", str(root), "/usr/bin/python3", "-c", code]
-    ran_there = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
-    assert (ran_there.returncode, ran_there.stderr) == (0, "")
-    assert ran_there.stdout.startswith("True 3.")
+def test_its_own_tests_pass(first: tuple[Project, str]) -> None:
+    """Those in its profile; see test_runs_in_docker for the other way."""
+    output = first[0].doit(f"test:{IMAGE}")
+    assert ran(output) == ["test"]
+    assert "Testing in namespaces" in output
+    assert output.count(": passed\n") == 4
+    assert ran(first[0].doit(f"test:{IMAGE}")) == []
 
 
 def test_python_starts_from_compiled_files(first: tuple[Project, str]) -> None:
@@ -80,6 +80,9 @@ def test_runs_in_docker(project: Project, dockerd: Dockerd) -> None:
         assert client.containers.run(IMAGE, command, network_mode="none", remove=True) == b"imported\n"
         assert client.images.get(IMAGE).attrs["Config"]["Entrypoint"] == ["/usr/bin/python3"]
         assert ran(project.doit(f"image:{IMAGE}", variables=docker_there)) == []
+        output = project.doit(f"test:{IMAGE}", variables=docker_there)
+        assert "Testing in containers" in output
+        assert output.count(": passed\n") == 4
         client.images.remove(f"{IMAGE}:latest", force=True)
         assert ran(project.doit(f"image:{IMAGE}", variables=docker_there)) == ["image"]
         assert client.images.get(f"{IMAGE}:latest")
@@ -167,9 +170,7 @@ def test_two_images_at_once(tmp_path: Path, shared: dict[str, str]) -> None:
         "sys-kernel/linux-headers-6.1.4",
         "sys-libs/musl-1.2.5",
     ]
-    shell = ["-c", "echo $((6 * 7))"]
-    root = project.unpack("musl-busybox", project.folder / "unpacked")
-    assert subprocess.check_output(["chroot", root, "/bin/sh", *shell]) == b"42\n"
+    assert project.doit("test:hello", "test:musl-busybox").count(": passed\n") == 3
 
 
 def test_clean_removes_what_was_made(project: Project) -> None:
