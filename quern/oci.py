@@ -4,6 +4,9 @@
     manifest.json                            what `docker load` read before it knew OCI layouts
     blobs/sha256/CONFIG MANIFEST LAYER       shared by both
 
+A copy of it can have documents attached: manifests in index.json whose `subject` is that of the image (OCI image-spec
+1.1, manifest.md), which what reads manifest.json never sees.
+
 The configuration is JSON, never Dockerfile text, in which a newline in a label could change the user. Everything is
 written in canonical form: the image id, which is the digest of the configuration, depends on the arguments only.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -32,6 +36,7 @@ LAYER_TYPES = {
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+EMPTY_TYPE, EMPTY = "application/vnd.oci.empty.v1+json", b"{}"  # the configuration of what is no image
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,14 @@ class ArchiveInfo:
     def ids(self) -> frozenset[str]:
         """What an engine that loaded this archive may answer."""
         return frozenset((self.config_digest, self.manifest_digest))
+
+
+@dataclass(frozen=True)
+class Document:
+    """What is attached to an image; its media type is its artifact type as well."""
+
+    media_type: str
+    data: bytes
 
 
 def timestamp(epoch: int) -> str:
@@ -124,6 +137,28 @@ def write_archive(target: Path, layer: Layer, config: ImageConfig, reference: st
     return ArchiveInfo(_digest(settings), _digest(manifest), digest, target.stat().st_size)
 
 
+def attach(target: Path, archive: Path, layer: Layer, documents: Iterable[Document], epoch: int) -> None:
+    """Write the new file `target`, and to the disk: `archive`, which has this layer, with documents attached.
+
+    `epoch` is as for `write_archive`. BuildError if the layer is not what its digest says.
+    """
+    import tarfile
+
+    with tarfile.open(archive) as tar:
+        members = [member for member in tar if member.isreg() and member.name != _blob(layer.digest)]
+        small = {member.name: stream.read() for member in members if (stream := tar.extractfile(member))}
+    index = json.loads(small["index.json"])
+    (image,) = index["manifests"]
+    small[_blob(_digest(EMPTY))] = EMPTY
+    for document in documents:
+        manifest = _encode(_artifact(document, image, epoch))
+        small[_blob(_digest(document.data))] = document.data
+        small[_blob(_digest(manifest))] = manifest
+        index["manifests"].append({**_described(MANIFEST_TYPE, manifest), "artifactType": document.media_type})
+    small["index.json"] = _encode(index)
+    _write_tar(target, small, layer, epoch)
+
+
 def image_json(config: ImageConfig, diff_id: str, epoch: int) -> Json:
     """The image configuration (OCI image-spec, config.md; docker reads the same)."""
     said: Json = {
@@ -153,9 +188,26 @@ def _manifest(layer: Layer, settings: bytes) -> Json:
     return {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
-        "config": {"mediaType": CONFIG_TYPE, "digest": _digest(settings), "size": len(settings)},
+        "config": _described(CONFIG_TYPE, settings),
         "layers": [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}],
     }
+
+
+def _artifact(document: Document, image: Json, epoch: int) -> Json:
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "artifactType": document.media_type,
+        "config": _described(EMPTY_TYPE, EMPTY),
+        "layers": [_described(document.media_type, document.data)],
+        "subject": {name: image[name] for name in ("mediaType", "digest", "size")},
+        "annotations": {"org.opencontainers.image.created": timestamp(epoch)},
+    }
+
+
+def _described(media_type: str, data: bytes) -> Json:
+    """A descriptor (OCI image-spec, descriptor.md)."""
+    return {"mediaType": media_type, "digest": _digest(data), "size": len(data)}
 
 
 def _index(manifest: bytes, reference: str) -> Json:
@@ -164,8 +216,8 @@ def _index(manifest: bytes, reference: str) -> Json:
         "io.containerd.image.name": qualified(reference),
         "org.opencontainers.image.ref.name": reference.rpartition(":")[2],
     }
-    entry = {"mediaType": MANIFEST_TYPE, "digest": _digest(manifest), "size": len(manifest)}
-    return {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [{**entry, "annotations": annotations}]}
+    entry = {**_described(MANIFEST_TYPE, manifest), "annotations": annotations}
+    return {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [entry]}
 
 
 def qualified(reference: str) -> str:

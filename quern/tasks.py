@@ -102,7 +102,7 @@ def _question(image: Image, question: Question) -> dict[str, Any]:
         "task_dep": [f"{question.after}:{image.name}"] if question.after else [],
         "params": [_parameter(option) for option in question.options],
         "actions": [(_answer, [image, question])],
-        "targets": [str(question.page(image))] if question.page else [],
+        "targets": [str(path) for path in question.files(image)],
         "clean": True,
         "verbosity": 2,
     }

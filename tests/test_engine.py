@@ -264,6 +264,16 @@ def test_a_round_trip(tmp_path: Path, dockerd: Dockerd) -> None:
 
 
 @pytest.mark.docker
+def test_a_real_daemon_loads_an_image_with_documents(
+    tmp_path: Path, dockerd: Dockerd, small_layer: oci.Layer
+) -> None:
+    """It knows nothing of `subject`: the image is the same with and without."""
+    info = oci.write_archive(tmp_path / "x.tar", small_layer, oci.ImageConfig(), "quern-test/bill:1", 0)
+    oci.attach(tmp_path / "y.tar", tmp_path / "x.tar", small_layer, [oci.Document("text/plain", b"a bill")], 0)
+    assert engine.load_and_tag(dockerd.address, tmp_path / "y.tar", ["quern-test/bill:1"], info.ids) in info.ids
+
+
+@pytest.mark.docker
 def test_what_a_real_daemon_refuses(tmp_path: Path, dockerd: Dockerd, small_layer: oci.Layer) -> None:
     (tmp_path / "junk").write_bytes(b"junk" * 1000)
     with pytest.raises(engine.EngineError, match=r"docker daemon at .*: ") as caught:

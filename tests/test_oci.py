@@ -165,6 +165,46 @@ def test_skopeo_reads_it(tmp_path: Path, skopeo: Path, layer: oci.Layer, transpo
     assert manifest["config"]["digest"] == info.config_digest
 
 
+DOCUMENTS = [oci.Document("application/spdx+json", b'{"a": 1}\n'), oci.Document("text/plain", b"a bill\n")]
+
+
+def attached(folder: Path, layer: oci.Layer) -> tuple[oci.ArchiveInfo, Path]:
+    """An archive, and its copy with documents attached."""
+    info = oci.write_archive(folder / "x.tar", layer, CONFIG, "name:1", EPOCH)
+    oci.attach(folder / "attached.tar", folder / "x.tar", layer, DOCUMENTS, EPOCH)
+    return info, folder / "attached.tar"
+
+
+def test_documents_refer_to_the_image(tmp_path: Path, any_layer: oci.Layer) -> None:
+    info, archive = attached(tmp_path, any_layer)
+    oci.attach(tmp_path / "again.tar", tmp_path / "x.tar", any_layer, DOCUMENTS, EPOCH)
+    assert (tmp_path / "again.tar").read_bytes() == archive.read_bytes()
+    before, after = read(tmp_path / "x.tar"), read(archive)
+    assert {name: after[name] for name in before if name != "index.json"} == {
+        name: text for name, text in before.items() if name != "index.json"
+    }
+    image, *referrers = after["index.json"]["manifests"]
+    assert [image] == before["index.json"]["manifests"]
+    with tarfile.open(archive) as tar:
+        blobs = {member.name: stream.read() for member in tar if (stream := tar.extractfile(member))}
+    for entry, document in zip(referrers, DOCUMENTS, strict=True):
+        manifest = after["blobs/" + entry["digest"].replace(":", "/")]
+        subject = {"digest": info.manifest_digest, "mediaType": oci.MANIFEST_TYPE, "size": image["size"]}
+        assert manifest["subject"] == subject
+        assert manifest["artifactType"] == entry["artifactType"] == document.media_type
+        for part, data in ((manifest["config"], oci.EMPTY), (manifest["layers"][0], document.data)):
+            assert part["size"] == len(data)
+            assert blobs["blobs/" + part["digest"].replace(":", "/")] == data
+
+
+@pytest.mark.parametrize("source", ["docker-archive:{}", "oci-archive:{}:1"])
+def test_skopeo_reads_an_image_with_documents(tmp_path: Path, skopeo: Path, layer: oci.Layer, source: str) -> None:
+    info, archive = attached(tmp_path, layer)
+    command = [str(skopeo), "inspect", "--config", "--raw", source.format(archive)]
+    ran = subprocess.run(command, capture_output=True, check=True)
+    assert oci._digest(ran.stdout.rstrip(b"\n")) == info.config_digest
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quern.worker.vdb import finish, merged
+from quern.worker.vdb import described, finish, merged
 from tests.projects import write
 
 CONTENTS = """\
@@ -55,6 +55,14 @@ def test_merged(tmp_path: Path) -> None:
 def test_nothing_merged(tmp_path: Path) -> None:
     assert merged(str(tmp_path)) == {"packages": [], "shared": []}
     assert merged(str(tmp_path / "absent")) == {"packages": [], "shared": []}
+
+
+def test_described(tmp_path: Path) -> None:
+    entry(tmp_path, "app-misc/one-1", LICENSE="MIT\n", HOMEPAGE="https://a.example/\nhttps://b.example/\n")
+    entry(tmp_path, "app-misc/-MERGING-two-1")
+    assert described(str(tmp_path), "LICENSE", "HOMEPAGE", "ABSENT") == {
+        "app-misc/one-1": {"LICENSE": "MIT", "HOMEPAGE": "https://a.example/ https://b.example/", "ABSENT": ""}
+    }
 
 
 def test_files_of_two_packages(tmp_path: Path) -> None:

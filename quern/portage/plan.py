@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -15,7 +15,8 @@ class Package:
     `cpv` is category/package-version-revision (PMS 3.2); `use` the enabled flags of its IUSE; `iuse` all of them;
     `flags` every enabled flag, the profile's implicit ones included. `build_deps` and `run_deps` are the ids of the
     packages of the same plan that satisfy DEPEND and BDEPEND, RDEPEND and PDEPEND; `live` says that it fetches its
-    sources while it is built, `fetch_restricted` that the user has to get them (RESTRICT, PMS 7.3.6).
+    sources while it is built, `fetch_restricted` that the user has to get them (RESTRICT, PMS 7.3.6). `sources` are the
+    URIs of each distfile, as SRC_URI has them.
     """
 
     cpv: str
@@ -33,6 +34,7 @@ class Package:
     run_deps: tuple[str, ...]
     live: bool = False
     fetch_restricted: bool = False
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -125,4 +127,5 @@ def _package(entry: Mapping[str, Any], entries: list[Mapping[str, Any]], outside
         run_deps=cpvs(entry["run_deps"]),
         live=entry.get("live", False),
         fetch_restricted=entry.get("fetch_restricted", False),
+        sources={name: tuple(uris) for name, uris in entry.get("sources", {}).items()},
     )

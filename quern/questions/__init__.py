@@ -7,11 +7,12 @@ they made as it is. A chore is asked of all images of the project together: `doi
 from quern.questions.explain import EXPLAIN
 from quern.questions.lock import LOCK
 from quern.questions.prune import PRUNE
+from quern.questions.sbom import SBOM
 from quern.questions.shell import SHELL
 from quern.questions.size import SIZE
 from quern.questions.verify import VERIFY
 
-QUESTIONS = (EXPLAIN, LOCK, SHELL, SIZE, VERIFY)
+QUESTIONS = (EXPLAIN, LOCK, SBOM, SHELL, SIZE, VERIFY)
 CHORES = (PRUNE,)
 
-__all__ = ["CHORES", "EXPLAIN", "LOCK", "PRUNE", "QUESTIONS", "SHELL", "SIZE", "VERIFY"]
+__all__ = ["CHORES", "EXPLAIN", "LOCK", "PRUNE", "QUESTIONS", "SBOM", "SHELL", "SIZE", "VERIFY"]

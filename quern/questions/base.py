@@ -24,12 +24,17 @@ class Text(NamedTuple):
     short: str
 
 
+def no_files(image: Image) -> tuple[Path, ...]:
+    """Of a question that writes none."""
+    return ()
+
+
 class Question(NamedTuple):
     """Something to be asked about an image.
 
     `doc` is followed by the name of the image, or of all; `after` is the step that has to be up to date before.
     `answer` gets the image, the run and every option by name; it says the answer, and raises QuernError.
-    `page` is the file that it may write, which is the question's to clean.
+    `files` are those that it may write, which are the question's to clean.
     """
 
     name: str
@@ -37,7 +42,7 @@ class Question(NamedTuple):
     after: str | None
     options: tuple[Switch | Text, ...]
     answer: Callable[..., None]
-    page: Callable[[Image], Path] | None = None
+    files: Callable[[Image], tuple[Path, ...]] = no_files
 
 
 class Chore(NamedTuple):

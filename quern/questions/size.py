@@ -38,6 +38,11 @@ def page(image: Image) -> Path:
     return image.outdir / f"{image.output_name}.size.html"
 
 
+def files(image: Image) -> tuple[Path]:
+    """What may be written."""
+    return (page(image),)
+
+
 SIZE = Question(
     name="size",
     doc="say what takes the space in",
@@ -47,5 +52,5 @@ SIZE = Question(
         Switch("json", "one line of JSON, for machines"),
     ),
     answer=answer,
-    page=page,
+    files=files,
 )

@@ -15,6 +15,7 @@ from quern import __version__
 from quern.config.container import DATE
 from quern.errors import display
 from quern.portage.setup import Setup
+from quern.project import Image
 from quern.steps.base import Made, Run, Step
 from quern.steps.receipt import Receipt
 from quern.steps.tarball import tarball_of
@@ -58,11 +59,8 @@ class ImageStep(Step):
         """Write the archive around the tarball."""
         from quern import oci
 
-        image = self.setup.image
-        tarball, packed = tarball_of(image)
+        layer, packed = layer_of(self.setup.image)
         reference = self._reference(packed["date"])
-        media_type = oci.LAYER_TYPES[image.settings.build.compression]
-        layer = oci.Layer(tarball, packed["digest"], packed["diff_id"], packed["size"], media_type)
         archive = oci.write_archive(staging / FILE, layer, self._config(packed["epoch"]), reference, packed["epoch"])
         info = {"reference": reference, "ids": [archive.config_digest, archive.manifest_digest], "size": archive.size}
         return Made(info, archive.digest)
@@ -143,3 +141,12 @@ class ImageStep(Step):
             run.say(f"Building full image {reference} from {archive}")
             image_id = load_and_tag(daemon, self.place.output / FILE, [reference], receipt.info["ids"])
             run.say(f"Image {reference} successfully built: {image_id}")
+
+
+def layer_of(image: Image) -> tuple[oci.Layer, Mapping[str, Any]]:
+    """The finished tarball as the layer of an archive, and what its step noted (see `tarball_of`)."""
+    from quern import oci
+
+    tarball, packed = tarball_of(image)
+    media_type = oci.LAYER_TYPES[image.settings.build.compression]
+    return oci.Layer(tarball, packed["digest"], packed["diff_id"], packed["size"], media_type), packed

@@ -9,6 +9,7 @@ build/NAME/packages/
   watch.json       what of the repositories that depends on
   ingredients.json what each package was built from
   ledger.txt       what the last run reused, and what it built and why
+  provenance.json  where the sources are from, and what needs what to run
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date st
 LOCK = "packages.lock"
 WATCH = "watch.json"
 INGREDIENTS = "ingredients.json"
+PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,7 +48,7 @@ class PackagesStep(Step):
 
     name: ClassVar[str] = "packages"
     doc: ClassVar[str] = "build the packages of"
-    parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS)
+    parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS, PROVENANCE)
     version: ClassVar[int] = 2
     emerges: ClassVar[bool] = True
 
@@ -88,7 +90,7 @@ class PackagesStep(Step):
 
     def build(self, staging: Path, run: Run) -> Made:
         """Resolve, build what the store lacks, and lay out the view."""
-        from quern.portage import ledger, lockfile, store
+        from quern.portage import ledger, lockfile, provenance, store
         from quern.portage.keys import ingredients, write_ingredients
         from quern.steps.emerging import Build
         from quern.steps.resolution import resolve
@@ -109,11 +111,12 @@ class PackagesStep(Step):
         stanzas = store.read_index(build.view)
         lock = lockfile.with_origins(lock, stanzas)
         text = lockfile.text(lock)
-        for name in (LOCK, ledger.NAME, WATCH, INGREDIENTS):  # a build may have put a link there
+        for name in (LOCK, ledger.NAME, WATCH, INGREDIENTS, PROVENANCE):  # a build may have put a link there
             discard(staging / name, staging, run)
         (staging / LOCK).write_text(text, encoding="utf-8")
         (staging / ledger.NAME).write_text(ledger.text(lock, why), encoding="utf-8")
         write_ingredients(staging / INGREDIENTS, made_of)
+        provenance.write(staging / PROVENANCE, plan)
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
         info = {"packages": len(plan.packages), "built": len(why)}

@@ -15,7 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,6 +124,15 @@ def read(path: Path) -> Receipt | None:
         return Receipt(**{**data, "made": tuple(data["made"])})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def of_one_build(work: Path, steps: Sequence[str]) -> dict[str, Receipt] | None:
+    """The receipts of `steps`, each made from the one before; None where one is missing, or made from another."""
+    found = {name: read(Place(work, name).receipt) for name in steps}
+    made = {name: receipt for name, receipt in found.items() if receipt}
+    if len(made) < len(steps):
+        return None
+    return made if all(made[up].inputs[down] == made[down].digest for down, up in pairwise(steps)) else None
 
 
 def write(path: Path, receipt: Receipt) -> None:

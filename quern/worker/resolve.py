@@ -10,6 +10,7 @@ import hashlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 from . import WorkerError
@@ -170,12 +171,13 @@ def _entries(graph: Graph, config: Config) -> list[Entry]:
 
 def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Config) -> Entry:
     trees = config.trees[package.root]
-    ebuild, distfiles, eclasses = "", list[str](), dict[str, str]()
+    ebuild, sources, eclasses = "", dict[str, list[str]](), dict[str, str]()
     if not package.built:
         portdb = trees["porttree"].dbapi
         tree = portdb.getRepositoryPath(package.repo)
         ebuild = portdb.findname(package.cpv, myrepo=package.repo)
-        distfiles = sorted(portdb.getFetchMap(package.cpv, useflags=package.use.enabled, mytree=tree))
+        fetched = portdb.getFetchMap(package.cpv, useflags=package.use.enabled, mytree=tree)
+        sources = {name: _places(uris, portdb.settings) for name, uris in fetched.items()}
         known = portdb.repositories.get_repo_for_location(tree).eclass_db
         eclasses = {name: eclass_file(known, name) for name in sorted(package.inherited)}
     build, run = list[int](), list[int]()
@@ -199,7 +201,19 @@ def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Con
         "on_host": package.root != config.trees._target_eroot,
         "ebuild": ebuild,
         "eclasses": eclasses,
-        "distfiles": distfiles,
+        "distfiles": sorted(sources),
+        "sources": sources,
         "build_deps": sorted(build),
         "run_deps": sorted(run),
     }
+
+
+def _places(uris: Iterable[str], settings: Settings) -> list[str]:
+    """The URIs of a file; of `mirror://NAME/` the first place that the repositories themselves know for that name."""
+    mirrors = settings.thirdpartymirrors()
+    places = []
+    for uri in uris:
+        name, _, path = uri.partition("://")[2].partition("/")
+        known = mirrors.get(name) if uri.startswith("mirror://") else None
+        places.append(f"{known[0].rstrip('/')}/{path}" if known else uri)
+    return list(dict.fromkeys(places))

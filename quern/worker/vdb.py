@@ -81,6 +81,14 @@ def owners(root: str) -> dict[str, str]:
     return found
 
 
+def described(root: str, *names: str) -> dict[str, dict[str, str]]:
+    """What the database of `root` says of each package, by cpv: its files `names`, empty where there is none."""
+    return {
+        f"{category}/{package}": {name: " ".join(_read(folder, name).split()) for name in names}
+        for category, package, folder in _entries(root)
+    }
+
+
 def finish(root: str, epoch: int) -> dict[str, Any]:
     """Remove what merging leaves in `root` and give its database entries the same bytes at every build.
 
