@@ -22,7 +22,7 @@ from tests.projects import write
 
 NAMES = ["portage", "packages", "root", "strip", "tarball", "image"]
 TASKS = [*NAMES, "test"]
-ASKED = ["explain", "lock", "sbom", "shell", "size", "verify"]
+ASKED = ["diff", "explain", "lock", "sbom", "shell", "size", "verify"]
 CHORES = ["prune"]
 
 TREE = {  # a repository whose one package installs nothing

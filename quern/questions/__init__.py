@@ -4,6 +4,7 @@ A question is answered from the project and the work folder as they are. It may 
 they made as it is. A chore is asked of all images of the project together: `doit prune`.
 """
 
+from quern.questions.diff import DIFF
 from quern.questions.explain import EXPLAIN
 from quern.questions.lock import LOCK
 from quern.questions.prune import PRUNE
@@ -12,7 +13,7 @@ from quern.questions.shell import SHELL
 from quern.questions.size import SIZE
 from quern.questions.verify import VERIFY
 
-QUESTIONS = (EXPLAIN, LOCK, SBOM, SHELL, SIZE, VERIFY)
+QUESTIONS = (DIFF, EXPLAIN, LOCK, SBOM, SHELL, SIZE, VERIFY)
 CHORES = (PRUNE,)
 
-__all__ = ["CHORES", "EXPLAIN", "LOCK", "PRUNE", "QUESTIONS", "SBOM", "SHELL", "SIZE", "VERIFY"]
+__all__ = ["CHORES", "DIFF", "EXPLAIN", "LOCK", "PRUNE", "QUESTIONS", "SBOM", "SHELL", "SIZE", "VERIFY"]

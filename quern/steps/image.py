@@ -1,6 +1,7 @@
 """image:NAME: the image archive, loaded into the docker daemon and tagged there.
 
 build/NAME/image/image.oci.tar
+build/NAME/image/inventory.json.gz  what is in it; and of the image before, former.json.gz (see inventory.py)
 OUTDIR/NAME.oci.tar                 a hard link to it: what docker, podman and skopeo load
 """
 
@@ -13,17 +14,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from quern import __version__
 from quern.config.container import DATE
-from quern.errors import display
+from quern.errors import BuildError, display
 from quern.portage.setup import Setup
 from quern.project import Image
+from quern.steps import receipt as receipts
 from quern.steps.base import Made, Run, Step
 from quern.steps.receipt import Receipt
 from quern.steps.tarball import tarball_of
 
 if TYPE_CHECKING:
     from quern import oci
+    from quern.inventory import File
 
-FILE = "image.oci.tar"
+FILE, INVENTORY = "image.oci.tar", "inventory.json.gz"
 # Seconds a daemon has to answer whether the tag is there: where one is wished for but not required, a run that has
 # nothing to do must not wait for one that hangs.
 PATIENCE = {"docker": 2.0, "none": 0.0, None: 0.012}
@@ -35,7 +38,7 @@ class ImageStep(Step):
 
     name: ClassVar[str] = "image"
     doc: ClassVar[str] = "make and tag the image"
-    parts: ClassVar[tuple[str, ...]] = (FILE,)
+    parts: ClassVar[tuple[str, ...]] = (FILE, INVENTORY)
 
     setup: Setup
 
@@ -56,14 +59,36 @@ class ImageStep(Step):
         }
 
     def build(self, staging: Path, run: Run) -> Made:
-        """Write the archive around the tarball."""
-        from quern import oci
+        """Write the archive around the tarball, and what is in it."""
+        from quern import inventory, oci
 
         layer, packed = layer_of(self.setup.image)
-        reference = self._reference(packed["date"])
-        archive = oci.write_archive(staging / FILE, layer, self._config(packed["epoch"]), reference, packed["epoch"])
+        epoch, reference, config = packed["epoch"], self._reference(packed["date"]), self._config(packed["epoch"])
+        archive = oci.write_archive(staging / FILE, layer, config, reference, epoch)
+        inventory.write(
+            staging / INVENTORY,
+            inventory.Inventory(
+                reference,
+                [archive.config_digest, archive.manifest_digest],
+                oci.image_json(config, layer.diff_id, epoch),
+                *self._content(run),
+            ),
+        )
+        former = (self.place.output, self.place.aside)  # one of them, if an earlier run was killed
+        inventory.keep_former(former, archive.config_digest, staging / inventory.FORMER)
         info = {"reference": reference, "ids": [archive.config_digest, archive.manifest_digest], "size": archive.size}
         return Made(info, archive.digest)
+
+    def _content(self, run: Run) -> tuple[str, list[File]]:
+        """The lock of the installed packages, and the files."""
+        from quern.inventory import lock_of, of_rows
+        from quern.steps.packages import LOCK
+
+        if receipts.of_one_build(self.work, ("packages", "root", "strip", "tarball")) is None:
+            raise BuildError(f"{self.setup.image.name} is being built by another run as well; run it again")
+        packages, root, strip = (self.place.beside(name).output for name in ("packages", "root", "strip"))
+        answer = run.driver.call("inventory", root=str(strip / "image"), database=str(root / "image"))
+        return lock_of(packages / LOCK, answer["packages"]), of_rows(answer["files"])
 
     def _reference(self, date: str) -> str:
         """NAME:TAG; `date` (YYYY-MM-DD) is the content's day."""

@@ -28,6 +28,7 @@ VERBS = {
     "copy": "trees",
     "remove": "trees",
     "pack": "pack",
+    "inventory": "inventory",
     "keyring": "signatures",
     "verify": "signatures",
     "unpack": "unpack",

@@ -1,0 +1,57 @@
+"""What is in a tree, file by file, with its content's digest and the package that it is of."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import Any
+
+from . import vdb
+from .walk import content, walk
+
+KINDS = {
+    stat.S_IFDIR: "folder",
+    stat.S_IFREG: "file",
+    stat.S_IFLNK: "link",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
+
+
+def inventory(root: str, database: str) -> dict[str, Any]:
+    """The content of `root`; `database` is the root whose package database says what is whose.
+
+    Returns {"packages": [cpv, ...], "files": [[name, kind, mode, owner, size, content, package], ...]}: `mode` as in
+    chmod, `owner` UID:GID, `size` in bytes (0 for the further names of a file with several), `content` a digest, what a
+    link points to, or a device's numbers; names that are no UTF-8 have surrogates (os.fsdecode).
+    """
+    owners = vdb.owners(database)
+    digests: dict[bytes, str] = {}
+    rows = []
+    for entry in walk(os.fsencode(root)):
+        path = os.path.join(os.fsencode(root), entry.name)
+        mode, size = entry.status.st_mode, 0
+        said = ""
+        if stat.S_ISREG(mode) and entry.first is not None:
+            said = digests[entry.first]
+        elif stat.S_ISREG(mode):
+            size = entry.status.st_size
+            said = digests[entry.name] = _digest(path, size)
+        elif stat.S_ISLNK(mode):
+            said = os.fsdecode(os.readlink(path))
+        elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            said = f"{os.major(entry.status.st_rdev)}:{os.minor(entry.status.st_rdev)}"
+        kind = KINDS[stat.S_IFMT(mode)]
+        owner = ":".join(map(str, entry.owner))
+        package = owners.get("/" + os.fsdecode(entry.name), "")
+        rows.append([os.fsdecode(entry.name), kind, f"{entry.mode:o}", owner, size, said, package])
+    return {"packages": list(vdb.described(database)), "files": rows}
+
+
+def _digest(path: bytes, size: int) -> str:
+    digest = hashlib.sha256()
+    for piece in content(path, size):
+        digest.update(piece)
+    return digest.hexdigest()
