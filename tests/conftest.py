@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -30,6 +31,9 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("new", max_examples=int(os.environ.get("QUERN_TEST_EXAMPLES", 100)), deadline=None)
 settings.load_profile("new" if "QUERN_TEST_EXAMPLES" in os.environ else "same")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell began this in the background, and all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_ALL = os.environ.get("QUERN_REQUIRE_ALL") == "1"
 
