@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.building import CHECKOUT, Project, built
+from tests.building import CHECKOUT, TIME, Project, built
 from tests.conftest import needs_root, tool
 from tests.projects import write
 from tests.test_emerging import TREE, ebuild
@@ -82,7 +82,7 @@ def as_user(for_everyone: str) -> Doit:
     def run(project: Project, task: str) -> subprocess.CompletedProcess[str]:
         subprocess.run(["chown", "-R", f"{USER}:{USER}", project.folder], check=True)
         path = f"{Path(for_everyone).parent}:{project.folder}/tools:/usr/sbin:/usr/bin:/sbin:/bin"
-        return subprocess.run(
+        ran = subprocess.run(
             [*AS_USER, for_everyone, "-m", "doit", task],
             cwd=project.folder,
             env={"PATH": path, "HOME": str(project.folder), "SOURCE_DATE_EPOCH": "1700000000"},
@@ -91,6 +91,8 @@ def as_user(for_everyone: str) -> Doit:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        ran.stdout = TIME.sub("", ran.stdout)
+        return ran
 
     return run
 
