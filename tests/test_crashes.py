@@ -47,7 +47,7 @@ def test_a_signal_at_a_change_of_the_file_system(bench: Bench, step: str) -> Non
     length = bench.lengths[step]
     assert length > 20
     sign = "INT" if NAMES.index(step) % 2 else "TERM"
-    mixed = ((length // 2, sign, True), (length - 10, "KILL", False), (length - 3, "KILL", True))
+    mixed = ((length // 2, sign, True), (length - 10, "KILL", False))
     well([trial(bench, Cut(step, at, "", sign, back)) for at, sign, back in mixed])
 
 
