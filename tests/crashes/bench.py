@@ -151,7 +151,9 @@ class Bench:
         counter = self.python.with_name("counter")
         counter.write_bytes(bytes(hook.SIZE))
         argv = [sys.executable, hook.__file__, str(self.python), f"{step}:lab"]
-        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
+        # the script's own interpreter must be found where /tmp is hidden
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
         with tempfile.TemporaryFile("w+") as output:  # not where the disk may be full
             process = subprocess.Popen(
                 argv,
