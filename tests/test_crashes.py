@@ -74,7 +74,7 @@ def test_an_output_folder_that_cannot_be_written_to(bench: Bench) -> None:
     finally:
         subprocess.run(["umount", images], check=True)
     (message,) = [line for line in output.splitlines() if "Read-only file system" in line]
-    assert re.fullmatch(rf"{images}/image-lab-\S+ cannot be written: .*; set \[build\] outdir", message)
+    assert re.search(rf"{images}/image-lab-\S+ cannot be written: .*; set \[build\] outdir$", message)
     assert "Traceback" not in output
     assert bench.run("image").status == 0
     assert wrong(bench, "B") == []
@@ -105,7 +105,7 @@ def test_the_database_lost(bench: Bench) -> None:
     (bench.project.folder / ".doit.db").unlink()
     inodes = {name: (bench.work / name).stat().st_ino for name in NAMES}
     output = bench.run("image").output
-    assert "emerge" not in output
+    assert "Calling" not in output  # emerge
     assert {name: (bench.work / name).stat().st_ino for name in NAMES} == inodes
 
 
