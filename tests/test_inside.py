@@ -49,6 +49,21 @@ def test_users_that_there_are_not(tmp_path: Path, text: str) -> None:
     assert identity(str(tmp_path / "empty"), "") == User(0, 0, [], "/")
 
 
+def test_accounts_that_lead_elsewhere(tmp_path: Path) -> None:
+    """Out of the tree, to what has no end, or to what nobody writes to."""
+    elsewhere, root = write(tmp_path / "elsewhere", ACCOUNTS), tmp_path / "root/etc"
+    root.mkdir(parents=True)
+    passwd = root / "passwd"
+    for target in (elsewhere / "etc/passwd", Path("/dev/zero"), None):
+        if target:
+            passwd.symlink_to(target)
+        else:
+            os.mkfifo(passwd)
+        with pytest.raises(WorkerError, match="user = app: the image's"):
+            identity(str(root.parent), "app")
+        passwd.unlink()
+
+
 @pytest.fixture(params=["root", "user"])
 def inside(request: pytest.FixtureRequest, tmp_path: Path) -> Inside:
     """Runs a script in a tree with nothing but an interpreter, by root or by an ordinary user; gives what it prints."""

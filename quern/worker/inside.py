@@ -97,8 +97,13 @@ def identity(root: str, text: str) -> User:
 
 
 def _table(root: str, name: str, columns: int) -> list[list[str]]:
-    """The lines of passwd(5) or group(5) that are in order."""
-    rows = [line.split(":") for line in _read(os.path.join(root, "etc", name)).splitlines()]
+    """The lines of passwd(5) or group(5) that are in order.
+
+    A link is not followed, which could lead out of the tree, and nothing but a file is opened: an image may be hostile.
+    """
+    path = os.path.join(os.path.realpath(root), "etc", name)
+    is_plain = os.path.realpath(path) == path and os.path.isfile(path)
+    rows = [line.split(":") for line in (_read(path) if is_plain else "").splitlines()]
     return [row for row in rows if len(row) == columns and row[2].isdigit() and (columns < 7 or row[3].isdigit())]
 
 
