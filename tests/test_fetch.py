@@ -8,7 +8,7 @@ import json
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,20 @@ from pathlib import Path
 import pytest
 
 from quern.errors import BuildError
-from quern.worker.fetch import NETWORK_FAILURE, PARTIAL, RECORD, fetch
+from quern.worker.fetch import NETWORK_FAILURE, PARTIAL, RECORD, TRIES, fetch
 from tests.conftest import tool
 from tests.projects import write
 from tests.test_emerging import Lab, ebuild
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder, and notes what was asked for."""
+    """Serves a folder, and notes what was asked for; cuts off the first connections after what is given for each."""
+
+    def do_GET(self) -> None:
+        if self.server.cut:  # type: ignore[attr-defined]
+            self.wfile.write(self.server.cut.pop(0))  # type: ignore[attr-defined]
+        else:
+            super().do_GET()
 
     def log_request(self, *args: object) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
@@ -33,10 +39,13 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serving(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[str]]]:
-    """The address of a server of `folder`, and the targets that it was asked for."""
+def serving(
+    folder: Path, tls: ssl.SSLContext | None = None, cut: Sequence[bytes] = ()
+) -> Iterator[tuple[str, list[str]]]:
+    """The address of a server of `folder`, and the targets that it answered for; `cut` as the handler has it."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
         server.asked = asked = list[str]()  # type: ignore[attr-defined]
+        server.cut = list(cut)  # type: ignore[attr-defined]
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
@@ -141,6 +150,23 @@ def test_a_dead_host_is_tried_once(files: Path, tmp_path: Path, capfd: pytest.Ca
     assert "failed: Connection refused" in capfd.readouterr().err
     assert fetcher(f"{address}/two") == (NETWORK_FAILURE, None)
     assert capfd.readouterr() == (f"{address.partition('://')[2]} did not answer before; skipping {address}/two\n", "")
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\ncont"])
+def test_a_connection_that_is_cut_off(files: Path, tmp_path: Path, sent: bytes) -> None:
+    """Once is no failure, before the answer or in the middle of it, and the host is not dead."""
+    fetcher = Fetcher(tmp_path)
+    with serving(files, cut=[sent]) as (address, asked):
+        assert fetcher(f"{address}/file") == (0, "content")
+        assert fetcher(f"{address}/file") == (0, "content")
+    assert asked == ["/file", "/file"]
+
+
+@pytest.mark.emerge
+def test_a_server_that_sends_nothing(lab: Lab, files: Path) -> None:
+    with serving(files, cut=[b""] * TRIES) as (address, _), pytest.raises(BuildError) as error:
+        build(lab, address)
+    assert f"tried {address}/one.txt: No data received." in str(error.value)
 
 
 def test_a_proxy_is_obeyed(files: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ _CONTEXT = 4  # lines of a build's own errors that are shown
 _LAST = 8  # lines of a package's log that are shown where nothing better is known
 _FREE_SOME = "Free some, or set [build] workdir to a folder on a larger disk."
 _GIVEN_UP = r"^!!! Couldn't download '(.*)'\. Aborting\.$"
+_NO_FILE = r"failed|error|unable|timed out|no data received|did not answer"  # what wget and worker/fetch.py say
 _DIED = "\n * ERROR: "
 _LITTLE = 50 << 20  # bytes; with less than this free, that is the likely reason
 
@@ -159,8 +160,8 @@ def _attempts(output: str) -> list[str]:
     """Say what was tried: each address, with the last line of its download that looks like a reason."""
     attempts = {}
     for part in re.split(r"^>>> Downloading ", output, flags=re.M)[1:]:
-        url, *lines = part.splitlines()
-        said = [line.strip() for line in lines if re.search(r"failed|ERROR|unable|timed out|did not answer", line)]
+        url, *lines = re.split(r"^(?:>>>|!!!) ", part, flags=re.M)[0].splitlines()
+        said = [line.strip() for line in lines if re.search(_NO_FILE, line, re.I)]
         attempts[url.strip("'")] = said[-1] if said else "no answer"
     return [f"tried {url}: {reason}" for url, reason in attempts.items()]
 

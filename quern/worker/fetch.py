@@ -1,4 +1,4 @@
-"""Portage's FETCHCOMMAND: one try with a short time to connect, and no second try of a host that is dead.
+"""Portage's FETCHCOMMAND: a short time to connect, one retry of what was cut off, and no second try of a dead host.
 
 Portage calls it once for each URL of a file, with an environment that it has filtered; what wget needs of the user's
 own (proxies, certificates) is in the run file, which also remembers dead hosts between calls.
@@ -14,6 +14,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 CONNECT = 10  # seconds
 READ = 60  # seconds without a byte
+# A server may close the connection that wget is about to use again (always a race after a 401), or drop it on the way.
+# wget(1) tries neither a refused connection nor an unknown name again.
+TRIES = 2
 PARTIAL = ".__download__"  # how Portage calls a source that is not checked yet (portage.package.ebuild.fetch)
 RECORD = ".quern-fetched"  # beside the sources: those that were fetched, a line each: inode, mtime (nanoseconds), name
 NETWORK_FAILURE = 4  # wget(1), EXIT STATUS
@@ -32,7 +35,7 @@ def fetch(run_file: str, url: str, target: str) -> int:
     if host in _lines(dead):
         print(f"{host} did not answer before; skipping {public(url)}")
         return NETWORK_FAILURE
-    options = ["--tries=1", f"--connect-timeout={CONNECT}", f"--read-timeout={READ}", "--no-verbose"]
+    options = [f"--tries={TRIES}", f"--connect-timeout={CONNECT}", f"--read-timeout={READ}", "--no-verbose"]
     options += [f"--dns-timeout={CONNECT}", "--no-hsts", *_authorities(run["environment"])]
     status = subprocess.call([run["wget"], *options, "-O", target, url], env={**run["environment"], "LC_ALL": "C"})
     if status == NETWORK_FAILURE:
