@@ -27,7 +27,7 @@ from quern.errors import PackageError, QuernError, of_the_machine
 from quern.interrupts import Interrupted, listen
 from quern.project import Image, project_images
 from quern.questions import CHORES, QUESTIONS
-from quern.questions.base import Chore, Question, Switch, Text
+from quern.questions.base import Chore, Question, Switch, Text, clear
 from quern.reporter import SECONDS, SHOWN, WAY, Reporter, Way, say
 from quern.steps import base
 from quern.steps.base import Run, Step
@@ -103,7 +103,7 @@ def _question(image: Image, question: Question) -> dict[str, Any]:
         "params": [_parameter(option) for option in question.options],
         "actions": [(_answer, [image, question])],
         "targets": [str(path) for path in question.files(image)],
-        "clean": True,
+        "clean": [(_clear, [image, question])],
         "verbosity": 2,
     }
 
@@ -181,16 +181,26 @@ def _reported(task: str, action: Callable[[], object], way: Way = None) -> TaskF
 
 def _clean(image: Image, step: Step, dryrun: bool) -> None:
     """Remove what the step has made, and nothing else."""
+    _removed(f"{step.name}:{image.name}", lambda: base.clean_step(step, _context(image), dryrun))
+
+
+def _clear(image: Image, question: Question, dryrun: bool) -> None:
+    """Remove what the question has written, and nothing else."""
+    _removed(f"{question.name}:{image.name}", lambda: clear(image, question, dryrun))
+
+
+def _removed(task: str, action: Callable[[], list[Path]]) -> None:
+    """Remove, and say what."""
     listen()
     try:
-        for path in base.clean_step(step, _context(image), dryrun):
-            print(f"{step.name}:{image.name} - removing {path}")
+        for path in action():
+            print(f"{task} - removing {path}")
     except (QuernError, OSError) as error:
         refusal = of_the_machine(error) if isinstance(error, OSError) else error
         if refusal is None:
             raise
         # doit would print a traceback; and it holds what goes to sys.stderr back until the action has ended
-        print(f"{step.name}:{image.name} - {refusal}", file=sys.__stderr__)
+        print(f"{task} - {refusal}", file=sys.__stderr__)
         raise SystemExit(1) from None
 
 

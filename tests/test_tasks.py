@@ -22,7 +22,7 @@ from tests.projects import write
 
 NAMES = ["portage", "packages", "root", "strip", "tarball", "image"]
 TASKS = [*NAMES, "test"]
-ASKED = ["diff", "explain", "lock", "sbom", "shell", "size", "verify"]
+ASKED = ["binhost", "diff", "explain", "lock", "sbom", "shell", "size", "verify"]
 CHORES = ["prune"]
 
 TREE = {  # a repository whose one package installs nothing
@@ -157,7 +157,7 @@ def test_targets_are_the_output_and_its_records(project: Project) -> None:
 
 def test_images_share_no_target(project: Project) -> None:
     targets = [target for task in graph(project).tasks.values() for target in task.targets]
-    assert len(targets) == len(set(targets)) == 2 * (3 * len(TASKS) + 4)  # and what `sbom` and `size` write
+    assert len(targets) == len(set(targets)) == 2 * (3 * len(TASKS) + 5)  # and what `binhost`, `sbom` and `size` write
 
 
 def test_every_action_can_be_sent_to_another_process(project: Project) -> None:

@@ -156,6 +156,13 @@ _PORTAGE = (
         multiline=True,
     ),
     _words("portage", "mirrors", gentoo.mirrors, "Space-separated NAME=URL: where mirror://NAME/ is fetched from"),
+    _text(
+        "portage",
+        "signing_key",
+        "",
+        values.line,
+        "Secret key of gpg's, by fingerprint or address, that signs the packages which doit binhost:NAME writes",
+    ),
 )
 
 _STRIP = (

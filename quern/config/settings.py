@@ -83,6 +83,7 @@ class Portage(NamedTuple):
     distfiles: Path | None
     repositories: tuple[RepositoryRef, ...] | None
     mirrors: Pairs
+    signing_key: str | None
 
 
 class RepositorySection(NamedTuple):

@@ -25,6 +25,7 @@ from quern.errors import BuildError, naming
 INDEX = "Packages"
 SUFFIX = ".gpkg.tar"
 BINHOST = "BINHOST"  # in a stanza, ours: where a package comes from that quern did not build
+CONSTANT = {"TIMESTAMP": "0"}  # the head of an index that only one emerge will read
 KEY_DIGITS = 32  # of the 64 in a file's name
 _OURS = re.compile(rf"\.?(.+-[0-9a-f]{{{KEY_DIGITS}}})(?:{re.escape(SUFFIX)}|\.index)(?:\.new)?")
 
@@ -152,12 +153,23 @@ def check_view(folder: Path, cpvs: Iterable[str]) -> None:
         raise BuildError(f"{folder} was damaged ({', '.join(odd)}); run it again, and it is made anew")
 
 
-def link_view(source: Path, target: Path) -> None:
+def link_view(source: Path, target: Path, head: Mapping[str, str] = CONSTANT) -> None:
     """Make `target` a view of the same packages: emerge removes from its own what it finds fault with."""
     for stanza in read_index(source):
         (target / stanza["PATH"]).parent.mkdir(parents=True, exist_ok=True)
         _replace_by_link(source / stanza["PATH"], target / stanza["PATH"])
-    write_index(target, read_index(source))
+    write_index(target, read_index(source), head)
+
+
+def digests(package: Path) -> dict[str, str]:
+    """What an index says of a package's file."""
+    md5, sha1 = (hashlib.new(name, usedforsecurity=False) for name in ("md5", "sha1"))
+    with package.open("rb") as file:
+        while block := file.read(1 << 20):
+            md5.update(block)
+            sha1.update(block)
+        size = file.tell()
+    return {"SIZE": str(size), "MD5": md5.hexdigest(), "SHA1": sha1.hexdigest()}
 
 
 def _sha1(path: Path) -> str | None:
@@ -172,21 +184,31 @@ def _sha1(path: Path) -> str | None:
     return digest.hexdigest()
 
 
-def write_index(folder: Path, stanzas: Iterable[Mapping[str, str]]) -> None:
-    """Write a `Packages` index (Portage's binary package index, version 0); times are constants."""
+def write_index(folder: Path, stanzas: Iterable[Mapping[str, str]], head: Mapping[str, str] = CONSTANT) -> None:
+    """Write a `Packages` index (Portage's binary package index, version 0), with `head` in its head."""
     stanzas = list(stanzas)
-    header = {"PACKAGES": str(len(stanzas)), "TIMESTAMP": "0", "VERSION": "0"}
-    text = "\n".join(format_stanza(stanza) for stanza in (header, *stanzas))
+    text = "\n".join(
+        format_stanza(stanza) for stanza in ({"PACKAGES": str(len(stanzas)), "VERSION": "0", **head}, *stanzas)
+    )
     (folder / INDEX).write_text(text, encoding="utf-8")
 
 
 def read_index(folder: Path) -> list[dict[str, str]]:
     """The package stanzas of a view's index; none where it is missing."""
+    return [stanza for stanza in _parts(folder) if "CPV" in stanza]
+
+
+def read_head(folder: Path) -> dict[str, str]:
+    """The head of a view's index; empty where it is missing."""
+    return next(iter(_parts(folder)), {})
+
+
+def _parts(folder: Path) -> list[dict[str, str]]:
     try:
         text = (folder / INDEX).read_text(encoding="utf-8", errors="replace")  # a damaged one must not stop a build
     except FileNotFoundError:
         return []
-    return [stanza for stanza in map(parse_stanza, text.split("\n\n")) if "CPV" in stanza]
+    return [parse_stanza(part) for part in text.split("\n\n")]
 
 
 def parse_stanza(text: str) -> dict[str, str]:

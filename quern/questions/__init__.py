@@ -4,6 +4,7 @@ A question is answered from the project and the work folder as they are. It may 
 they made as it is. A chore is asked of all images of the project together: `doit prune`.
 """
 
+from quern.questions.binhost import BINHOST
 from quern.questions.diff import DIFF
 from quern.questions.explain import EXPLAIN
 from quern.questions.lock import LOCK
@@ -13,7 +14,7 @@ from quern.questions.shell import SHELL
 from quern.questions.size import SIZE
 from quern.questions.verify import VERIFY
 
-QUESTIONS = (DIFF, EXPLAIN, LOCK, SBOM, SHELL, SIZE, VERIFY)
+QUESTIONS = (BINHOST, DIFF, EXPLAIN, LOCK, SBOM, SHELL, SIZE, VERIFY)
 CHORES = (PRUNE,)
 
-__all__ = ["CHORES", "DIFF", "EXPLAIN", "LOCK", "PRUNE", "QUESTIONS", "SBOM", "SHELL", "SIZE", "VERIFY"]
+__all__ = ["BINHOST", "CHORES", "DIFF", "EXPLAIN", "LOCK", "PRUNE", "QUESTIONS", "SBOM", "SHELL", "SIZE", "VERIFY"]

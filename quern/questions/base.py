@@ -34,7 +34,7 @@ class Question(NamedTuple):
 
     `doc` is followed by the name of the image, or of all; `after` is the step that has to be up to date before.
     `answer` gets the image, the run and every option by name; it says the answer, and raises QuernError.
-    `files` are those that it may write, which are the question's to clean.
+    `files` are those that it may write, which are the question's to clean, if they are there and `is_own` says so.
     """
 
     name: str
@@ -43,6 +43,17 @@ class Question(NamedTuple):
     options: tuple[Switch | Text, ...]
     answer: Callable[..., None]
     files: Callable[[Image], tuple[Path, ...]] = no_files
+    is_own: Callable[[Path], bool] = Path.is_file
+
+
+def clear(image: Image, question: Question, dry: bool) -> list[Path]:
+    """Remove what a question has written, and return those paths; with `dry` only say what. Raises QuernError."""
+    from quern.drivers.raw import RawDriver
+
+    paths = [path for path in question.files(image) if question.is_own(path)]
+    for path in () if dry else paths:
+        RawDriver().call("remove", path=str(path), within=str(path.parent))
+    return paths
 
 
 class Chore(NamedTuple):
