@@ -12,8 +12,9 @@ Policy:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quern.terminal import harmless
@@ -96,10 +97,9 @@ def naming(path: Path) -> Iterator[None]:
 
 def display(path: Path) -> str:
     """Spell a path for a message: relative when it is below the current folder; bytes that are no UTF-8 as \\xNN."""
-    try:
-        text = str(path.relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        text = str(path)
+    text = str(path)
+    with suppress(OSError):  # there is no current folder any more
+        text = text.removeprefix(f"{os.getcwd()}/")
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 

@@ -110,16 +110,21 @@ def check_image(image: Image) -> None:
 def _check_work(image: Image) -> None:
     """Nothing is made, and so nothing cleaned, where the user's own files are."""
     for own in (image.base / "dodo.py", image.folder):
-        if own and own.exists() and (own.is_relative_to(image.work) or image.work.is_relative_to(own)):
+        if own and (_is_in(own, image.work) or _is_in(image.work, own)) and own.exists():
             raise ConfigError(
                 f"{image.name}: build.workdir: {image.work} would mix with {own}; name a folder for nothing else"
             )
 
 
+def _is_in(path: Path, folder: Path) -> bool:
+    """`path.is_relative_to(folder)` for absolute paths, in less time: every start checks every image."""
+    return f"{path}/".startswith(f"{folder}/")
+
+
 def _check_lock(image: Image) -> None:
     """A lock is the user's file, which no clean removes; and `locked` needs one."""
     build, where = image.settings.build, dict(image.settings.origins)
-    if build.lock and build.lock.is_relative_to(image.work):
+    if build.lock and _is_in(build.lock, image.work):
         raise ConfigError(
             f"{where['build.lock']}: build.lock: {build.lock} is in the work folder, where nothing is kept"
         )

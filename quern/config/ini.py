@@ -29,13 +29,13 @@ SECTION = ""  # the key under which an Entry tells where the section itself stan
 
 def read_file(path: Path) -> Entries | None:
     """Read one file, or give None when there is no such file."""
-    where = display(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigError(f"{where}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{display(path)}: cannot be read: {error.strerror}") from None
+    where = display(path)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
