@@ -33,3 +33,10 @@ DEV = (
 def rules(strip: Strip) -> list[str]:
     """The rules that the settings stand for, in a fixed order."""
     return [*(DOC if strip.doc else ()), *(DEV if strip.dev else ()), *strip.paths]
+
+
+def option_of(rule: str, strip: Strip) -> str:
+    """The option that a rule is there for: SECTION.KEY."""
+    if rule in strip.paths:
+        return "strip.paths"
+    return "strip.doc" if rule in DOC else "strip.dev"

@@ -180,6 +180,7 @@ def test_every_option_can_be_set_by_its_variable(option: object) -> None:
         "build.compression": "zstd",
         "build.baselayout_atoms": "sys-apps/baselayout",
         "build.lock": "packages.lock",
+        "build.closure": "error",
         "docker.daemon": "unix:///run/docker.sock",
         "docker.memory": "2g",
         "docker.cpus": "1.5",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quern.worker import WorkerError
-from quern.worker.rules import matches, parse, real_folder
+from quern.worker.rules import matches, parse
 
 
 @pytest.fixture
@@ -98,11 +98,3 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
         pass
     assert matches(raw, "/?") == {b"\xff", "é".encode()}
     assert matches(raw, "/\udcff") == {b"\xff"}
-
-
-def test_real_folder_stops_at_a_loop_and_at_files(root: Path) -> None:
-    top = os.fsencode(root)
-    assert real_folder(top, b"loop") is None
-    assert real_folder(top, b"usr/bin/[") is None
-    assert real_folder(top, b"lib/python3.11") == b"usr/lib/python3.11"
-    assert real_folder(top, b"up") == b""

@@ -69,7 +69,7 @@ def test_everything(strip: Stripped, path: str) -> None:
 @pytest.mark.parametrize("path", ["/abs/file", "/abs/*", "/up/file", "/up/**", "/loop/x", "/nothing*"])
 def test_what_is_not_in_the_image(strip: Stripped, path: str) -> None:
     assert strip(path) == ALL
-    assert strip.said == [f"Warning: strip.paths: {path} matches nothing in the image"]
+    assert f"Warning: strip.paths: {path} matches nothing in the image" in strip.said
 
 
 @pytest.mark.parametrize("path", ["/usr/../../precious", "/..", "../precious", "/", "/usr\x1b[2J"])

@@ -96,6 +96,13 @@ _BUILD = (
         "Copies of the root kept per image, so that a change of the last packages installs those alone; 0 keeps none",
         values.count,
     ),
+    _text(
+        "build",
+        "closure",
+        "warn",
+        values.one_of("warn", "error"),
+        "What files of the image name, libraries, interpreters, targets of links, and is not in it: warn, or error",
+    ),
 )
 
 _DOCKER = (

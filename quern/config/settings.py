@@ -28,6 +28,7 @@ class Build(NamedTuple):
     lock: Path | None
     locked: bool
     checkpoints: int
+    closure: Literal["warn", "error"]
 
 
 class Storage(NamedTuple):

@@ -18,6 +18,7 @@ OPTIONS = {
     "archive": "build.outdir",
     "output_name": "build.image_name",
     "profile": "build.profile",
+    "closure": "build.closure",
 }
 OUTPUTS = {  # inputs that are the digest of another step's output
     "portage": "Portage's configuration",

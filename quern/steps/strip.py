@@ -15,7 +15,9 @@ from quern.errors import BuildError
 from quern.project import Image
 from quern.steps.base import Made, Run, Step, megabytes
 from quern.steps.receipt import Receipt
+from quern.steps.unresolved import lines, shown
 from quern.strip_rules import rules
+from quern.terminal import harmless
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,8 +35,13 @@ class StripStep(Step):
         return [self.place.beside("root").digest]
 
     def inputs(self) -> dict[str, Any]:
-        """The root and the rules."""
-        return {"root": self.place.beside("root").digest_text(), "rules": rules(self.image.settings.strip)}
+        """The root, the rules, and whether what they leave has to be whole."""
+        settings = self.image.settings
+        return {
+            "root": self.place.beside("root").digest_text(),
+            "rules": rules(settings.strip),
+            "closure": settings.build.closure,
+        }
 
     def build(self, staging: Path, run: Run) -> Made:
         """Link everything but what the rules name."""
@@ -48,7 +55,23 @@ class StripStep(Step):
                 run.say(f"Pruning {source}{rule['rule']}")
             elif rule["rule"] in strip.paths:
                 run.say(f"Warning: strip.paths: {rule['rule']} matches nothing in the image")
+        self._check_closure(staging / "image", source, run)
         return Made({"removed": answer["removed"], "rules": answer["rules"]})
+
+    def _check_closure(self, image: Path, whole: Path, run: Run) -> None:
+        """Say what files of the image name and is not in it. Raises BuildError where that is an error."""
+        settings, log = self.image.settings, self.place.log
+        log.unlink(missing_ok=True)
+        answer = run.driver.call("closure", root=str(image), whole=str(whole), rules=rules(settings.strip))
+        found = lines(answer["unresolved"], settings.strip)
+        if not found:
+            return
+        log.write_text("".join(f"{harmless(line)}\n" for line in found), encoding="utf-8")
+        if settings.build.closure == "error":
+            text = "\n  ".join(shown(found))
+            raise BuildError(f"build.closure: files of {self.image.name} need what is not in it:\n  {text}\nlog: {log}")
+        for line in shown(found):
+            run.say(f"Warning: {line}")
 
     def made(self, receipt: Receipt) -> str:
         """What is left, and what was taken out."""

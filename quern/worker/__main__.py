@@ -25,6 +25,7 @@ VERBS = {
     "compare": "compare",
     "digest": "trees",
     "clone": "trees",
+    "closure": "closure",
     "copy": "trees",
     "remove": "trees",
     "pack": "pack",

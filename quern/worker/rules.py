@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from . import WorkerError
-
-MAX_LINKS = 40  # as the kernel's own limit, path_resolution(7)
+from .links import real_folder
 
 
 def parse(rule: str) -> tuple[str, ...]:
@@ -61,34 +60,3 @@ def _children(root: bytes, folder: bytes) -> list[bytes]:
 def _text(name: bytes) -> str:
     """A name for comparison with a rule, whatever the locale: `?` is one character of UTF-8, not one byte."""
     return name.decode("utf-8", "surrogateescape")
-
-
-def real_folder(root: bytes, name: bytes) -> bytes | None:
-    """Where the folder `name` really is below `root`, links resolved as after a chroot; None if it is no folder."""
-    done: list[bytes] = []
-    todo = name.split(b"/")
-    links = 0
-    while todo:
-        part = todo.pop(0)
-        if part in (b"", b"."):
-            continue
-        if part == b"..":
-            del done[-1:]
-            continue
-        path = os.path.join(root, *done, part)
-        try:
-            mode = os.lstat(path).st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        if stat.S_ISLNK(mode):
-            links += 1
-            if links > MAX_LINKS:
-                return None
-            target = os.readlink(path)
-            done = [] if target.startswith(b"/") else done
-            todo = target.split(b"/") + todo
-        elif stat.S_ISDIR(mode):
-            done.append(part)
-        else:
-            return None
-    return b"/".join(done)

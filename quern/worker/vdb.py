@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
-from .rules import real_folder
+from .links import real_folder
 
 DATABASE = "var/db/pkg"
 # what env-update makes of the packages' files in /etc/env.d (env-update(1)); of no use where there are none
