@@ -176,6 +176,26 @@ def for_everyone(tmp_path: Path) -> str:
     return str(python_for_everyone(tmp_path / "python"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have several workers (`pytest -n 2 --dist loadgroup`) make nothing twice, and begin with what takes longest."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: [*GROUPS, _group(item)].index(_group(item)))
+
+
+GROUPS = ("images", "docker")  # those that share a fixture which takes minutes; all others keep to their module
+
+
+def _group(item: pytest.Item) -> str:
+    names = set(getattr(item, "fixturenames", ()))
+    if names & {"shared", "first"}:
+        return "images"
+    return "docker" if names & {"dockerd", "builder", "client", "networked"} else item.path.stem
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where everything is required, a skipped test has failed."""
