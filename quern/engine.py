@@ -106,6 +106,10 @@ def _normal(image_id: str) -> str:
     return image_id if image_id.startswith("sha256:") else f"sha256:{image_id}"
 
 
+# What is meant for the web, and `requests` has win over the authority that DOCKER_CERT_PATH has for the daemon.
+AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
 @contextmanager
 def connect(address: str | None, timeout: float) -> Iterator[Any]:
     """The SDK's client, TLS as DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say; its errors become ours, in one line."""
@@ -113,12 +117,12 @@ def connect(address: str | None, timeout: float) -> Iterator[Any]:
     import requests
 
     where = address or DEFAULT_ADDRESS
+    environment = {**os.environ, "DOCKER_HOST": where}
     try:
-        client = docker.from_env(
-            environment={**os.environ, "DOCKER_HOST": where}, timeout=timeout, use_ssh_client=where.startswith("ssh:")
-        )
-        with closing(client):
-            yield client
+        with _without(*(() if _is_plain(where) else AUTHORITIES)):
+            client = docker.from_env(environment=environment, timeout=timeout, use_ssh_client=where.startswith("ssh:"))
+            with closing(client):
+                yield client
     except docker.errors.APIError as error:  # ImageNotFound too
         raise EngineError(f"docker daemon at {where}: {_one_line(error.explanation or error)}") from error
     except docker.errors.ImageLoadError as error:
@@ -129,6 +133,16 @@ def connect(address: str | None, timeout: float) -> Iterator[Any]:
         if isinstance(error.__cause__, requests.exceptions.Timeout):  # of the version, which the SDK asks first
             raise EngineSilent(f"docker daemon at {where} does not answer within {timeout:g} s") from error
         raise EngineUnavailable(f"no docker daemon at {where}: {_one_line(error)}") from error
+
+
+@contextmanager
+def _without(*variables: str) -> Iterator[None]:
+    """While inside, the environment has none of these."""
+    kept = {name: os.environ.pop(name) for name in variables if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def _one_line(error: object) -> str:
