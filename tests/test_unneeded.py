@@ -59,7 +59,8 @@ def test_what_builds_left(images: list[Image], tmp_path: Path) -> None:
     work = worked(images[0].work)
     write(work, {".root.old/image/x": "", "checkpoints/.new/x": "", ".resolve.new/x": "", "verify/x": ""})
     write(work, {".mine.new": "", "notes": ""})
-    receipts.write(work / ".root.json.old", Receipt("key", {}, "sha256:1", "boot", {}, made=("/images/one.oci.tar",)))
+    made = {"/images/one.oci.tar": [1, 1]}
+    receipts.write(work / ".root.json.old", Receipt("key", {}, "sha256:1", "boot", {}, made))
     found = names(list(left_over(images[0])), work)
     assert found == dict.fromkeys(
         [".packages.new", ".packages.json.new", ".root.old", "checkpoints/.new", ".resolve.new", "verify"], LEFT
