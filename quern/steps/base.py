@@ -314,7 +314,10 @@ def _retire_receipt(place: Place) -> None:
 
 
 def _publish(step: Step, receipt: Receipt) -> None:
+    from quern.steps.work import check_owner
+
     for path, name in step.published(receipt.info).items():
+        check_owner(path.parent, "[build] outdir")
         try:
             _link(step.place.output / name, path)
         except OSError as error:
