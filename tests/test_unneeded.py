@@ -105,6 +105,18 @@ def test_whose_a_folder_is(images: list[Image], tmp_path: Path) -> None:
     assert not is_own(tmp_path / "build/../../x", images[0])
 
 
+def test_what_is_behind_a_link_may_serve_others(images: list[Image], tmp_path: Path) -> None:
+    base = tmp_path / "project"
+    (tmp_path / "shared/binpkgs").mkdir(parents=True)
+    base.mkdir()
+    (base / "build").symlink_to("../shared")
+    (tmp_path / "alias").symlink_to("project")
+    (base / "own").mkdir()
+    image = images[0]._replace(base=tmp_path / "alias")
+    assert not is_own(tmp_path / "alias/build/binpkgs", image)
+    assert is_own(tmp_path / "alias/own", image)
+
+
 def test_packages(tmp_path: Path) -> None:
     store = store_with(tmp_path, KEY, OLD, OLDER)
     write(store.folder, {"sys-libs/zlib-1.3.1-1.gpkg.tar": "of Portage's own", ".lock": ""})
