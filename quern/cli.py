@@ -1,7 +1,7 @@
 """quern-builder: build the one image of a configuration file, without a project around it; or begin a project.
 
-    quern-builder FILE.conf
-    quern-builder init [FOLDER]
+quern-builder FILE.conf
+quern-builder init [FOLDER]
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while images are built, by one process or by several (doit -n).
+"""What ends a run: Ctrl-C and SIGTERM, in one process or in several (doit -n), and that nobody reads any more.
 
 At Ctrl-C every process of the group gets SIGINT, and at once doit sends its children SIGTERM as well. The first of the
 two ends the build; the second must not break off what ends it.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
 
@@ -27,6 +29,16 @@ class Ended(SystemExit):
 
 class Interrupted(Ended):
     """A signal ended the run; `code` is 128 + its number."""
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """While inside, that nobody reads what is written any more, as after `| head`, ends the run without a word."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is not written yet, and Python writes when it ends
+        raise Ended(128 + signal.SIGPIPE) from None
 
 
 class _Leave:

@@ -11,6 +11,7 @@ PROJECT/
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -84,7 +85,7 @@ def project_images(base: Path, environ: Mapping[str, str]) -> list[Image]:
         raise ConfigError(f"{profiles}: no such folder; an image is a folder {PROFILES}/NAME/ with a {CONFIG}")
     images = []
     for folder in sorted(profiles.iterdir()):
-        if (folder / CONFIG).is_file():
+        if _is_image(folder):
             settings = config.load(config.search(folder / CONFIG, environ), environ, base)
             work = (settings.build.workdir or base / "build") / folder.name
             images.append(Image(check_name(folder.name, folder), settings, base, profiles, work))
@@ -96,9 +97,22 @@ def project_images(base: Path, environ: Mapping[str, str]) -> list[Image]:
     return images
 
 
+def _is_image(folder: Path) -> bool:
+    """Whether a folder has a configuration. Raises ConfigError where that is a link to nothing, or a folder.
+
+    An image that is not seen for a while is not gone: `doit prune` would remove what there is of it.
+    """
+    file = folder / CONFIG
+    if os.path.lexists(file) and not file.is_file():
+        raise ConfigError(f"{file}: expected a file, got {'a folder' if file.is_dir() else 'a link to nothing'}")
+    return file.is_file()
+
+
 def is_profile_file(name: str) -> bool:
-    """Whether a file in a profile's folder, by its name, is the profile's: neither its configuration nor a lock."""
-    return name != CONFIG and not name.endswith((LOCK, f"{LOCK}.new"))  # .NAME.new: a lock that is being written
+    """Whether a file in a profile's folder, by its name, is the profile's: neither its configuration nor a lock, nor
+    what an editor has put beside one of them for a while.
+    """
+    return name != CONFIG and name[0] != "." and not name.endswith((LOCK, "~"))
 
 
 def check_image(image: Image) -> None:

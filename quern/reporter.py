@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 from doit.reporter import ConsoleReporter
 
 from quern.errors import display
+from quern.interrupts import heard
 from quern.steps import receipt as receipts
 from quern.steps.base import Step
 from quern.terminal import harmless
@@ -61,7 +62,8 @@ def say(way: Way, line: str, image: str = "") -> None:
         write(stream, folded(stream, line, f"    {image}  ") if image else f"{line}\n")
     else:
         text = f"   {image}: {line}" if image else line
-        print(f"{strftime('%H:%M:%S')} {text}" if way == "lines" else text, flush=True)
+        with heard():
+            print(f"{strftime('%H:%M:%S')} {text}" if way == "lines" else text, flush=True)
 
 
 def folded(stream: IO[str], line: str, head: str) -> str:
@@ -95,7 +97,10 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
 
     def write(self, text: str) -> None:
         """Write a message of one or more lines."""
-        self.outstream.write(f"{strftime('%H:%M:%S')} {text}" if self._way == "lines" and text.strip("#\n") else text)
+        with heard():
+            is_line = self._way == "lines" and text.strip("#\n")
+            self.outstream.write(f"{strftime('%H:%M:%S')} {text}" if is_line else text)
+            self.outstream.flush()
 
     def get_status(self, task: Any) -> None:  # noqa: ANN401 (doit ships no types)
         """A task is looked at: its action is told how things are shown."""

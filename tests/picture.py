@@ -1,6 +1,6 @@
 """The terminal picture of README.rst, made by a real build: the fullest screen on which packages are at work is drawn.
 
-    python -m tests.picture PROJECT TASK    TASK has something left to build; writes tests/data/terminal.svg
+python -m tests.picture PROJECT TASK    TASK has something left to build; writes tests/data/terminal.svg
 """
 
 from __future__ import annotations

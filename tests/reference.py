@@ -1,7 +1,7 @@
 """The reference of all options in README.rst, made from the table of options.
 
-    python -m tests.reference            print it
-    python -m tests.reference --write    put it into README.rst
+python -m tests.reference            print it
+python -m tests.reference --write    put it into README.rst
 """
 
 from __future__ import annotations

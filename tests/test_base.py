@@ -18,7 +18,7 @@ from quern.errors import BuildError
 from quern.steps import receipt as receipts
 from quern.steps.base import clean_step, is_current, key_of, run_step
 from quern.steps.receipt import Receipt
-from tests.projects import Said, run
+from tests.projects import Said, run, write
 from tests.test_lock import hold
 from tests.toy import ToyStep
 
@@ -81,7 +81,7 @@ def test_receipt(step: ToyStep) -> None:
     assert found.digest == run().driver.call("digest", root=str(step.place.output))["digest"]
     assert step.place.digest.read_text() == found.digest + "\n"
     assert step.place.digest_text() == found.digest
-    assert found.made == ()
+    assert found.made == {}
 
 
 def test_only_output_and_records_stay(step: ToyStep) -> None:
@@ -233,7 +233,8 @@ def test_published_by_hard_link(step: ToyStep, tmp_path: Path) -> None:
     step = replace(step, shelf=tmp_path / "shelf")
     run_step(step, run())
     assert (tmp_path / "shelf/hello.txt").samefile(step.place.output / "text")
-    assert receipt(step).made == (str(tmp_path / "shelf/hello.txt"),)
+    made = (tmp_path / "shelf/hello.txt").stat()
+    assert receipt(step).made == {str(tmp_path / "shelf/hello.txt"): [made.st_size, made.st_mtime_ns]}
     assert [path.name for path in (tmp_path / "shelf").iterdir()] == ["hello.txt"]
 
 
@@ -312,6 +313,25 @@ def test_clean_removes_what_was_made_and_nothing_else(step: ToyStep, tmp_path: P
     assert {tmp_path / "shelf/hello.txt", tmp_path / "shelf/other.txt", step.place.staging} <= set(announced)
     assert everything(tmp_path).keys() == before
     assert clean_step(step, run(), dry=False) == []
+
+
+def test_clean_leaves_what_another_has_made_under_a_name_that_was_ours(step: ToyStep, tmp_path: Path) -> None:
+    step = replace(step, shelf=tmp_path / "shelf")
+    run_step(step, run())
+    step.source.write_text("other")
+    run_step(step, run())
+    successor = replace(step, work=tmp_path / "successor", source=write(tmp_path, {"its": "hello"}) / "its")
+    run_step(successor, run())
+    clean_step(step, run(), dry=False)
+    assert is_current(successor)
+    assert [path.name for path in (tmp_path / "shelf").iterdir()] == ["hello.txt"]
+
+
+def test_nothing_half_written_is_left_outside(step: ToyStep, tmp_path: Path) -> None:
+    (tmp_path / "shelf/hello.txt").mkdir(parents=True)
+    with pytest.raises(BuildError, match=r"hello\.txt cannot be written: Is a directory"):
+        run_step(replace(step, shelf=tmp_path / "shelf"), run())
+    assert [path.name for path in (tmp_path / "shelf").iterdir()] == ["hello.txt"]
 
 
 def test_clean_leaves_other_steps(step: ToyStep) -> None:

@@ -63,6 +63,16 @@ def test_the_record_is_ours_alone_and_has_no_password(lab: Lab) -> None:
     assert record.stat().st_mode & 0o777 == 0o600
 
 
+def test_the_record_goes_through_no_link(lab: Lab) -> None:
+    """What failed could write where the record is made."""
+    build = source_build(lab.image)
+    precious = write(lab.folder, {"precious": "precious\n"}) / "precious"
+    (build.scratch / f"{capsule.RECORD}.new").symlink_to(precious)
+    assert isinstance(capsule.error_of(build, BEGUN + DIED), PackageError)
+    assert precious.read_text() == "precious\n"
+    assert json.loads((build.scratch / capsule.RECORD).read_text())["package"] == "lab/top-1"
+
+
 def test_a_build_folder_that_is_not_kept_is_said(lab: Lab) -> None:
     configure(lab, "keep_failed = off\n")
     build = source_build(lab.image)

@@ -222,6 +222,15 @@ def test_two_packages_with_the_same_file(lab: Lab) -> None:
     assert "/usr/share/lab/top" in str(error.value)
 
 
+def test_a_package_that_replaces_what_the_build_stands_on(lab: Lab) -> None:
+    """What is done there afterwards is done by quern itself, which nobody confines."""
+    staging = "${PORTAGE_BUILDDIR}/../../../../.."
+    body = f'mv "{staging}/image" "{staging}/moved" && ln -s /etc "{staging}/image" || die'
+    write(lab.tree, {"lab/leaf/leaf-1.ebuild": ebuild(body=body), "profiles/image/packages": "lab/leaf\n"})
+    with pytest.raises(BuildError, match=r"packages\.new/image is no folder any more: a package"):
+        lab.build()
+
+
 def test_store_lost_after_the_packages_step(lab: Lab) -> None:
     """The view is the image's own: the store is needed to build only."""
     lab.build()

@@ -264,9 +264,7 @@ def test_a_round_trip(tmp_path: Path, dockerd: Dockerd) -> None:
 
 
 @pytest.mark.docker
-def test_a_real_daemon_loads_an_image_with_documents(
-    tmp_path: Path, dockerd: Dockerd, small_layer: oci.Layer
-) -> None:
+def test_a_real_daemon_loads_an_image_with_documents(tmp_path: Path, dockerd: Dockerd, small_layer: oci.Layer) -> None:
     """It knows nothing of `subject`: the image is the same with and without."""
     info = oci.write_archive(tmp_path / "x.tar", small_layer, oci.ImageConfig(), "quern-test/bill:1", 0)
     oci.attach(tmp_path / "y.tar", tmp_path / "x.tar", small_layer, [oci.Document("text/plain", b"a bill")], 0)

@@ -257,6 +257,7 @@ def test_differences_in_words() -> None:
         "machine": ["0" * 64, "/usr/bin/gcc 1 2", "binhost http://a/"],
         "root": "sha256:1",
         "version": "1",
+        "archive": "/images/a.oci.tar",
     }
     now = {
         "rules": ["/b", "/c"],
@@ -265,9 +266,11 @@ def test_differences_in_words() -> None:
         "machine": ["1" * 64, "/usr/bin/gcc 3 4"],
         "root": "sha256:2",
         "version": "2",
+        "archive": "/images/b.oci.tar",
     }
     assert differences(before, before, {}) == []
     assert differences(before, now, {"dockergen.env": "f:3"}) == [
+        "the archive's path /images/a.oci.tar -> /images/b.oci.tar",
         "[dockergen] env A=1 -> A=2 B=3 (f:3)",
         "[dockergen] user unset -> app",
         "/usr/bin/gcc changed",

@@ -140,6 +140,8 @@ def test_links_in_a_tree_lead_nowhere_else(inside: Inside, tmp_path: Path) -> No
     (root / "dev").symlink_to("/srv/devices")
     (root / "data").symlink_to("/srv/../../../srv/data")
     assert inside("read /etc/hosts\nwrite /dev/null", folders=["/data/x"])[-1] == "exit 0"
+    (root / "volume").symlink_to(f"/.quern-old{outside}/volume")  # where this machine is, for a moment
+    assert inside("", folders=["/volume"])[-1] == "exit 125"
     assert list(outside.iterdir()) == []
 
 

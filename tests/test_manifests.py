@@ -85,9 +85,7 @@ def test_a_repository_that_wants_no_manifests(forged: Lab, policy: str) -> None:
     write(forged.tree, {LAYOUT: TREE[LAYOUT] + f"use-manifests = {policy}\n"})
     for manifest in (line(b"good"), line(b"evil")):  # nor would it be looked at
         write(forged.tree, {"lab/top/Manifest": manifest})
-        said = (
-            r"^lab/top-1: \S+/metadata/layout\.conf: its use-manifests has nobody check sources; take it out$"
-        )
+        said = r"^lab/top-1: \S+/metadata/layout\.conf: its use-manifests has nobody check sources; take it out$"
         assert re.match(said, refusal(forged))
     write(forged.tree, {"lab/top/top-1.ebuild": ebuild()})  # no sources
     forged.build()

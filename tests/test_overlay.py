@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quern.errors import BuildError
 from quern.portage.setup import STARTER
 from quern.steps.base import is_current, run_step
 from quern.steps.chain import steps_of
@@ -61,6 +62,21 @@ def test_other_images_are_no_input(tmp_path: Path) -> None:
     assert is_current(portage_step(tmp_path))
 
 
+def test_what_editors_leave_is_no_input(tmp_path: Path) -> None:
+    """Nor is it read: the lock of Emacs is a link to nothing."""
+    files = {"repo_name": "mine\n", "mine/quern.conf": CONF, "mine/packages": "sys-libs/musl\n"}
+    profiles = write(tmp_path / "profiles", {**files, "mine/package.use/own": "a/b c\n"})
+    run_step(portage_step(tmp_path), run())
+    write(profiles, {"mine/.packages.swp": "", "mine/packages~": "", "mine/package.use/own~": "", ".x.swp": ""})
+    for name in (".#packages", "package.use/.#own"):
+        (profiles / "mine" / name).symlink_to("me@here.1")
+    assert is_current(portage_step(tmp_path))
+    write(profiles, {"mine/package.use/own": "a/b d\n"})
+    assert run_step(portage_step(tmp_path), run())
+    copied = tmp_path / "work/portage/overlay/profiles/mine"
+    assert sorted(path.name for path in copied.rglob("*")) == ["own", "package.use", "packages"]
+
+
 def test_a_lock_is_no_input(tmp_path: Path) -> None:
     """Neither one's own nor that of an image whose profile is inherited, nor one that is being written."""
     files = {
@@ -80,3 +96,12 @@ def test_a_lock_is_no_input(tmp_path: Path) -> None:
         os.utime(profiles / name, (epoch + 99, epoch + 99))
     assert is_current(portage_step(tmp_path))
     assert (portage_step(tmp_path).files(), tarball._epoch()) == (watched, epoch)
+
+
+def test_a_configuration_that_is_removed_while_an_image_is_built(tmp_path: Path) -> None:
+    profiles = write(tmp_path / "profiles", {"repo_name": "mine\n", "mine/quern.conf": CONF})
+    tarball = steps_of(overlay_image(profiles / "mine", tmp_path / "work"))[4]
+    assert isinstance(tarball, TarballStep)
+    (profiles / "mine/quern.conf").unlink()
+    with pytest.raises(BuildError, match=r"mine/quern\.conf was removed while mine was built"):
+        tarball._epoch()

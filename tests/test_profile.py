@@ -251,6 +251,16 @@ def test_the_files_for_all_images_are_checked_too() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["package.use", "package.mask/one", "use.force", "parent"])
+def test_a_link_to_nothing_is_refused(name: str) -> None:
+    write(ONE)
+    link = Path.cwd() / "profiles/x" / name
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to("nowhere")
+    assert refusal({}) == f"profiles/x/{name}: a link to nowhere, which is not there"
+
+
 def test_a_profile_must_be_there() -> None:
     with pytest.raises(ProfileError, match=r"^profiles/z: there is no such profile folder$"):
         read_profile_stack(Path.cwd() / "profiles/z", repositories())

@@ -124,6 +124,15 @@ def test_an_image_must_not_be_built_where_packages_are_kept(folder: Path, name: 
     assert name in images(folder, QUERN_PORTAGE_BINPKG="/b", QUERN_PORTAGE_DISTFILES="/d")
 
 
+@pytest.mark.parametrize("what", ["a link to nothing", "a folder"])
+def test_a_configuration_is_a_file(folder: Path, what: str) -> None:
+    file = folder / "profiles/odd/quern.conf"
+    file.parent.mkdir()
+    file.symlink_to("nowhere" if what == "a link to nothing" else ".")
+    with pytest.raises(ConfigError, match=f"odd/quern.conf: expected a file, got {what}"):
+        images(folder)
+
+
 @pytest.mark.parametrize("name", ["a=b", "a b", "-a", "UPPER"])
 def test_names_of_images(folder: Path, name: str) -> None:
     write(folder, {f"profiles/{name}/quern.conf": ""})

@@ -65,6 +65,21 @@ class Project:
         return ran.returncode, ran.stdout.splitlines()
 
 
+@pytest.mark.parametrize("words", ["portage:one", "portage", "prune", "-r zero explain:one --json"])
+def test_nobody_reads_any_more(tmp_path: Path, words: str) -> None:
+    """As after `| head`: it ends without a word, like other programs."""
+    project = Project(tmp_path)
+    write(project.folder / "profiles/one", {"packages": "lab/absent\n"})  # nothing is to be built
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run(
+        [*project.command, *words.split()], cwd=project.folder, env=project.environment(),
+        stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (141, "")
+
+
 def match(rows: list[str], expected: list[str]) -> None:
     """Each row must match its expression."""
     assert len(rows) == len(expected), "\n".join(rows)

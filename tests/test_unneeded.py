@@ -59,7 +59,8 @@ def test_what_builds_left(images: list[Image], tmp_path: Path) -> None:
     work = worked(images[0].work)
     write(work, {".root.old/image/x": "", "checkpoints/.new/x": "", ".resolve.new/x": "", "verify/x": ""})
     write(work, {".mine.new": "", "notes": ""})
-    receipts.write(work / ".root.json.old", Receipt("key", {}, "sha256:1", "boot", {}, made=("/images/one.oci.tar",)))
+    made = {"/images/one.oci.tar": [1, 1]}
+    receipts.write(work / ".root.json.old", Receipt("key", {}, "sha256:1", "boot", {}, made))
     found = names(list(left_over(images[0])), work)
     assert found == dict.fromkeys(
         [".packages.new", ".packages.json.new", ".root.old", "checkpoints/.new", ".resolve.new", "verify"], LEFT
@@ -102,6 +103,18 @@ def test_whose_a_folder_is(images: list[Image], tmp_path: Path) -> None:
     assert not is_own(tmp_path / "build/link", images[0])
     assert not is_own(tmp_path.parent, images[0])
     assert not is_own(tmp_path / "build/../../x", images[0])
+
+
+def test_what_is_behind_a_link_may_serve_others(images: list[Image], tmp_path: Path) -> None:
+    base = tmp_path / "project"
+    (tmp_path / "shared/binpkgs").mkdir(parents=True)
+    base.mkdir()
+    (base / "build").symlink_to("../shared")
+    (tmp_path / "alias").symlink_to("project")
+    (base / "own").mkdir()
+    image = images[0]._replace(base=tmp_path / "alias")
+    assert not is_own(tmp_path / "alias/build/binpkgs", image)
+    assert is_own(tmp_path / "alias/own", image)
 
 
 def test_packages(tmp_path: Path) -> None:

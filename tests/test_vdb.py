@@ -183,6 +183,13 @@ def test_finish_follows_no_link_in_the_database(tmp_path: Path) -> None:
     assert [package["cpv"] for package in merged(str(root))["packages"]] == ["app-misc/one-1"]
 
 
+def test_finish_leaves_a_link_that_is_called_like_a_marker(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/.keep_it").symlink_to("nowhere")
+    finish(str(tmp_path), 0)
+    assert (tmp_path / "var/.keep_it").is_symlink()
+
+
 def test_finish_follows_links_within_the_root(tmp_path: Path) -> None:
     write(tmp_path, {"var/tmp/portage/x": ""})
     (tmp_path / "tmp").symlink_to("var/tmp")

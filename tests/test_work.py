@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from quern.errors import DriverError
 from quern.steps.work import claim, mask
 from tests.conftest import needs_root, tool
+from tests.projects import write
 from tests.test_emerging import Lab
 
 NOBODY = 65534
@@ -69,6 +71,20 @@ def test_what_belongs_to_someone_else(shared: Path, name: str) -> None:
         os.chown(shared / path, NOBODY, NOBODY, follow_symlinks=False)
     with pytest.raises(DriverError, match=r"belongs to someone else, in a folder that .* set \[build\] workdir to"):
         claim(shared / name)
+    assert list((shared / "theirs").iterdir()) == []
+
+
+@needs_root
+@pytest.mark.emerge
+@pytest.mark.parametrize("option", ["[build] outdir", "[portage] distfiles", "[portage] binpkg"])
+def test_what_else_belongs_to_someone_else(lab: Lab, shared: Path, option: str) -> None:
+    (shared / "theirs").mkdir()
+    os.chown(shared / "theirs", NOBODY, NOBODY)
+    section, key = option.split(" ")
+    text = (lab.folder / "lab.conf").read_text().replace(section, f"{section}\n{key} = {shared}/theirs")
+    write(lab.folder, {"lab.conf": text})
+    with pytest.raises(DriverError, match=rf"belongs to someone else, .* set {re.escape(option)} to"):
+        lab.build()
     assert list((shared / "theirs").iterdir()) == []
 
 

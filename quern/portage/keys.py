@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -142,17 +142,17 @@ def _is_as_described(file: Path, words: list[str]) -> bool:
     return True
 
 
-def tree_digest(folder: Path) -> str:
+def tree_digest(folder: Path, counts: Callable[[str], bool] = bool) -> str:
     """A digest of the names, kinds, executable bits and content below `folder`; of nothing if it is not there.
 
-    A link counts as its text and as what it points to, which Portage reads.
+    A link counts as its text and as what it points to, which Portage reads; a name for which `counts` is false, not.
     """
     digest = hashlib.sha256()
 
     def add(current: Path, prefix: str, above: tuple[str, ...]) -> None:
         if (real := os.path.realpath(current)) in above:
             return  # a link to a folder that it is in
-        for entry in sorted(current.iterdir()):
+        for entry in sorted(each for each in current.iterdir() if counts(each.name)):
             name = f"{prefix}{entry.name}"
             if entry.is_symlink():
                 digest.update(f"l {name} {entry.readlink()}\0".encode(errors="surrogateescape"))

@@ -27,6 +27,8 @@ _ATOM_FILES = (
     "package.bashrc",
 )
 
+_READ = ("package", "use.", "make.defaults", "parent", "eapi", "profile.bashrc")  # how the names of the others begin
+
 _LAST_PROVIDED_EAPI = 6  # PMS 5.2.6: package.provided is gone from EAPI 7 on
 _LAST_EAPI = 9
 
@@ -41,6 +43,11 @@ class Line(NamedTuple):
 def lines(file: Path) -> list[Line]:
     """Read a file or a folder of files as Portage does: without comments, with single spaces. Absent: no lines."""
     return [line for path in _files(file) for line in _lines_of(path)]
+
+
+def is_read(name: str) -> bool:
+    """Whether Portage reads what is called so in a folder that stands for a file (portage.util.grabfile)."""
+    return name[0] != "." and name[-1] != "~"
 
 
 def eapi(folder: Path, default: str) -> int:
@@ -58,6 +65,9 @@ def check(folder: Path, folder_eapi: int) -> None:
     """Check every line that must be an atom. Raises ProfileError for the first that Portage would skip."""
     if (folder / "packages").is_dir():
         raise ProfileError(f"{display(folder / 'packages')}: expected a file, got a folder")
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith(_READ):
+            _check_link(entry)
     of_eapi = partial(atom.problem, eapi=folder_eapi)
     for line in lines(folder / "packages"):
         if line.text != "-*":
@@ -87,13 +97,21 @@ def _check(line: Line, word: str, problem: Callable[[str], str | None]) -> None:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """Give the files of a file or folder; Portage leaves out names that begin with . or end with ~."""
+    """Give the files of a file or folder."""
     if path.is_dir():
         for entry in sorted(path.iterdir()):
-            if not entry.name.startswith(".") and not entry.name.endswith("~"):
+            if is_read(entry.name):
                 yield from _files(entry)
     elif path.is_file():
         yield path
+    else:
+        _check_link(path)
+
+
+def _check_link(path: Path) -> None:
+    """Raise ProfileError for a link that leads nowhere: Portage takes it for an empty file."""
+    if path.is_symlink() and not path.exists():
+        raise ProfileError(f"{display(path)}: a link to {path.readlink()}, which is not there")
 
 
 def _lines_of(file: Path) -> Iterator[Line]:

@@ -1,9 +1,9 @@
 """What a finished image consists of, with everything that a bill of materials says of it.
 
-    build/NAME/root/image/var/db/pkg/       the packages, from before anything was stripped
-    build/NAME/packages/packages.lock       their sources' digests
-    build/NAME/packages/provenance.json     where these are from, and what needs what to run
-    build/NAME/image.json, tarball.json     the image itself
+build/NAME/root/image/var/db/pkg/       the packages, from before anything was stripped
+build/NAME/packages/packages.lock       their sources' digests
+build/NAME/packages/provenance.json     where these are from, and what needs what to run
+build/NAME/image.json, tarball.json     the image itself
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quern.errors import BuildError, ConfigError
 from quern.project import Image
-from quern.questions.base import Question, Switch, Text
+from quern.questions.base import Question, Switch, Text, tell_machines
 from quern.steps.base import Run
 from quern.steps.lock import locked
 
@@ -36,9 +36,7 @@ def answer(image: Image, run: Run, *, lock: str, archive: str, json: bool) -> No
         found = compared.difference(other, last)
         lines, record = list(diff_text.lines(other, last, found)), diff_text.record(other, last, found)
     if json:
-        import json as format_of_machines
-
-        print(format_of_machines.dumps(record), flush=True)
+        tell_machines(record)
         return
     for line in lines:
         run.say(line)

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from quern.errors import BuildError, QuernError, display
 from quern.project import Image
-from quern.questions.base import Question, Switch
+from quern.questions.base import Question, Switch, tell_machines
 from quern.steps import receipt as receipts
 from quern.steps.base import Run, Step, has_parts, is_there, key_of
 from quern.steps.chain import steps_of
@@ -49,9 +49,7 @@ def answer(image: Image, run: Run, *, json: bool) -> None:
     """Say what would run; with `json` as one line of JSON: [{"step", "state", "reasons", "built"}, ...]."""
     verdicts = explain(image)
     if json:
-        import json as format_of_machines
-
-        print(format_of_machines.dumps([verdict._asdict() for verdict in verdicts]), flush=True)
+        tell_machines([verdict._asdict() for verdict in verdicts])
         return
     for verdict in verdicts:
         for line in _lines(verdict):

@@ -146,7 +146,8 @@ class Foresight:
         """Ebuilds whose metadata is known already need no bash to be read."""
         passing = shutil.ignore_patterns(".update.*")
         with suppress(OSError):  # a build may be writing there
-            shutil.copytree(self.image.work / METADATA, self.aside.work / METADATA, ignore=passing, dirs_exist_ok=True)
+            known, taken = self.image.work / METADATA, self.aside.work / METADATA
+            shutil.copytree(known, taken, symlinks=True, ignore=passing, dirs_exist_ok=True)  # builds may write there
 
 
 def _stanzas(

@@ -1,8 +1,8 @@
 """What is in a finished image and whose it is, from metadata alone: no content is read.
 
-    build/NAME/strip/image/            what is in the image
-    build/NAME/root/image/var/db/pkg/  which package each file is of, from before anything was stripped
-    build/NAME/strip.json              what each strip rule has taken out
+build/NAME/strip/image/            what is in the image
+build/NAME/root/image/var/db/pkg/  which package each file is of, from before anything was stripped
+build/NAME/strip.json              what each strip rule has taken out
 """
 
 from __future__ import annotations

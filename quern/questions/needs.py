@@ -45,9 +45,7 @@ def needs(image: Image, scratch: Path, say: Callable[[str], None]) -> Needs:
     return found
 
 
-def _each(
-    image: Image, scratch: Path, last: Ingredients | None, say: Callable[[str], None]
-) -> Iterator[Ingredients]:
+def _each(image: Image, scratch: Path, last: Ingredients | None, say: Callable[[str], None]) -> Iterator[Ingredients]:
     if last:
         yield last
     if last is None or not _is_current(image):

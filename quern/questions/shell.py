@@ -85,7 +85,10 @@ def _command(run: Run, file: Path, record: dict[str, Any], command: str) -> Comm
 
 
 def _show(line: str) -> None:
-    print(line, flush=True)
+    from quern.interrupts import heard
+
+    with heard():
+        print(line, flush=True)
 
 
 SHELL = Question(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quern.errors import display
 from quern.project import Image
-from quern.questions.base import Question, Switch
+from quern.questions.base import Question, Switch, tell_machines
 from quern.steps.base import Run
 
 
@@ -24,9 +24,7 @@ def answer(image: Image, run: Run, *, html: bool, json: bool) -> None:
         page(image).parent.mkdir(parents=True, exist_ok=True)
         receipts.write_atomically(page(image), size_page.text(image.name, measured))
     if json:
-        import json as format_of_machines
-
-        print(format_of_machines.dumps(size_text.record(image.name, measured)), flush=True)
+        tell_machines(size_text.record(image.name, measured))
         return
     written = [*size_text.moved(image.name, measured), f"{display(page(image))} is written"]
     for line in written if html else size_text.lines(image.name, measured):

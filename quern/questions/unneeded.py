@@ -47,8 +47,8 @@ class Unneeded(NamedTuple):
 
 
 def is_own(folder: Path, image: Image) -> bool:
-    """Whether a folder is the project's own: in its folder, and no link to somewhere else."""
-    inside = Path(os.path.abspath(folder)).is_relative_to(os.path.abspath(image.base))
+    """Whether a folder is the project's own: in its folder, and no link, nor behind one to somewhere else."""
+    inside = Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(image.base))
     return inside and folder.is_dir() and not folder.is_symlink()
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -178,16 +178,26 @@ def _made(step: Step) -> list[Path]:
     """Every path that the step has made and that is still there."""
     place = step.place
     candidates = [place.digest, place.output, place.staging, place.aside]
-    candidates += [place.log, place.log.with_suffix(""), place.times, *(Path(path) for path in _made_outside(place))]
+    candidates += [place.log, place.log.with_suffix(""), place.times]
+    candidates += [Path(path) for path, mark in _made_outside(place).items() if _mark(Path(path)) == [*mark]]
     candidates += [step.work / name for name in step.folders]
     candidates += [*place.work.glob(f".{place.step}.*.new"), place.receipt, place.former_receipt]
     return [path for path in candidates if path.is_symlink() or path.exists()]
 
 
-def _made_outside(place: Place) -> set[str]:
-    """The paths outside the work folder that this and earlier runs have made."""
-    found = (receipts.read(place.receipt), receipts.read(place.former_receipt))
-    return {path for receipt in found if receipt for path in receipt.made}
+def _made_outside(place: Place) -> dict[str, Sequence[int]]:
+    """The paths outside the work folder that this and earlier runs have made, with marks of what they put there."""
+    found = (receipts.read(place.former_receipt), receipts.read(place.receipt))
+    return {path: mark for receipt in found if receipt for path, mark in receipt.made.items()}
+
+
+def _mark(path: Path) -> list[int]:
+    """By what a file that was put outside the work folder is known again; of what is not there, nothing."""
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
 
 
 def is_there(step: Step, receipt: Receipt) -> bool:
@@ -213,7 +223,7 @@ def _is_published(source: Path, path: Path) -> bool:
     except OSError:
         return False
     same = (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)
-    return same or (ours.st_size, ours.st_mtime_ns) == (theirs.st_size, theirs.st_mtime_ns)
+    return same or _mark(source) == _mark(path)
 
 
 def _trusted(step: Step, key: str, run: Run) -> Receipt | None:
@@ -278,8 +288,7 @@ def _commit(step: Step, receipt: Receipt, run: Run) -> Receipt:
     taken back, would call the wrong bytes finished.
     """
     place = step.place
-    made = sorted(_made_outside(place) | {str(path) for path in step.published(receipt.info)})
-    receipt = receipt._replace(made=tuple(made))
+    made = _made_outside(place)
     _retire_receipt(place)
     receipts.remove(place.digest)
     discard(place.aside, place.work, run)
@@ -288,6 +297,8 @@ def _commit(step: Step, receipt: Receipt, run: Run) -> Receipt:
     place.staging.rename(place.output)
     os.sync()
     _publish(step, receipt)
+    made |= {str(path): _mark(path) for path in step.published(receipt.info)}
+    receipt = receipt._replace(made=made)
     receipts.write_atomically(place.digest, receipt.digest + "\n")
     receipts.write(place.receipt, receipt)
     receipts.remove(place.former_receipt)
@@ -303,7 +314,10 @@ def _retire_receipt(place: Place) -> None:
 
 
 def _publish(step: Step, receipt: Receipt) -> None:
+    from quern.steps.work import check_owner
+
     for path, name in step.published(receipt.info).items():
+        check_owner(path.parent, "[build] outdir")
         try:
             _link(step.place.output / name, path)
         except OSError as error:
@@ -315,12 +329,16 @@ def _link(source: Path, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     try:
-        temporary.hardlink_to(source)
-    except OSError:  # another file system, or one without hard links
-        import shutil
+        try:
+            temporary.hardlink_to(source)
+        except OSError:  # another file system, or one without hard links
+            import shutil
 
-        shutil.copy2(source, temporary)  # its time too: that is how the copy is known again
-    temporary.replace(path)
+            shutil.copy2(source, temporary)  # its time too: that is how the copy is known again
+        temporary.replace(path)
+    except OSError:  # a full disk, say: what is left there nobody would remove
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def discard(path: Path, within: Path, run: Run) -> None:

@@ -10,6 +10,7 @@ Staging belongs to no finished step, and the next run of its step removes it.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from contextlib import suppress
@@ -21,6 +22,7 @@ from quern.portage import failures
 from quern.portage.failure import Failure, Kind
 from quern.portage.repository import available_packages
 from quern.portage.setup import STARTER
+from quern.steps.base import discard
 from quern.terminal import harmless
 
 if TYPE_CHECKING:
@@ -94,8 +96,9 @@ def _record(build: Build, output: str, failure: Failure) -> None:
         "readable": [str(path) for path in build.reach().readable],
     }
     new = build.scratch / f"{RECORD}.new"
-    new.touch(0o600)
-    new.write_text(json.dumps(record), encoding="utf-8")
+    discard(new, build.scratch, build.run)  # what failed may have put a link there
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(record, file)
     new.rename(build.scratch / RECORD)
 
 

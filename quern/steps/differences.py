@@ -15,7 +15,6 @@ OPTIONS = {
     "compressor": "build.compression",
     "source_date_epoch": "build.source_date_epoch",
     "outdir": "build.outdir",
-    "archive": "build.outdir",
     "output_name": "build.image_name",
     "profile": "build.profile",
     "closure": "build.closure",
@@ -53,6 +52,8 @@ def _lines(name: str, before: Any, now: Any, origins: Mapping[str, str]) -> Iter
     if name in OPTIONS:
         return [_option(OPTIONS[name], before, now, origins)]
     words = {"installation": "Portage", "repos.conf": "the list of repositories", "version": "quern", **OUTPUTS}
+    if name == "archive":  # of outdir, or of image_name
+        return [f"the archive's path {_value(before)} -> {_value(now)}"]
     return [f"{words.get(name, name)} changed"]
 
 

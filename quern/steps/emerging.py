@@ -32,7 +32,7 @@ from quern.portage.tally import Tally
 from quern.portage.tools import missing_message
 from quern.steps import capsule, signed
 from quern.steps.base import Run, discard
-from quern.steps.work import check_path, check_sources, take_over
+from quern.steps.work import check_folders, check_owner, check_path, check_sources, take_over
 from quern.terminal import harmless
 
 # of the user's environment, what fetching needs: proxies (wget(1), curl(1)), and on this machine also what names paths
@@ -168,6 +168,7 @@ class Build:
         """Make the folders, the host side, and this run's configuration root. Raises BuildError."""
         check_path(self.setup.image.work)
         check_sources(self.setup.image.distfiles)
+        check_owner(self.setup.image.distfiles, "[portage] distfiles")
         if self.setup.image.settings.emerge.ask and not sys.stdin.isatty():
             raise BuildError("emerge.ask = on needs a terminal for emerge's questions, and there is none")
         logs = self.log.with_suffix("")
@@ -282,6 +283,7 @@ class Build:
         reach = self.reach(*writable, *([self.setup.image.distfiles] if fetching else []))
         command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching and network)
         status, renamed = self._run(command, line)
+        check_folders([self.view, self.root, self.scratch, self.scratch / "tmp"])
         if refused := self.refused():
             raise BuildError(refusals.MESSAGE.format(cases="\n  ".join(refused.values()), log=self.log))
         if status != 0:

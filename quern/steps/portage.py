@@ -9,11 +9,12 @@ build/NAME/portage/
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from quern.portage import configroot
+from quern.portage import configroot, profile_files
 from quern.portage.keys import file_digest, tree_digest
 from quern.portage.repository import repos_conf
 from quern.portage.setup import Setup
@@ -95,7 +96,10 @@ class PortageStep(Step):
 
 def profile_digests(folder: Path) -> dict[str, str]:
     """The digest of everything in a profile folder that is part of the profile, by name."""
-    return {entry.name: tree_digest(entry) if entry.is_dir() else file_digest(entry) for entry in profile_parts(folder)}
+    return {
+        entry.name: tree_digest(entry, profile_files.is_read) if entry.is_dir() else file_digest(entry)
+        for entry in profile_parts(folder)
+    }
 
 
 def profile_parts(folder: Path) -> list[Path]:
@@ -105,7 +109,11 @@ def profile_parts(folder: Path) -> list[Path]:
     """
     entries = [entry for entry in sorted(folder.iterdir()) if is_profile_file(entry.name)]
     folders = ("package.", "use.", "env")
-    return [each for each in entries if each.is_file() or each.name.startswith(folders) or each.name == "bashrc"]
+    return [
+        each
+        for each in entries
+        if each.is_file() or (each.is_dir() and (each.name.startswith(folders) or each.name == "bashrc"))
+    ]
 
 
 def _copy_profile(folder: Path, target: Path) -> None:
@@ -115,6 +123,11 @@ def _copy_profile(folder: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for entry in profile_parts(folder):
         if entry.is_dir():
-            shutil.copytree(entry, target / entry.name, dirs_exist_ok=True)
+            shutil.copytree(entry, target / entry.name, ignore=_unread, dirs_exist_ok=True)
         else:
             shutil.copyfile(entry, target / entry.name)
+
+
+def _unread(folder: str, names: list[str]) -> list[str]:
+    """Those of the names in a folder that Portage does not read, and links to nothing."""
+    return [name for name in names if not (profile_files.is_read(name) and os.path.exists(os.path.join(folder, name)))]

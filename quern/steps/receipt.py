@@ -22,14 +22,15 @@ from typing import Any, NamedTuple
 
 from quern.errors import naming
 
-FORMAT = 2  # of the receipt file; another one is read as "no receipt", so the step runs again
+FORMAT = 3  # of the receipt file; another one is read as "no receipt", so the step runs again
 
 
 class Receipt(NamedTuple):
     """What a finished step wrote down.
 
     `inputs` are the values the key was made of, `digest` that of the output (`sha256:...`), `info` what the step
-    tells later steps (sizes in bytes, dates), `made` every path outside the work folder that it has written.
+    tells later steps (sizes in bytes, dates), `made` every path outside the work folder that it has written, with size
+    and time (nanoseconds) of what it put there: another image may have taken the name since.
     """
 
     key: str
@@ -37,7 +38,7 @@ class Receipt(NamedTuple):
     digest: str
     boot_id: str
     info: Mapping[str, Any]
-    made: tuple[str, ...] = ()
+    made: Mapping[str, Sequence[int]] = {}
 
 
 class Place(NamedTuple):
@@ -121,7 +122,7 @@ def read(path: Path) -> Receipt | None:
         data = json.loads(path.read_bytes())
         if data.pop("format") != FORMAT or data.pop("check") != _check(data):
             return None
-        return Receipt(**{**data, "made": tuple(data["made"])})
+        return Receipt(**data)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

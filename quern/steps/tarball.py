@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from quern.errors import DriverError, display
+from quern.errors import BuildError, DriverError, display
 from quern.project import Image, is_profile_file
 from quern.steps import receipt as receipts
 from quern.steps.base import Made, Run, Step, megabytes
@@ -83,10 +83,13 @@ class TarballStep(Step):
         if declared is not None:
             return declared
         files = [*self.image.settings.sources]
-        if self.image.folder and self.image.settings.build.profile is None:
-            own = [path for path in self.image.folder.iterdir() if path.is_file() and path.name[0] != "."]
-            files += [path for path in own if is_profile_file(path.name)]  # a lock is written by builds
-        return max((int(path.stat().st_mtime) for path in files), default=0)
+        try:
+            if self.image.folder and self.image.settings.build.profile is None:
+                own = [path for path in self.image.folder.iterdir() if path.is_file() and path.name[0] != "."]
+                files += [path for path in own if is_profile_file(path.name)]  # a lock is written by builds
+            return max((int(path.stat().st_mtime) for path in files), default=0)
+        except FileNotFoundError as error:
+            raise BuildError(f"{error.filename} was removed while {self.image.name} was built") from None
 
     def _date(self, digest: str) -> str:
         """The content's day, YYYY-MM-DD in UTC: the declared one, else the day on which these bytes were first made."""

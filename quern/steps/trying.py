@@ -72,15 +72,18 @@ class InContainer(NamedTuple):
             "security_opt": ["no-new-privileges"],
             "network_mode": (docker.network or "bridge") if test.network else "none",
         }
-        with self._as_its_user(), containers.Container.created(
-            docker,
-            self.image_id,
-            containers.name_of(f"test-{self.image.name}"),
-            containers.labels_of(self.image.work),
-            [containers.bind(self.tests, FOLDER, read_only=True)],
-            options,
-            program=program,
-        ) as container:
+        with (
+            self._as_its_user(),
+            containers.Container.created(
+                docker,
+                self.image_id,
+                containers.name_of(f"test-{self.image.name}"),
+                containers.labels_of(self.image.work),
+                [containers.bind(self.tests, FOLDER, read_only=True)],
+                options,
+                program=program,
+            ) as container,
+        ):
             kill = f"/containers/{container.identifier}/kill"
             with _guarded(address, container), limited(test.timeout, lambda: ask(address, "POST", kill)) as late:
                 container.start(None)

@@ -6,7 +6,7 @@ And those whose names would be taken for something else by what builds in them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,6 +50,16 @@ def mask() -> int:
     value = os.umask(0o022) | 0o022
     os.umask(value)
     return value
+
+
+def check_folders(folders: Iterable[Path]) -> None:
+    """Raise BuildError if one of our folders is none any more, after what a build could write there had its turn.
+
+    Confined, it can write nowhere else; but through a link in the place of a folder quern itself would, for it.
+    """
+    for folder in folders:
+        if folder.is_symlink() or not folder.is_dir():
+            raise BuildError(f"{folder} is no folder any more: a package that was built has removed or replaced it")
 
 
 def take_over(folder: Path) -> None:

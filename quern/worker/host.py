@@ -116,7 +116,7 @@ def _settle_cache(cache: str) -> None:
     """
     for folder, _, names in os.walk(cache):
         for name in names:
-            os.utime(os.path.join(folder, name), (1, 1))
+            os.utime(os.path.join(folder, name), (1, 1), follow_symlinks=False)  # a build may have put a link there
 
 
 def cpus() -> int:

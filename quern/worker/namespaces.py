@@ -107,7 +107,9 @@ def enter(root: str, shown: str, at: str, folders: Iterable[str]) -> None:
     _set("/", propagation=MS_PRIVATE)
     devices = _devices()
     brought, processes = _copy(shown, RDONLY | NOSUID | NODEV), _copy("/proc", RDONLY | NOSUID | NODEV | NOEXEC)
-    _attach(_copy(root, NOSUID | NODEV), root)
+    tree = _copy(root, NOSUID | NODEV)
+    _set("/", RDONLY)  # until it is gone, a link in the tree may lead there
+    _attach(tree, root)
     os.chdir(root)
     os.mkdir(OLD[1:])
     _check("pivot_root", _libc.pivot_root(b".", OLD[1:].encode()))

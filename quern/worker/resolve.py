@@ -125,6 +125,11 @@ NOT_BUILD_VARIABLES = {
 }  # fmt: skip
 
 
+# how the names of a profile's files begin that Portage reads
+READ = (
+    "make.defaults", "package", "parent", "eapi", "use.", "virtuals", "deprecated", "profile.bashrc", "bashrc", "env",
+)  # fmt: skip
+
 # of a repository: sourced while its packages are installed and merged, and they can change what is (ebuild(5))
 QA_CHECKS = ("install-qa-check.d", "preinst-qa-check.d", "postinst-qa-check.d")
 
@@ -143,11 +148,22 @@ def _variables(settings: Settings) -> dict[str, str]:
     for name in ("profile.bashrc", "package.bashrc", "bashrc", "package.env", "env"):
         digests = filter(None, (_digest(os.path.join(folder, name)) for folder in settings.profiles))
         variables.update({f"{name} {number}": digest for number, digest in enumerate(digests)})
+    for number, folder in enumerate(settings.profiles):
+        variables.update({f"{name} {number}": _digest(os.path.join(folder, name)) for name in _sourced(folder)})
     for repository in settings.repositories:
         for name in QA_CHECKS:
             if digest := _digest(os.path.join(repository.location, "metadata", name)):
                 variables[f"{name} {repository.name}"] = digest
     return variables
+
+
+def _sourced(folder: str) -> list[str]:
+    """The files beside a profile's bashrc that it may source: all but those that Portage itself reads, sorted."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    if not {"profile.bashrc", "bashrc"}.intersection(names):
+        return []
+    others = [name for name in names if name[0] != "." and name[-1] != "~" and not name.startswith(READ)]
+    return sorted(name for name in others if os.path.isfile(os.path.join(folder, name)))
 
 
 def _digest(path: str) -> str:

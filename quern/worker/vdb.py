@@ -172,8 +172,9 @@ def _remove_keep_files(root: str) -> None:
             folders[:] = []
             continue
         for name in names:
-            if name.startswith(".keep_") and not os.path.getsize(os.path.join(folder, name)):
-                os.unlink(os.path.join(folder, name))
+            path = os.path.join(folder, name)
+            if name.startswith(".keep_") and not os.path.islink(path) and not os.path.getsize(path):
+                os.unlink(path)
 
 
 def _normalise(folder: str, epoch: int) -> None:

@@ -1,6 +1,6 @@
 """Portage's resolver, forked for each question from a process that has Portage imported: a tenth of the time.
 
-    python -I resolver.py CHECKOUT      answers lines of JSON on stdin with lines of JSON on stdout
+python -I resolver.py CHECKOUT      answers lines of JSON on stdin with lines of JSON on stdout
 """
 
 from __future__ import annotations

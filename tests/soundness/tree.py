@@ -24,8 +24,7 @@ FORMATS = "profile-formats = portage-2 profile-set\n"
 OVERRIDES = ("docs",)  # eclasses that extra has its own of
 SOLO_ECLASSES = ("common", "flags")
 ARCH = (
-    'ARCH="amd64"\nACCEPT_KEYWORDS="amd64"\nCHOST="x86_64-pc-linux-gnu"\nELIBC="musl"\nKERNEL="linux"\n'
-    'USERLAND="GNU"\n'
+    'ARCH="amd64"\nACCEPT_KEYWORDS="amd64"\nCHOST="x86_64-pc-linux-gnu"\nELIBC="musl"\nKERNEL="linux"\nUSERLAND="GNU"\n'
 )
 BASE = (
     'ACCEPT_LICENSE="@FREE"\nUSE="ssl"\nCFLAGS="-O2"\nUSE_EXPAND="SCRIPT_TARGETS"\nSCRIPT_TARGETS="three"\n'
@@ -83,9 +82,7 @@ def make_tree(folder: Path, seed: int, packages: int = 300) -> Tree:
     return tree
 
 
-def _add(
-    random: Random, location: Path, packages: list[Package], eclasses: Mapping[str, str], cached: float
-) -> None:
+def _add(random: Random, location: Path, packages: list[Package], eclasses: Mapping[str, str], cached: float) -> None:
     """Write ebuilds, Manifests and files, and the cache entries of a share of them."""
     for package in packages:
         category, name = package.name.split("/")
