@@ -103,9 +103,11 @@ def _is_image(folder: Path) -> bool:
     An image that is not seen for a while is not gone: `doit prune` would remove what there is of it.
     """
     file = folder / CONFIG
-    if os.path.lexists(file) and not file.is_file():
+    if file.is_file():
+        return True
+    if os.path.lexists(file):
         raise ConfigError(f"{file}: expected a file, got {'a folder' if file.is_dir() else 'a link to nothing'}")
-    return file.is_file()
+    return False
 
 
 def is_profile_file(name: str) -> bool:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from quern.errors import BuildError
+from quern.errors import BuildError, DriverError
+from quern.project import project_images
 from quern.questions import LOCK, QUESTIONS
 from quern.steps.base import run_step
 from quern.steps.chain import STEPS, steps_of
 from tests.building import CHECKOUT, Project, snapshot
-from tests.conftest import tool
+from tests.conftest import needs_root, tool
 from tests.projects import Said, run, write
 from tests.test_emerging import Lab, ebuild
 from tests.test_tasks import TREE
@@ -149,3 +151,18 @@ def test_asking_leaves_the_steps_as_they_are(tmp_path: Path) -> None:
     for step in steps_of(lab.image)[:2]:
         run_step(step, run())
     assert (work / "packages/packages.lock").read_bytes() == lock
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["binhost", "sbom", "size"])
+def test_nothing_is_written_where_somebody_else_could_replace_it(project: Project, tmp_path: Path, name: str) -> None:
+    """Root's own files neither, in a folder of somebody else's where everybody may write."""
+    (tmp_path / "everybody").mkdir()
+    (tmp_path / "everybody").chmod(0o1777)
+    (tmp_path / "everybody/images").mkdir()
+    os.chown(tmp_path / "everybody/images", 65534, 65534)
+    (image,) = project_images(project.folder, {"QUERN_BUILD_OUTDIR": str(tmp_path / "everybody/images")})
+    question = next(each for each in QUESTIONS if each.name == name)
+    with pytest.raises(DriverError, match=r"everybody/images belongs to someone else, .*set \[build\] outdir"):
+        question.answer(image, run(), **{option.name: option.name == "html" for option in question.options})
+    assert list((tmp_path / "everybody/images").iterdir()) == []

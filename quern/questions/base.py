@@ -39,6 +39,13 @@ def tell_machines(value: object) -> None:
         print(json.dumps(value), flush=True)
 
 
+def check_outdir(image: Image) -> None:
+    """Raise DriverError where somebody else could replace what is written to the folder of finished images."""
+    from quern.steps.work import check_owner
+
+    check_owner(image.outdir, "[build] outdir")
+
+
 class Question(NamedTuple):
     """Something to be asked about an image.
 

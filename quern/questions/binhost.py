@@ -13,7 +13,7 @@ from pathlib import Path
 
 from quern.errors import BuildError, display
 from quern.project import Image
-from quern.questions.base import Question
+from quern.questions.base import Question, check_outdir
 from quern.steps.base import Run, counted
 from quern.steps.lock import locked
 from quern.steps.packages import PackagesStep
@@ -29,6 +29,7 @@ def answer(image: Image, run: Run) -> None:
     view = Place(image.work, PackagesStep.name).output / "view"
     signer = image.settings.portage.signing_key
     (folder,) = files(image)
+    check_outdir(image)
     with locked(image.work / "lock", run.say):
         stanzas = store.read_index(view)
         if not stanzas:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from quern.errors import DriverError, display
 from quern.project import Image
-from quern.questions.base import Question
+from quern.questions.base import Question, check_outdir
 from quern.steps import receipt as receipts
 from quern.steps.base import Run
 from quern.steps.image import FILE, ImageStep, layer_of
@@ -35,6 +35,7 @@ def answer(image: Image, run: Run) -> None:
     from quern import oci
     from quern.questions.bill import bill_of, identity
 
+    check_outdir(image)
     with locked(image.work / "lock", run.say):
         bill = bill_of(image)
         spdx, cyclonedx = sbom_spdx.text(bill, identity(bill)), sbom_cyclonedx.text(bill, identity(bill))

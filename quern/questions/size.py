@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quern.errors import display
 from quern.project import Image
-from quern.questions.base import Question, Switch, tell_machines
+from quern.questions.base import Question, Switch, check_outdir, tell_machines
 from quern.steps.base import Run
 
 
@@ -19,6 +19,8 @@ def answer(image: Image, run: Run, *, html: bool, json: bool) -> None:
     from quern.questions.measured import measure
     from quern.steps import receipt as receipts
 
+    if html:
+        check_outdir(image)
     measured = measure(image)
     if html:
         page(image).parent.mkdir(parents=True, exist_ok=True)
