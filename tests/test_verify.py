@@ -94,6 +94,7 @@ def test_something_has_moved(lab: Lab) -> None:
     """Like is compared with like: that is said, and nothing is built."""
     with pytest.raises(BuildError, match=r"lab is not what would be built now \(portage: not made yet\)"):
         VERIFY.answer(lab.image, run())
+    assert not (lab.folder / "work").exists()
     build_all(lab)
     (lab.folder / "images/lab.oci.tar").unlink()
     with pytest.raises(BuildError, match=r"\(image: .*/lab.oci.tar is gone\); `doit image:lab` first"):

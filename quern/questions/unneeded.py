@@ -27,7 +27,7 @@ from quern.steps.receipt import Place
 from quern.worker.fetch import PARTIAL, RECORD
 
 LEFT = "left by builds that failed, were killed, or did not verify"
-GONE = "of images that the project does not have"
+GONE = "of images that the project does not have, or has elsewhere now"
 PACKAGE = "binary packages of no image's last or next build"
 SOURCE = "sources of no image's last or next build"
 LOCK = "lock"

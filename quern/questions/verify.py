@@ -43,7 +43,8 @@ class Result(NamedTuple):
 def answer(image: Image, run: Run) -> None:
     """Build again and say "identical", or what of which package differs; raise BuildError then, or if it fails."""
     place = image.work / FOLDER
-    image.work.mkdir(parents=True, exist_ok=True)
+    if not image.work.is_dir():  # the lock would be the first thing there
+        _check_current(image)
     with locked(image.work / "lock", run.say):
         _check_current(image)
         before = _result(image)

@@ -335,6 +335,8 @@ def _link(source: Path, path: Path) -> None:
             import shutil
 
             shutil.copy2(source, temporary)  # its time too: that is how the copy is known again
+            with temporary.open("rb") as copy:
+                os.fsync(copy.fileno())  # a receipt that outlives a power cut must not vouch for less
         temporary.replace(path)
     except OSError:  # a full disk, say: what is left there nobody would remove
         temporary.unlink(missing_ok=True)

@@ -26,6 +26,8 @@ src_configure() {
 		--disable-nls
 		--disable-rpath
 		--disable-doc
+		# They would be run by the shell that configure finds on the building machine.
+		--disable-scripts
 	)
 	econf "${options[@]}"
 }

@@ -128,6 +128,9 @@ src_install() {
 	sed -i "s:${moves[0]}:${moves[1]}:g; s:${moves[2]}:${moves[3]}:g" "${ED}${library}"/config-*/Makefile \
 		"${ED}"/usr/lib/pkgconfig/*.pc "${ED}"/usr/bin/python*-config "${ED}${library}"/config-*/python-config.py || die
 
+	# Modules are no programs, and some would be run by a python that is called otherwise here.
+	find "${ED}${library}" -name '*.py' -exec chmod a-x {} + || die
+
 	python_compile_modules
 	if use test-suite; then
 		insinto "${library}"
