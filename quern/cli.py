@@ -22,9 +22,12 @@ from quern.terminal import harmless
 
 WORKDIR = Path("/tmp/quern")
 
+USAGE = """\
+quern-builder [-h] [--version] FILE.conf
+       quern-builder init [-h] [FOLDER]"""
 DESCRIPTION = """\
-Build the image that FILE.conf describes, and print where it is. `quern-builder init [FOLDER]` makes a project instead:
-a folder with one small image, for doit."""
+Build the image that FILE.conf describes, and print where it is. With `init`, make a project instead: a folder with one
+small image, for doit."""
 EPILOG = """\
 Options are read from /etc/quern.conf, FILE.conf and the file that $QUERN_CONFIG names; the later one wins, and an
 environment variable wins over them all. These are the options, with their variables and defaults:
@@ -70,9 +73,11 @@ def _init(words: Sequence[str]) -> None:
     from quern.init import make_project
 
     parser = argparse.ArgumentParser(
-        prog="quern-builder init", description="Make a project of one image that builds at once, and say what is next."
+        prog="quern-builder init",
+        description="Make a project with one small image, which can be built at once, and say how.",
     )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=Path(), help="by default this one")
+    where = "where to make it; by default here"
+    parser.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=Path(), help=where)
     print(make_project(parser.parse_args(words).folder))
 
 
@@ -81,11 +86,12 @@ def _parse(arguments: Sequence[str]) -> Path:
 
     parser = argparse.ArgumentParser(
         prog="quern-builder",
+        usage=USAGE,
         description=DESCRIPTION,
         epilog=EPILOG + config.template(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", metavar="FILE.conf", type=Path, help="the image's configuration file (init is none)")
+    parser.add_argument("file", metavar="FILE.conf", type=Path, help="the image's configuration file")
     parser.add_argument("--version", action="version", version=f"quern {__version__}")
     file: Path = parser.parse_args(arguments).file
     return file

@@ -145,7 +145,10 @@ def _check_lock(image: Image) -> None:
             f"{where['build.lock']}: build.lock: {build.lock} is in the work folder, where nothing is kept"
         )
     if build.locked and not build.lock:
-        raise ConfigError(f"{where['build.locked']}: build.locked: expected `lock = PATH` with it, the file to hold to")
+        raise ConfigError(
+            f"{where['build.locked']}: build.locked: expected `lock = PATH` with it, the file to hold to, "
+            f"and {image.name} has none"
+        )
 
 
 def check_name(name: str, place: Path) -> str:

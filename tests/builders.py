@@ -44,7 +44,7 @@ class Builder:
         with tempfile.NamedTemporaryFile() as file:
             write_debian_builder(file)
             file.flush()
-            _import(daemon, Path(file.name), cls.name)
+            import_tar(daemon, Path(file.name), cls.name)
         return cls(daemon)
 
     def empty(self, name: str) -> str:
@@ -52,7 +52,7 @@ class Builder:
         with tempfile.NamedTemporaryFile() as file:
             with tarfile.open(file.name, mode="w") as tar:
                 tar.addfile(_folder("etc"))
-            _import(self.daemon, Path(file.name), name)
+            import_tar(self.daemon, Path(file.name), name)
         return name
 
     def changed(self, name: str, *command: str) -> str:
@@ -72,12 +72,23 @@ class Builder:
         """The same as if Portage owned it: as part of the system, with a profile and a database of packages."""
         return self.changed(name, "sh", "-c", (DATA / "gentoo-builder.sh").read_text())
 
+    def export(self, file: Path) -> None:
+        """Write its file system as a tar."""
+        with closing(docker.DockerClient(self.daemon.address)) as client:
+            container = client.containers.create(self.name, ["true"], network_mode="none")
+            try:
+                with file.open("wb") as stream:
+                    stream.writelines(container.export())
+            finally:
+                container.remove(force=True, v=True)
+
     def without_portage(self, name: str) -> str:
         """The same without Portage."""
         return self.changed(name, "rm", "-r", f"/{PORTAGE}", "/usr/local/bin/emerge")
 
 
-def _import(daemon: Dockerd, file: Path, name: str) -> None:
+def import_tar(daemon: Dockerd, file: Path, name: str) -> None:
+    """Make an image of a tar."""
     repository, _, tag = name.partition(":")
     with closing(docker.DockerClient(daemon.address, timeout=600)) as client:
         client.api.import_image_from_file(str(file), repository=repository, tag=tag)

@@ -1,4 +1,7 @@
-"""The docker driver with a builder that Portage owns, as a Gentoo stage is: its `/` serves the build."""
+"""The docker driver with a builder that Portage owns, as a Gentoo stage is: its `/` serves the build.
+
+It is imported, and the project is configured, as README.rst shows it for a stage.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import Builder
+from tests.builders import Builder, import_tar
 from tests.building import CHECKOUT, Project, built, ran
-from tests.containers import variables
-from tests.dockerd import Dockerd
 from tests.projects import write
+from tests.readme import blocks, docker_command, files
 
 pytestmark = [pytest.mark.docker, pytest.mark.emerge]
 
@@ -50,21 +52,34 @@ TREE = {
     "profiles/repo_name": "images\n",
     "profiles/one/packages": "app-misc/one\n",
     "profiles/one/parent": "tree:base\n",
-    "profiles/one/quern.conf": "[portage]\nrepositories = ./tree\n[postbuild]\nengines = none\n",
     "dodo.py": (CHECKOUT / "dodo.py").read_text(),
 }
 
 
-@pytest.fixture(scope="session")
-def gentoo(dockerd: Dockerd) -> Builder:
-    """A builder that looks like Gentoo to Portage."""
-    return Builder(dockerd, Builder.imported(dockerd).like_gentoo("quern-test/gentoo:1"))
+IMPORT, CONFIGURATION = files(blocks("How to")[0])
+
+
+@pytest.fixture(scope="module")
+def gentoo(builder: Builder, tmp_path_factory: pytest.TempPathFactory) -> Builder:
+    """A builder that looks like Gentoo to Portage, made of a file by README's command.
+
+    The file is not compressed, whatever its name: that alone would take a minute.
+    """
+    folder = tmp_path_factory.mktemp("stage")
+    *_, stage, name = IMPORT.split()
+    Builder(builder.daemon, builder.like_gentoo("quern-test/gentoo:1")).export(folder / stage)
+    if docker_command(builder.daemon, IMPORT, folder) is None:
+        import_tar(builder.daemon, folder / stage, name)
+    return Builder(builder.daemon, name)
 
 
 @pytest.fixture
 def project(tmp_path: Path, gentoo: Builder) -> Project:
-    """A project of one image."""
-    return Project(write(tmp_path / "project", TREE), variables(gentoo))
+    """A project of one image, with README's configuration but for the place of the tree."""
+    shown = {name.replace("NAME", "one"): text for name, text in CONFIGURATION.items()}
+    variables = {"DOCKER_HOST": gentoo.daemon.address, "QUERN_POSTBUILD_ENGINES": "none"}
+    variables["QUERN_PORTAGE_REPOSITORIES"] = "./tree"
+    return Project(write(tmp_path / "project", {**TREE, **shown}), variables)
 
 
 def test_builder_s_own_root_serves_the_build(project: Project) -> None:

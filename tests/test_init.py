@@ -73,4 +73,4 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
 
 def test_help() -> None:
     assert "usage: quern-builder init [-h] [FOLDER]" in quern_builder("init", "--help").stdout
-    assert "quern-builder init [FOLDER]" in quern_builder("--help").stdout
+    assert "quern-builder init [-h] [FOLDER]" in quern_builder("--help").stdout

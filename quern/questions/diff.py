@@ -44,7 +44,7 @@ def answer(image: Image, run: Run, *, lock: str, archive: str, json: bool) -> No
 
 DIFF = Question(
     name="diff",
-    doc="say what is not as in the last other build of",
+    doc="say what has changed since the last different build of",
     after="image",
     options=(
         Text("lock", "compare the packages with those of this lock instead", "l"),

@@ -18,6 +18,6 @@ def answer(images: Sequence[Image], say: Callable[[str], None], *, yes: bool) ->
 PRUNE = Chore(
     name="prune",
     doc="show what is on disk, and with --yes remove what is not needed any more, for",
-    options=(Switch("yes", "remove what would be shown without it"),),
+    options=(Switch("yes", "remove what no image needs, instead of only showing it"),),
     answer=answer,
 )

@@ -23,6 +23,8 @@ from quern.steps import receipt as receipts
 from quern.steps.lock import locked
 from quern.steps.receipt import Place, Receipt
 
+TRIAL = "test"  # the step that tests the image and builds nothing (see trial)
+
 
 class Run(NamedTuple):
     """What a build is handed besides its inputs: where commands run, and whom to tell.
@@ -165,7 +167,7 @@ def clean_step(step: Step, run: Run, dry: bool) -> list[Path]:
                 path.unlink()
         if step.place.log in paths:  # commands were run for it
             run.driver.clear()
-        if not any(work.glob("*.json")):
+        if not any(receipt.stem != TRIAL for receipt in work.glob("*.json")):
             for name in ("host", "logs", "verify", receipts.Place(work, "resolve").staging.name):
                 discard(work / name, work, run)
             (work / "lock").unlink()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from quern.errors import BuildError, display
 from quern.portage.keys import tree_digest
 from quern.project import TESTS, Image
-from quern.steps.base import Made, Run, Step, counted
+from quern.steps.base import TRIAL, Made, Run, Step, counted
 
 if TYPE_CHECKING:
     from quern.steps.receipt import Receipt
@@ -36,7 +36,7 @@ HEAD = 256  # bytes of a script that the kernel reads (execve(2))
 class TrialStep(Step):
     """Tests the image."""
 
-    name: ClassVar[str] = "test"
+    name: ClassVar[str] = TRIAL
     doc: ClassVar[str] = "run the tests of"
     parts: ClassVar[tuple[str, ...]] = (PASSED,)
 
