@@ -268,7 +268,7 @@ class Build:
             lines.append(text)
             self.tally.line(text, monotonic())
             if progress := emerge.PROGRESS.fullmatch(text):
-                if not self.run.driver.streams:
+                if not self.run.driver.streams and not ask:  # he reads it from emerge itself
                     self.run.say(progress[1])
                 if packaged and text.startswith(emerge.INSTALLING):
                     packaged()
