@@ -16,9 +16,11 @@ from quern.terminal import harmless_bytes
 def shown(*pieces: bytes) -> tuple[list[bytes], list[str], bytes]:
     """What is shown of each piece, the lines, and the log."""
     log, lines = io.BytesIO(), list[str]()
-    log.name = "log"  # type: ignore[attr-defined]
+    log.name = "log"
     screen = Shown(log, lines.append)
-    return ([screen.piece(piece) for piece in pieces], lines, (screen.end(), log.getvalue())[1])
+    given = [screen.piece(piece) for piece in pieces]
+    screen.end()
+    return given, lines, log.getvalue()
 
 
 def test_a_question_is_shown_at_once() -> None:
