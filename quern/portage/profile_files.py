@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from quern.errors import ProfileError, display
-from quern.portage import atom
+from quern.portage import atom, reading
 
 # PMS 5.2: files whose lines begin with an atom (a - before it takes an inherited line back in package.mask).
 _ATOM_FILES = (
@@ -47,8 +47,8 @@ def eapi(folder: Path, default: str) -> int:
     """Read the EAPI of a profile folder. Raises ProfileError for one there is not."""
     file = folder / "eapi"
     text = default
-    if file.is_file():
-        text = file.read_text(encoding="utf-8", errors="replace").split("\n")[0].strip()
+    if file.exists():
+        text = reading.text(file).split("\n")[0].strip()
     if not (text.isascii() and text.isdigit() and int(text) <= _LAST_EAPI):
         raise ProfileError(f"{display(file)}: expected an EAPI from 0 to {_LAST_EAPI}, got {text!r}")
     return int(text)
@@ -92,13 +92,13 @@ def _files(path: Path) -> Iterator[Path]:
         for entry in sorted(path.iterdir()):
             if not entry.name.startswith(".") and not entry.name.endswith("~"):
                 yield from _files(entry)
-    elif path.is_file():
+    elif path.exists():
         yield path
 
 
 def _lines_of(file: Path) -> Iterator[Line]:
     where = display(file)
-    for number, raw in enumerate(file.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
+    for number, raw in enumerate(reading.text(file).split("\n"), start=1):
         words = raw.split()
         comment = next((index for index, word in enumerate(words) if word.startswith("#")), len(words))
         if words[:comment]:

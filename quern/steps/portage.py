@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from quern.errors import ProfileError, display
 from quern.portage import configroot
 from quern.portage.keys import file_digest, tree_digest
 from quern.portage.repository import repos_conf
@@ -101,11 +102,12 @@ def profile_digests(folder: Path) -> dict[str, str]:
 def profile_parts(folder: Path) -> list[Path]:
     """A profile folder's files, and the folders that Portage reads as if they were files (`package.use/`, ...).
 
-    Other folders are profiles of their own; quern.conf and locks are not Portage's.
+    Other folders are profiles of their own; quern.conf and locks are not Portage's. What is no file at all is for who
+    reads it to refuse.
     """
-    entries = [entry for entry in sorted(folder.iterdir()) if is_profile_file(entry.name)]
+    entries = [entry for entry in sorted(folder.iterdir()) if is_profile_file(entry.name) and entry.exists()]
     folders = ("package.", "use.", "env")
-    return [each for each in entries if each.is_file() or each.name.startswith(folders) or each.name == "bashrc"]
+    return [each for each in entries if not each.is_dir() or each.name.startswith(folders) or each.name == "bashrc"]
 
 
 def _copy_profile(folder: Path, target: Path) -> None:
@@ -115,6 +117,10 @@ def _copy_profile(folder: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for entry in profile_parts(folder):
         if entry.is_dir():
-            shutil.copytree(entry, target / entry.name, dirs_exist_ok=True)
+            try:
+                shutil.copytree(entry, target / entry.name, ignore_dangling_symlinks=True, dirs_exist_ok=True)
+            except shutil.Error as error:  # a pipe, say, or a folder that a link leads back to
+                path, _, reason = error.args[0][0]
+                raise ProfileError(f"{display(Path(path))}: cannot be copied: {reason}") from None
         else:
             shutil.copyfile(entry, target / entry.name)

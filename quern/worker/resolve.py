@@ -65,6 +65,7 @@ def resolve(arguments: list[str], settings: str = "") -> dict[str, Any]:
                 os.close(descriptor)
         noise.seek(0)
         output = noise.read().decode(errors="replace")
+    watch.check()
     return {"success": bool(answer), "output": output, **answer}
 
 
