@@ -20,6 +20,7 @@ from quern.portage.repository import repos_conf
 from quern.portage.setup import Setup
 from quern.project import is_profile_file
 from quern.steps.base import Made, Run, Step
+from quern.worker.sourced import sourced
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,14 +101,18 @@ def profile_digests(folder: Path) -> dict[str, str]:
 
 
 def profile_parts(folder: Path) -> list[Path]:
-    """A profile folder's files, and the folders that Portage reads as if they were files (`package.use/`, ...).
+    """A profile folder's files, and the folders that are read as if they were files, or sourced from.
 
-    Other folders are profiles of their own; quern.conf and locks are not Portage's. What is no file at all is for who
-    reads it to refuse.
+    That is `package.use/` and the like, by Portage, and whatever its bashrc may source. Other folders are profiles of
+    their own; quern.conf and locks are not Portage's. What is no file at all is for who reads it to refuse.
     """
     entries = [entry for entry in sorted(folder.iterdir()) if is_profile_file(entry.name) and entry.exists()]
-    folders = ("package.", "use.", "env")
-    return [each for each in entries if not each.is_dir() or each.name.startswith(folders) or each.name == "bashrc"]
+    read, by_bashrc = ("package.", "use.", "env"), sourced(str(folder))
+    return [
+        each
+        for each in entries
+        if not each.is_dir() or each.name.startswith(read) or each.name == "bashrc" or each.name in by_bashrc
+    ]
 
 
 def _copy_profile(folder: Path, target: Path) -> None:
