@@ -14,6 +14,7 @@ import pytest
 
 from quern.errors import QuernError
 from quern.portage.keys import distfile_digests, file_digest
+from quern.portage.setup import Setup
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
 from quern.steps.resolution import resolve
@@ -65,7 +66,7 @@ def loop(path: Path) -> None:
     path.symlink_to(path.name)
 
 
-def lab(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
+def lab(folder: Path, name: str, make: Callable[[Path], object]) -> Path:
     """The file of an image, in whose repository `make` has made what is at `name`."""
     tree = write(folder / "tree", TREE | {"lab/leaf/leaf-1.ebuild": ebuild("inherit one", slot="0/1")})
     write(tree, {"eclass/one.eclass": ""})
@@ -141,6 +142,44 @@ def test_an_eclass_that_is_none_before_the_master_s(tmp_path: Path, make: Callab
         plan(file)
 
 
+@pytest.mark.emerge
+def test_a_name_of_two_lines(tmp_path: Path) -> None:
+    """Portage takes it for a version, and no lock, ledger or log could."""
+    file = lab(tmp_path, "lab/leaf/leaf-5\n.ebuild", lambda path: write(path.parent, {path.name: ebuild(slot="0/1")}))
+    with pytest.raises(QuernError, match=r"leaf-5\\n\.ebuild': expected PACKAGE-VERSION\.ebuild in one line of text"):
+        plan(file)
+
+
+@pytest.mark.emerge
+@pytest.mark.parametrize(
+    "name", ["lab/leaf/leaf-5\nx-6.ebuild", "lab/leaf/leaf-5\x1b[31m.ebuild", "lab/leaf/leaf-5\udcff.ebuild"]
+)
+def test_names_that_are_no_version(tmp_path: Path, name: str) -> None:
+    file = lab(tmp_path, name, lambda path: write(path.parent, {path.name: ebuild()}))
+    assert sorted(plan(file)) == ALL
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("packages", b"lab/top\n\0\n", "packages:2: expected text, got a NUL byte"),
+        ("packages", b"lab/t\xe9p\n", "packages:1: 'lab/t\ufffdp' is no package atom"),
+        ("parent", b"../im\0age\n", "parent:1: expected text, got a NUL byte"),
+        ("package.use", b"lab/top a\0b\n", "package.use:1: expected text, got a NUL byte"),
+        ("make.defaults", b'CFLAGS="a\0b"\n', "make.defaults: expected text, got a NUL byte"),
+        ("use.force/10-more", b"a\0b\n", "use.force/10-more: expected text, got a NUL byte"),
+        ("eapi", b"8\0\n", r"eapi: expected an EAPI from 0 to 9, got '8\\x00'"),
+    ],
+)
+def test_profile_files_that_are_no_text(tmp_path: Path, name: str, text: bytes, said: str) -> None:
+    file = lab(tmp_path, "lab/leaf/files/some", Path.mkdir)
+    path = tmp_path / "tree/profiles/image" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text)
+    with pytest.raises(QuernError, match=f"{tmp_path}/tree/profiles/image/{said}"):
+        Setup(image_of(file, tmp_path / "work"), "").stack()
+
+
 @pytest.mark.parametrize("make", [pipe, endless, Path.mkdir])
 def test_what_keys_are_made_of(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "Manifest")
@@ -153,7 +192,8 @@ def test_what_keys_are_made_of(tmp_path: Path, make: Callable[[Path], None]) -> 
     ("name", "make", "said"),
     [
         ("package.use/pipe", pipe, "expected a file, got a pipe"),
-        ("use.mask/pipe", pipe, "cannot be copied: .*named pipe"),
+        ("use.mask/pipe", pipe, "expected a file, got a pipe"),
+        ("env/pipe", pipe, "cannot be copied: .*named pipe"),
         ("use.mask/loop", loop, None),
         ("make.defaults", pipe, "expected a file, got a pipe"),
         ("package.use/gone", dangling, None),

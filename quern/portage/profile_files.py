@@ -27,6 +27,11 @@ _ATOM_FILES = (
     "package.bashrc",
 )
 
+# and those of which only Portage reads the lines
+_OTHER_FILES = (
+    "make.defaults", "use.mask", "use.force", "use.stable", "use.stable.mask", "use.stable.force", "package.env",
+)  # fmt: skip
+
 _LAST_PROVIDED_EAPI = 6  # PMS 5.2.6: package.provided is gone from EAPI 7 on
 _LAST_EAPI = 9
 
@@ -67,6 +72,13 @@ def check(folder: Path, folder_eapi: int) -> None:
             word = line.text if name in ("package.mask", "package.unmask") else line.text.split()[0]
             _check(line, word.removeprefix("-"), of_eapi)
     _check_provided(folder / "package.provided", folder_eapi)
+    for path in (path for name in _OTHER_FILES for path in _files(folder / name)):
+        _check_text(reading.text(path), display(path))
+
+
+def _check_text(text: str, place: str) -> None:
+    if "\0" in text:  # what is built would get no environment with it
+        raise ProfileError(f"{place}: expected text, got a NUL byte")
 
 
 def _check_provided(file: Path, folder_eapi: int) -> None:
@@ -99,6 +111,7 @@ def _files(path: Path) -> Iterator[Path]:
 def _lines_of(file: Path) -> Iterator[Line]:
     where = display(file)
     for number, raw in enumerate(reading.text(file).split("\n"), start=1):
+        _check_text(raw, f"{where}:{number}")
         words = raw.split()
         comment = next((index for index, word in enumerate(words) if word.startswith("#")), len(words))
         if words[:comment]:
