@@ -69,13 +69,13 @@ class PackageError(BuildError):
 
 
 def of_the_machine(error: OSError) -> QuernError | None:
-    """The message for what the machine refuses: permission, room, a failing disk, something else in our place.
+    """The message for what the machine refuses: permission, room, a failing disk, a name, something in our place.
 
     None for the rest: another OSError is a defect of ours and keeps its traceback.
     """
     import errno
 
-    in_our_place = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY, errno.ELOOP)
+    in_our_place = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY, errno.ELOOP)
     full = (errno.ENOSPC, errno.EDQUOT)
     if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, *full, *in_our_place):
         return None

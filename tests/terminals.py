@@ -36,6 +36,12 @@ class Terminal:
         """Type."""
         os.write(self._descriptor, text.encode())
 
+    @property
+    def name(self) -> str:
+        """The path of the terminal."""
+        (number,) = struct.unpack("I", fcntl.ioctl(self._descriptor, 0x80045430, bytes(4)))  # TIOCGPTN, ioctl_tty(2)
+        return f"/dev/pts/{number}"
+
     def status(self) -> int:
         """Read to the end; the exit status."""
         while self._more():

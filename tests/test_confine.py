@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -115,6 +116,38 @@ def test_folders_by_another_name(tmp_path: Path) -> None:
     script = f"echo 1 > {tmp_path}/link/own/one; echo 2 > {tmp_path}/real/own/two"
     assert confined(tmp_path / "link/own", script) == (0, [])
     assert {"one", "two"} <= {path.name for path in (tmp_path / "real/own").iterdir()}
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_links_on_the_way_from_outside(tmp_path: Path) -> None:
+    """A link that lies where nothing is hidden leads to one that is hidden, and on."""
+    for name in ("own", "seen"):
+        (tmp_path / f"there/{name}").mkdir(parents=True)
+        (tmp_path / name).symlink_to(f"there/../there/{name}")
+    (tmp_path / "there/seen/text").touch()
+    with tempfile.TemporaryDirectory(dir=Path.home()) as outside:
+        for name in ("own", "seen"):
+            Path(outside, name).symlink_to(tmp_path / name)
+        script = f"echo 1 > {outside}/own/one; ls {outside}/seen; echo 2 > {tmp_path}/own/two"
+        assert confined(Path(outside, "own"), script, Path(outside, "seen")) == (0, ["text"])
+    assert {"one", "two"} <= {path.name for path in (tmp_path / "own").iterdir()}
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_an_interpreter_behind_links(tmp_path: Path) -> None:
+    """The Python of a virtual environment may lead through folders that are hidden."""
+    for name in ("venv/bin", "between/bin"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "between/bin/python").symlink_to(sys.executable)
+    python = tmp_path / "venv/bin/python"
+    python.symlink_to(tmp_path / "between/bin/python")
+    (tmp_path / "own").mkdir()
+    command = Command(
+        [str(python), "-c", "print(1)"], {}, tmp_path / "own", tmp_path / "log", Reach([tmp_path / "own"])
+    )
+    lines: list[str] = []
+    assert RawDriver(python=str(python), confine="on").run(command, lines.append) == 0
+    assert lines == ["1"]
 
 
 @pytest.mark.usefixtures("namespaces")

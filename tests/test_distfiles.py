@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quern.drivers.confinement import obstacle
 from quern.errors import BuildError
 from quern.portage.distfiles import Renamed, look, put_back
 from tests.conftest import tool
@@ -127,3 +128,24 @@ def test_another_file_and_a_right_manifest(tmp_path: Path) -> None:
     assert sources.said == [
         f"Warning: {sources.file} is not what its Manifest describes; another was fetched, and that one is now {mine}"
     ]
+
+
+@pytest.mark.emerge
+def test_sources_that_a_build_would_not_see(tmp_path: Path) -> None:
+    """Here the link leads to the file; in a build /tmp is empty, and the source would be said to be missing."""
+    if reason := obstacle():
+        pytest.skip(reason)
+    tool("scanelf", "pax-utils")
+    lab = Lab(tmp_path)
+    text = ebuild('SRC_URI="http://nowhere.invalid/x.txt"', body='cat "${DISTDIR}/x.txt" >> "${ED}/usr/share/lab/base"')
+    digest = hashlib.blake2b(b"source\n").hexdigest()
+    write(lab.tree, {"lab/base/base-1.ebuild": text, "lab/base/Manifest": f"DIST x.txt 7 BLAKE2B {digest}\n"})
+    write(tmp_path, {"elsewhere/x.txt": "source\n", "distfiles/y.txt": "source\n"})
+    link = tmp_path / "distfiles/x.txt"
+    link.symlink_to(tmp_path / "elsewhere/x.txt")
+    with pytest.raises(BuildError, match=f"builds see nothing.*\n  {link} -> {tmp_path}/elsewhere/x.txt$"):
+        lab.build()
+    link.unlink()
+    link.symlink_to("y.txt")
+    lab.build()
+    assert lab.installed()["base"] == "base-1\nsource"

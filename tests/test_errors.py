@@ -14,7 +14,7 @@ def refusal(error: OSError) -> str | None:
     return str(said) if said else None
 
 
-@pytest.mark.parametrize("name", ["EACCES", "EPERM", "EROFS", "EIO", "ENOSPC", "EDQUOT"])
+@pytest.mark.parametrize("name", ["EACCES", "EPERM", "EROFS", "EIO", "ENOSPC", "EDQUOT", "ENAMETOOLONG"])
 def test_what_the_machine_refuses(name: str) -> None:
     number = getattr(errno, name)
     said = refusal(OSError(number, os.strerror(number), "/w/file"))

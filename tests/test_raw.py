@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -107,27 +109,77 @@ def test_no_terminal_is_inherited(tmp_path: Path) -> None:
     assert run(tmp_path, "sh", "-c", "true < /dev/tty")[0] != 0
 
 
-def test_the_terminal_when_asked_for(tmp_path: Path) -> None:
-    """emerge --ask talks to the user; what it prints goes there alone."""
+@contextlib.contextmanager
+def at_terminal(folder: Path, *argv: str) -> Iterator[tuple[int, int]]:
+    """A user's terminal at which a command asks its questions; gives the process that runs it, and the terminal."""
     child, terminal = pty.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
-            command = Command(
-                ["sh", "-c", "read x; test -t 1; echo $? $x"], {"PATH": "/bin"}, tmp_path, tmp_path / "log"
-            )
-            os._exit(RawDriver().run(command._replace(terminal=True), _never))
+            lines: list[str] = []
+            command = Command(argv, {"PATH": "/usr/bin:/bin"}, folder, folder / "log", terminal=True)
+            status = RawDriver().run(command, lines.append)
+            (folder / "lines").write_text("\n".join(lines))
+            os._exit(status)
         os._exit(99)
-    os.write(terminal, b"yes\n")
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    printed = b""
-    while b"0 yes" not in printed:  # what was typed comes back first; at the end reading is an error
-        printed += os.read(terminal, 1000)
+    yield child, terminal
     os.close(terminal)
-    assert (tmp_path / "log").read_text().splitlines() == ["$ sh -c 'read x; test -t 1; echo $? $x'"]
 
 
-def _never(line: str) -> None:
-    raise AssertionError(line)
+def until(terminal: int, text: bytes) -> bytes:
+    """What the terminal has shown when it has shown this."""
+    shown = b""
+    while text not in shown:  # at the end reading is an error
+        shown += os.read(terminal, 1000)
+    return shown
+
+
+def test_the_terminal_when_asked_for(tmp_path: Path) -> None:
+    """emerge --ask talks to the user, whose answers it reads; what it prints is also read by us."""
+    with at_terminal(tmp_path, "sh", "-c", "printf 'Sure? '; read x; test -t 1; echo $? $x") as (child, terminal):
+        until(terminal, b"Sure? ")
+        os.write(terminal, b"yes\n")
+        until(terminal, b"0 yes\r\n")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert (tmp_path / "log").read_text().splitlines()[1:] == ["Sure? yes", "0 yes"]
+    assert (tmp_path / "lines").read_text().splitlines() == ["Sure? yes", "0 yes"]
+
+
+STUFF = """
+import fcntl, os, struct, sys, termios
+for place in (0, 1, 2, os.open("/dev/tty", os.O_RDWR)):
+    for letter in b"touch pwned\\n":
+        for request, argument in ((termios.TIOCSTI, bytes([letter])), (0x541C, bytes([2, letter]))):  # TIOCLINUX
+            try:
+                fcntl.ioctl(place, request, argument)
+            except OSError:
+                pass
+own = int(open("/proc/self/stat").read().rpartition(")")[2].split()[4])  # proc_pid_stat(5): tty_nr
+print("terminals", own, *(os.fstat(place).st_rdev for place in (0, 1, 2)), "end", flush=True)
+"""
+
+
+def test_nothing_is_typed_for_the_user(tmp_path: Path) -> None:
+    """A command that types (TIOCSTI) types at its own terminal; what the user's shell would read next is empty."""
+    with at_terminal(tmp_path, sys.executable, "-c", STUFF) as (child, terminal):
+        (number,) = struct.unpack("I", fcntl.ioctl(terminal, 0x80045430, bytes(4)))  # TIOCGPTN, ioctl_tty(2)
+        mine = os.open(f"/dev/pts/{number}", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        shown = until(terminal, b" end\r\n")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with pytest.raises(BlockingIOError):
+            os.read(mine, 100)
+        users = os.fstat(mine).st_rdev
+        os.close(mine)
+    (line,) = [line for line in shown.decode().splitlines() if line.startswith("terminals")]
+    (own,) = {int(word) for word in line.split()[1:5]}
+    assert own not in (0, users)
+
+
+def test_keys_that_interrupt(tmp_path: Path) -> None:
+    """Ctrl-C is the command's own, and then as if it had been ours."""
+    with at_terminal(tmp_path, "sh", "-c", "echo ready; exec sleep 60") as (child, terminal):
+        until(terminal, b"ready")
+        os.write(terminal, b"\x03")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 99
 
 
 def test_a_missing_command(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ class Reach(NamedTuple):
 class Command(NamedTuple):
     """A command to run: argv, its whole environment (nothing is inherited), folder, log file, and reach.
 
-    `terminal` hands it the user's terminal (emerge --ask); its output is then not read. `network` is for what fetches:
-    where commands are confined, others have none.
+    `terminal` gives it a terminal of its own, which the user's shows (emerge --ask); Ctrl-C is the command's then.
+    `network` is for what fetches: where commands are confined, others have none.
     """
 
     argv: Sequence[str]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from quern.drivers.base import Reach
 from quern.errors import DriverError
+from quern.worker.spellings import names
 
 WORKER = Path(__file__).parent.parent / "worker"
 OPTION = "[build] confine = off"
@@ -36,7 +37,7 @@ _warned = set[str]()  # what has been said once in this process
 
 def confined(argv: Sequence[str], reach: Reach, folder: Path, network: bool, python: str) -> list[str]:
     """The command line that runs `argv` confined; `python` is that of the command."""
-    interpreters = [Path(python).parent, Path(python).resolve().parent]
+    interpreters = [Path(name).parent for name in names(python)]
     readable = [WORKER, *interpreters, *reach.readable, *([RESOLVER] if network else [])]
     request = {
         "writable": [str(path) for path in reach.writable],

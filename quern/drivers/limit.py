@@ -31,7 +31,7 @@ def run_for(seconds: int, argv: Sequence[str], write: Callable[[bytes], None]) -
             preexec_fn=end_with_parent,
         )
         assert isinstance(process.stdout, BufferedReader)
-        with guarded(process, own_group=True), limited(seconds, partial(_kill_group, process)) as late:
+        with guarded(process), limited(seconds, partial(_kill_group, process)) as late:
             with process.stdout as output:
                 while piece := output.read1(1 << 16):
                     write(piece)

@@ -11,19 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible, unlike
+from quern.drivers.shown import Shown, copy_lines
 from quern.errors import DriverError, naming
-from quern.terminal import harmless_bytes
 from quern.worker import IMPOSSIBLE
 
 if TYPE_CHECKING:
     import subprocess
     from types import FrameType
 
-LONGEST = 1 << 20  # bytes of a line; what has none is not to fill the memory
+INTERRUPTED = 128 + signal.SIGINT
 PATIENCE = 10  # seconds a stopped command has to end by itself; emerge's group needs 0.3
 
 
@@ -67,37 +67,51 @@ class RawDriver:
         with command.log.open("ab", buffering=0) as log, terminable():  # it is what is left when we are killed
             with naming(command.log):
                 log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
-            process = subprocess.Popen(
-                self._argv(command.argv, command.reach, command.folder, command.network),
-                env=dict(command.environment),
-                cwd=command.folder,
-                umask=0o022,  # a build must not depend on the caller's
-                stdin=None if command.terminal else subprocess.DEVNULL,
-                stdout=None if command.terminal else subprocess.PIPE,
-                stderr=None if command.terminal else subprocess.STDOUT,
-                start_new_session=not command.terminal,  # a session of its own would lose the terminal
-                preexec_fn=end_with_parent,
-            )
-            with guarded(process, own_group=not command.terminal):
-                if process.stdout is not None:
-                    with process.stdout as output:
-                        last = _copy_lines(output, log, line)
-                status = process.wait()
+            if command.terminal:
+                shown = Shown(log, line)
+                status = self._at_terminal(command, shown.piece)
+                shown.end()
+                last = shown.last
+            else:
+                process = subprocess.Popen(
+                    self._argv(command.argv, command.reach, command.folder, command.network),
+                    env=dict(command.environment),
+                    cwd=command.folder,
+                    umask=0o022,  # a build must not depend on the caller's
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=end_with_parent,
+                )
+                assert process.stdout is not None
+                with guarded(process), process.stdout as output:
+                    last = copy_lines(output, log, line)
+                    status = process.wait()
         if status == IMPOSSIBLE and self._confines:
             raise DriverError(unlike(last))
-        return 128 - status if status < 0 else status
+        status = 128 - status if status < 0 else status
+        if command.terminal and status == INTERRUPTED:  # by keys that were the command's
+            raise KeyboardInterrupt
+        return status
 
     def shell(self, command: Command, line: Callable[[str], None]) -> int:
         """See Driver.shell."""
         if not command.terminal:
             return self.run(command, line)
+        with terminable():
+            status = self._at_terminal(command, lambda shown: shown)
+        return 128 - status if status < 0 else status
+
+    def _at_terminal(self, command: Command, show: Callable[[bytes], bytes]) -> int:
+        """Run a command at a terminal of its own; the user's has what `show` makes of what is shown there."""
         import subprocess
         from functools import partial
 
         from quern.drivers import terminal
 
         ours, theirs = os.openpty()
-        with open(ours, "rb", buffering=0), terminable():
+        with open(ours, "rb", buffering=0):
             with open(theirs, "rb", buffering=0):
                 process = subprocess.Popen(
                     self._argv(command.argv, command.reach, command.folder, command.network),
@@ -110,10 +124,9 @@ class RawDriver:
                     start_new_session=True,
                     preexec_fn=_own_terminal,
                 )
-            with guarded(process, own_group=True):
-                terminal.relay(ours, partial(terminal.resize, ours), lambda: process.poll() is not None)
-                status = process.wait()
-        return 128 - status if status < 0 else status
+            with guarded(process):
+                terminal.relay(ours, partial(terminal.resize, ours), lambda: process.poll() is not None, show)
+                return process.wait()
 
     def call(
         self, verb: str, *, environment: Mapping[str, str] | None = None, reach: Reach | None = None, **params: object
@@ -136,7 +149,7 @@ class RawDriver:
                 output, noise = process.communicate(json.dumps(params).encode())
             except BaseException:
                 with undisturbed():
-                    _end_group(process, own_group=True)
+                    _end_group(process)
                 raise
         if reach is not None and self._confines and process.returncode == IMPOSSIBLE:
             raise DriverError(unlike(noise))
@@ -175,18 +188,6 @@ def answer_of(verb: str, status: int, output: bytes, noise: bytes) -> dict[str, 
     return answer
 
 
-def _copy_lines(source: IO[bytes], log: IO[bytes], line: Callable[[str], None]) -> bytes:
-    """Pass on every line, as far as it is harmless; returns the last."""
-    last = b""
-    while raw := source.readline(LONGEST):
-        raw = harmless_bytes(raw)
-        with naming(Path(log.name)):
-            log.write(raw)
-        line(raw.decode(errors="replace").rstrip("\r\n"))
-        last = raw
-    return last
-
-
 def end_with_parent() -> None:
     """In the child: ask the kernel for SIGTERM when quern dies, SIGKILL included (prctl(2), PR_SET_PDEATHSIG)."""
     import ctypes
@@ -204,7 +205,7 @@ def _own_terminal() -> None:
 
 
 @contextmanager
-def guarded(process: subprocess.Popen[bytes], own_group: bool) -> Iterator[None]:
+def guarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """While inside, what ends quern ends the command and all that it has started.
 
     The kernel's signal for a dead parent reaches the command alone: without the guard, what emerge had started would
@@ -213,13 +214,12 @@ def guarded(process: subprocess.Popen[bytes], own_group: bool) -> Iterator[None]
     """
     guard, ended = None, False
     try:
-        if own_group:
-            guard = _start_guard(process.pid)
+        guard = _start_guard(process.pid)
         yield
         ended = True
     except BaseException:
         with undisturbed():
-            _end_group(process, own_group)
+            _end_group(process)
             ended = True
         raise
     finally:
@@ -240,13 +240,13 @@ def _start_guard(group: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _end_group(process: subprocess.Popen[bytes], own_group: bool) -> None:
+def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End a command and what it started: SIGTERM, then SIGKILL for what is left."""
     import subprocess
 
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(process.pid, number) if own_group else process.send_signal(number)
+            os.killpg(process.pid, number)
             process.wait(PATIENCE)
         except ProcessLookupError:
             process.wait()

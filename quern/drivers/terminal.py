@@ -22,7 +22,7 @@ def is_there() -> bool:
 
 def size() -> tuple[int, int]:
     """Its lines and columns."""
-    columns, lines = os.get_terminal_size(1)
+    columns, lines = os.get_terminal_size(0)
     return lines, columns
 
 
@@ -33,10 +33,15 @@ def resize(descriptor: int, lines: int, columns: int) -> None:
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
 
-def relay(theirs: int, resize: Callable[[int, int], object], has_ended: Callable[[], bool]) -> None:
+def relay(
+    theirs: int,
+    resize: Callable[[int, int], object],
+    has_ended: Callable[[], bool],
+    show: Callable[[bytes], bytes] = bytes,
+) -> None:
     """Pass on what is typed to the descriptor `theirs`, and show what comes from there, until its end.
 
-    `resize` is told lines and columns, at once and whenever they change.
+    `resize` is told lines and columns, at once and whenever they change; `show` makes of what comes what is shown.
     """
     import select
 
@@ -47,7 +52,7 @@ def relay(theirs: int, resize: Callable[[int, int], object], has_ended: Callable
             if theirs in ready:
                 if not (shown := _read(theirs)):
                     return
-                _write(1, shown)
+                _write(1, show(shown))
             if 0 in ready:
                 if typed := _read(0):
                     _write(theirs, typed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +65,25 @@ def put_back(folder: Path, before: Mapping[str, Found]) -> list[Renamed]:
             name = folder / match[1]
             renamed.append(Renamed(name, folder / now, _rename(folder / now, name)))
     return renamed
+
+
+def unseen(
+    folder: Path, names: Iterable[str], seen: Iterable[Path], hidden: Iterable[str] | None = None
+) -> dict[Path, Path]:
+    """Links among the files of the folder, and where they lead: below folders `hidden`, and not where `seen` are.
+
+    By default these are the folders that confined builds have for themselves.
+    """
+    from quern.worker.namespaces import HIDDEN
+
+    covered = [Path(path).resolve() for path in (HIDDEN if hidden is None else hidden)]
+    places = [path.resolve() for path in seen]
+    links = {path: path.resolve() for path in (folder / name for name in sorted(set(names))) if path.is_symlink()}
+    return {
+        link: target
+        for link, target in links.items()
+        if any(map(target.is_relative_to, covered)) and not any(map(target.is_relative_to, places)) and target.exists()
+    }
 
 
 def _rename(source: Path, target: Path) -> bool:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from quern.portage import reading
+
 if TYPE_CHECKING:
     from quern.portage.plan import Package, Plan
 
@@ -115,7 +117,7 @@ def distfile_digests(manifest: Path, names: Iterable[str]) -> dict[str, str]:
     wanted = set(names)
     lines = {}
     if wanted and manifest.exists():
-        for line in manifest.read_text(encoding="utf-8", errors="replace").split("\n"):
+        for line in reading.text(manifest).split("\n"):
             words = line.split()
             if len(words) > 2 and words[0] == "DIST" and words[1] in wanted:
                 lines[words[1]] = " ".join(words[2:])
@@ -170,8 +172,8 @@ def tree_digest(folder: Path, counts: Callable[[str], bool] = bool) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """The SHA-256 of a file's content, hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """The SHA-256 of a file's content, hexadecimal. Raises RepositoryError where something else is in its place."""
+    return hashlib.sha256(reading.content(path)).hexdigest()
 
 
 def _digest(value: object) -> str:

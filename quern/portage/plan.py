@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from quern.errors import RepositoryError
+
 
 @dataclass(frozen=True)
 class Package:
@@ -100,8 +102,14 @@ def _id(cpv: str, on_host: bool) -> str:
 
 
 def from_answer(answer: Mapping[str, Any], outside: Callable[[str], str] = str) -> Plan:
-    """The plan in the worker's answer to `resolve`; `outside` gives this machine's name of a path of the worker's."""
+    """The plan in the worker's answer to `resolve`; `outside` gives this machine's name of a path of the worker's.
+
+    Raises RepositoryError for a package whose name no lock could hold: to Portage `a-1\\n.ebuild` is a version.
+    """
     entries = answer["plan"]
+    for entry in entries:
+        if not entry["cpv"].isprintable():
+            raise RepositoryError(f"{outside(entry['ebuild'])!r}: expected PACKAGE-VERSION.ebuild in one line of text")
     packages = [_package(entry, entries, outside) for entry in entries]
     wanted, host = (tuple(each for each in packages if each.on_host is on_host) for on_host in (False, True))
     return Plan(wanted, answer["variables"], host, tuple(outside(path) for path in answer["watched"]))

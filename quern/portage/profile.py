@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from quern.errors import ProfileError, display, hint
-from quern.portage import profile_files
+from quern.portage import profile_files, reading
 from quern.portage.profile_files import Line
 from quern.portage.repository import LAYOUT, Repository
 
@@ -205,6 +205,6 @@ def _warnings(nodes: Sequence[_Node]) -> Iterator[str]:
     yield from _ignored(nodes)
     for node in nodes:
         notice = node.folder / "deprecated"
-        if notice.is_file() and (node.repository is None or node.repository is not node.inherited_from):
-            instead = notice.read_text(encoding="utf-8", errors="replace").split("\n")[0].strip()
+        if notice.exists() and (node.repository is None or node.repository is not node.inherited_from):
+            instead = reading.text(notice).split("\n")[0].strip()
             yield f"profile {display(node.folder)} is deprecated" + (f"; use {instead}" if instead else "")

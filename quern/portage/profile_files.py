@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from quern.errors import ProfileError, display
-from quern.portage import atom
+from quern.portage import atom, reading
 
 # PMS 5.2: files whose lines begin with an atom (a - before it takes an inherited line back in package.mask).
 _ATOM_FILES = (
@@ -28,6 +28,10 @@ _ATOM_FILES = (
 )
 
 _READ = ("package", "use.", "make.defaults", "parent", "eapi", "profile.bashrc")  # how the names of the others begin
+# and those of which only Portage reads the lines
+_OTHER_FILES = (
+    "make.defaults", "use.mask", "use.force", "use.stable", "use.stable.mask", "use.stable.force", "package.env",
+)  # fmt: skip
 
 _LAST_PROVIDED_EAPI = 6  # PMS 5.2.6: package.provided is gone from EAPI 7 on
 _LAST_EAPI = 9
@@ -54,8 +58,8 @@ def eapi(folder: Path, default: str) -> int:
     """Read the EAPI of a profile folder. Raises ProfileError for one there is not."""
     file = folder / "eapi"
     text = default
-    if file.is_file():
-        text = file.read_text(encoding="utf-8", errors="replace").split("\n")[0].strip()
+    if file.exists():
+        text = reading.text(file).split("\n")[0].strip()
     if not (text.isascii() and text.isdigit() and int(text) <= _LAST_EAPI):
         raise ProfileError(f"{display(file)}: expected an EAPI from 0 to {_LAST_EAPI}, got {text!r}")
     return int(text)
@@ -77,6 +81,13 @@ def check(folder: Path, folder_eapi: int) -> None:
             word = line.text if name in ("package.mask", "package.unmask") else line.text.split()[0]
             _check(line, word.removeprefix("-"), of_eapi)
     _check_provided(folder / "package.provided", folder_eapi)
+    for path in (path for name in _OTHER_FILES for path in _files(folder / name)):
+        _check_text(reading.text(path), display(path))
+
+
+def _check_text(text: str, place: str) -> None:
+    if "\0" in text:  # what is built would get no environment with it
+        raise ProfileError(f"{place}: expected text, got a NUL byte")
 
 
 def _check_provided(file: Path, folder_eapi: int) -> None:
@@ -102,7 +113,7 @@ def _files(path: Path) -> Iterator[Path]:
         for entry in sorted(path.iterdir()):
             if is_read(entry.name):
                 yield from _files(entry)
-    elif path.is_file():
+    elif path.exists():
         yield path
     else:
         _check_link(path)
@@ -116,7 +127,8 @@ def _check_link(path: Path) -> None:
 
 def _lines_of(file: Path) -> Iterator[Line]:
     where = display(file)
-    for number, raw in enumerate(file.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
+    for number, raw in enumerate(reading.text(file).split("\n"), start=1):
+        _check_text(raw, f"{where}:{number}")
         words = raw.split()
         comment = next((index for index, word in enumerate(words) if word.startswith("#")), len(words))
         if words[:comment]:

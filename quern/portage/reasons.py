@@ -5,7 +5,8 @@ that a package itself has, there are
 
     new           it was not in the image
     lost          nothing changed, so its binary package was lost
-    variable      of make.conf and the profile: CFLAGS; profile.bashrc counts as one
+    variable      of make.conf and the profile: CFLAGS; profile.bashrc counts as one,
+                  and bashrc-sources, the files that it may source
     tool, portage, builder      of the place where it is built
     binhost       where else packages may come from
     dependency    that it is built with, or whose slot it is bound to; `why` says what changed of it

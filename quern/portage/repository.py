@@ -16,6 +16,7 @@ from quern.config import Settings
 from quern.config.portage import is_repository_name
 from quern.config.settings import RepositoryRef, RepositorySection
 from quern.errors import RepositoryError, display, hint
+from quern.portage import reading
 
 LAYOUT = "metadata/layout.conf"
 SYSTEM = (Path("/var/db/repos/gentoo"), Path("/usr/portage"))
@@ -138,7 +139,7 @@ def available_packages(repositories: Iterable[Repository]) -> list[str]:
 
 def _lines(file: Path) -> list[str]:
     """The words of a file with one a line; none where there is no file."""
-    return file.read_text(encoding="utf-8", errors="replace").split() if file.is_file() else []
+    return reading.text(file).split() if file.exists() else []
 
 
 def main_repository(repositories: Sequence[Repository]) -> Repository:
@@ -178,10 +179,10 @@ def _section(name: str, options: Iterable[tuple[str, str]]) -> str:
 
 def _read_layout(file: Path) -> dict[str, str]:
     """Read layout.conf: `key = value` lines. An absent file says nothing."""
-    if not file.is_file():
+    if not file.exists():
         return {}
     layout = {}
-    for number, raw in enumerate(file.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
+    for number, raw in enumerate(reading.text(file).split("\n"), start=1):
         key, equals, value = (part.strip() for part in raw.partition("="))
         if not raw.strip() or raw.lstrip().startswith("#"):
             continue
@@ -194,7 +195,7 @@ def _read_layout(file: Path) -> dict[str, str]:
 def _read_name(profiles: Path) -> str:
     """Give the first line of profiles/repo_name, or nothing."""
     try:
-        text = (profiles / "repo_name").read_text(encoding="utf-8", errors="replace")
+        text = reading.text(profiles / "repo_name")
     except (FileNotFoundError, NotADirectoryError):
         return ""
     return text.split("\n")[0].strip()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from quern.errors import DriverError, RepositoryError
+from quern.portage import reading
 
 TOOLS = "metadata/quern-tools"  # in a repository: tool<TAB>Debian package<TAB>what needs it
 COMPILER = ("/usr/lib/gcc", "/usr/libexec/gcc")  # gcc's own files; Debian 13 has the programs in the second
@@ -34,7 +35,7 @@ def declared_tools(repositories: Iterable[Path]) -> list[Tool]:
     tools: dict[str, Tool] = {}
     for repository in repositories:
         try:
-            text = (repository / TOOLS).read_text(encoding="utf-8", errors="replace")
+            text = reading.text(repository / TOOLS)
         except FileNotFoundError:
             continue
         for line in text.splitlines():

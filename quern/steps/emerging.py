@@ -43,6 +43,10 @@ LIVE = """\
 {packages}: a live ebuild fetches its sources while it is built, and builds have no network
 Take a released version, or give builds a network with {option}"""
 
+UNSEEN = """\
+sources are links to where builds see nothing; copy the files, or name their folder as [portage] distfiles:
+  {links}"""
+
 
 @dataclass(frozen=True)
 class Build:
@@ -269,7 +273,7 @@ class Build:
             lines.append(text)
             self.tally.line(text, monotonic())
             if progress := emerge.PROGRESS.fullmatch(text):
-                if not self.run.driver.streams:
+                if not self.run.driver.streams and not ask:  # he reads it from emerge itself
                     self.run.say(progress[1])
                 if packaged and text.startswith(emerge.INSTALLING):
                     packaged()
@@ -318,6 +322,8 @@ class Build:
             return
         if option and (live := [package.cpv for package in packages if package.live]):
             raise BuildError(LIVE.format(packages=", ".join(live), option=option))
+        if option and (links := self._unseen(packages)):
+            raise BuildError(UNSEEN.format(links="\n  ".join(links)))
         lacking = [package for package in packages if not is_fetched(package, self.setup.image.distfiles)]
         restricted = [package.atom for package in lacking if package.fetch_restricted]
         if restricted and "--getbinpkg" not in options:  # pkg_nofetch says where to get them, and is the ebuild's
@@ -326,6 +332,14 @@ class Build:
             before = signed.packages(self)
             self.emerge([*options, "--fetchonly"], targets)
             signed.check(self, signed.packages(self) - before)
+
+    def _unseen(self, packages: Sequence[Package]) -> list[str]:
+        """Which sources are links that lead nowhere in a build, though here they do."""
+        image, inside = self.setup.image, self.setup.in_container
+        names = [name for package in packages for name in package.distfiles]
+        seen = [image.work, image.distfiles] if inside else self.reach().readable
+        found = distfiles.unseen(image.distfiles, names, seen, ("/",) if inside else None)
+        return [f"{link} -> {target}" for link, target in found.items()]
 
     def check_merged(self, plan: Plan, wanted: Sequence[str]) -> None:
         """Raise BuildError unless ROOT holds `wanted` (cpvs), and nothing that is not in the plan as planned.

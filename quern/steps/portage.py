@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from quern.errors import ProfileError, display
 from quern.portage import configroot, profile_files
 from quern.portage.keys import file_digest, tree_digest
 from quern.portage.repository import repos_conf
 from quern.portage.setup import Setup
 from quern.project import is_profile_file
 from quern.steps.base import Made, Run, Step
+from quern.worker.sourced import sourced
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,16 +105,17 @@ def profile_digests(folder: Path) -> dict[str, str]:
 
 
 def profile_parts(folder: Path) -> list[Path]:
-    """A profile folder's files, and the folders that Portage reads as if they were files (`package.use/`, ...).
+    """A profile folder's files, and the folders that are read as if they were files, or sourced from.
 
-    Other folders are profiles of their own; quern.conf and locks are not Portage's.
+    That is `package.use/` and the like, by Portage, and whatever its bashrc may source. Other folders are profiles of
+    their own; quern.conf and locks are not Portage's. What is no file at all is for who reads it to refuse.
     """
-    entries = [entry for entry in sorted(folder.iterdir()) if is_profile_file(entry.name)]
-    folders = ("package.", "use.", "env")
+    entries = [entry for entry in sorted(folder.iterdir()) if is_profile_file(entry.name) and entry.exists()]
+    read, by_bashrc = ("package.", "use.", "env"), sourced(str(folder))
     return [
         each
         for each in entries
-        if each.is_file() or (each.is_dir() and (each.name.startswith(folders) or each.name == "bashrc"))
+        if not each.is_dir() or each.name.startswith(read) or each.name == "bashrc" or each.name in by_bashrc
     ]
 
 
@@ -123,7 +126,11 @@ def _copy_profile(folder: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for entry in profile_parts(folder):
         if entry.is_dir():
-            shutil.copytree(entry, target / entry.name, ignore=_unread, dirs_exist_ok=True)
+            try:
+                shutil.copytree(entry, target / entry.name, ignore=_unread, dirs_exist_ok=True)
+            except shutil.Error as error:  # a pipe, say, or a folder that a link leads back to
+                path, _, reason = error.args[0][0]
+                raise ProfileError(f"{display(Path(path))}: cannot be copied: {reason}") from None
         else:
             shutil.copyfile(entry, target / entry.name)
 

@@ -58,6 +58,7 @@ def watched(setup: Setup, plan: Plan) -> list[str]:
         if own is None or not folder.is_relative_to(own):
             paths.add(str(folder))
             paths.update(path for part in profile_parts(folder) for path in watch.tree(str(part)))
+            paths.update(str(path) for path in folder.iterdir() if not path.exists())  # links to what may come
     for package in (*plan.packages, *plan.host):
         where = Path(package.ebuild).parent
         paths.update([package.ebuild, *package.eclasses.values(), str(where / "Manifest")])

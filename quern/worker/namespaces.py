@@ -14,6 +14,8 @@ import stat
 import struct
 from collections.abc import Iterable
 
+from .spellings import names
+
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x8000000, 1 << 28, 1 << 29, 1 << 30
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
 OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH = 1, 4
@@ -136,9 +138,9 @@ def _devices() -> dict[str, int]:
 
 
 def _names(path: str) -> list[str]:
-    """What a folder is called in the end; where links below a hidden folder lead to it, that name as well."""
-    real, name = os.path.realpath(path), os.path.abspath(path)
-    return [real, name] if name != real and _below(name, HIDDEN) else [real]
+    """What a folder is called in the end; where links below a hidden folder lead to it, their names as well."""
+    *others, real = names(path)
+    return [real, *(name for name in others if _below(name, HIDDEN))]
 
 
 def _below(path: str, folders: Iterable[str]) -> bool:

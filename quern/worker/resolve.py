@@ -10,11 +10,12 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from . import WorkerError
 from .gentoo import adopt
+from .sourced import sourced
 from .watching import Watch, eclass_file
 
 # Portage has no type annotations that mypy could follow
@@ -65,6 +66,7 @@ def resolve(arguments: list[str], settings: str = "") -> dict[str, Any]:
                 os.close(descriptor)
         noise.seek(0)
         output = noise.read().decode(errors="replace")
+    watch.check()
     return {"success": bool(answer), "output": output, **answer}
 
 
@@ -125,11 +127,6 @@ NOT_BUILD_VARIABLES = {
 }  # fmt: skip
 
 
-# how the names of a profile's files begin that Portage reads
-READ = (
-    "make.defaults", "package", "parent", "eapi", "use.", "virtuals", "deprecated", "profile.bashrc", "bashrc", "env",
-)  # fmt: skip
-
 # of a repository: sourced while its packages are installed and merged, and they can change what is (ebuild(5))
 QA_CHECKS = ("install-qa-check.d", "preinst-qa-check.d", "postinst-qa-check.d")
 
@@ -148,8 +145,8 @@ def _variables(settings: Settings) -> dict[str, str]:
     for name in ("profile.bashrc", "package.bashrc", "bashrc", "package.env", "env"):
         digests = filter(None, (_digest(os.path.join(folder, name)) for folder in settings.profiles))
         variables.update({f"{name} {number}": digest for number, digest in enumerate(digests)})
-    for number, folder in enumerate(settings.profiles):
-        variables.update({f"{name} {number}": _digest(os.path.join(folder, name)) for name in _sourced(folder)})
+    beside = filter(None, (_digest(folder, sourced(folder)) for folder in settings.profiles if os.path.isdir(folder)))
+    variables.update({f"bashrc-sources {number}": digest for number, digest in enumerate(beside)})
     for repository in settings.repositories:
         for name in QA_CHECKS:
             if digest := _digest(os.path.join(repository.location, "metadata", name)):
@@ -157,24 +154,20 @@ def _variables(settings: Settings) -> dict[str, str]:
     return variables
 
 
-def _sourced(folder: str) -> list[str]:
-    """The files beside a profile's bashrc that it may source: all but those that Portage itself reads, sorted."""
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    if not {"profile.bashrc", "bashrc"}.intersection(names):
-        return []
-    others = [name for name in names if name[0] != "." and name[-1] != "~" and not name.startswith(READ)]
-    return sorted(name for name in others if os.path.isfile(os.path.join(folder, name)))
+def _digest(path: str, names: Sequence[str] | None = None, above: tuple[str, ...] = ()) -> str:
+    """The SHA-256 of a file, or of the files below a folder with their names; empty where there is none.
 
-
-def _digest(path: str) -> str:
-    """The SHA-256 of a file, or of the files below a folder with their names; empty where there is none."""
+    Of the folder's own names only `names` count, if they are given; `above` are the folders that it is in.
+    """
     if os.path.isfile(path):
         with open(path, "rb") as file:
             return hashlib.sha256(file.read()).hexdigest()
-    if not os.path.isdir(path):
+    real = os.path.realpath(path)
+    if names == [] or not os.path.isdir(path) or real in above:
         return ""
-    rows = [f"{name} {_digest(os.path.join(path, name))}" for name in sorted(os.listdir(path))]
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    names = sorted(os.listdir(path)) if names is None else names
+    rows = [f"{name} {_digest(os.path.join(path, name), None, (*above, real))}" for name in names]
+    return hashlib.sha256("\n".join(rows).encode(errors="surrogateescape")).hexdigest()
 
 
 def _entries(graph: Graph, config: Config) -> list[Entry]:

@@ -11,6 +11,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from . import WorkerError
+from .special import instead
+
 Portage = Any  # what it makes: it has no type annotations that mypy could follow
 Listener = Any
 
@@ -28,6 +31,7 @@ class Watch:
         self._names: set[str] = set()  # category/package
         self._unread: dict[tuple[str, str], Portage] = {}  # ebuilds that bash is reading, or could not read
         self._scanning = False
+        self._unreadable = ""
         sys.addaudithook(self._audit)
         self._listen()
 
@@ -52,9 +56,18 @@ class Watch:
         found.difference_update(roots)
         return sorted(os.path.normpath(path) for path in found)
 
+    def check(self) -> None:
+        """Raise WorkerError if something could not be read, whatever Portage has made of it."""
+        if self._unreadable:
+            raise WorkerError(self._unreadable)
+
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in EVENTS and not self._scanning and isinstance(arguments[0], (str, bytes)):
-            self._paths.add(os.fsdecode(arguments[0]))
+            path = os.fsdecode(arguments[0])
+            self._paths.add(path)
+            if event == "open" and not path.startswith("/dev/") and (kind := instead(path)) not in ("", "a folder"):
+                self._unreadable = f"{path}: expected a file, got {kind}"
+                self.check()  # the open does not happen
 
     def _listen(self) -> None:
         """Have Portage's tree database tell what it looks for."""
@@ -90,6 +103,7 @@ class Watch:
         tree._pull_valid_cache = pulled
         _before(tree, "_write_cache", read)
         self._skip_scans(porttree._better_cache)
+        self._end_failures(porttree.EbuildMetadataPhase)
 
     def _skip_scans(self, cache: Portage) -> None:
         """Portage lists whole categories to know which repositories have a package: the package's folder is enough."""
@@ -104,12 +118,28 @@ class Watch:
 
         cache._scan_cat = quietly
 
+    def _end_failures(self, phase: Portage) -> None:
+        """Portage waits for ever for an ebuild that it cannot even open: a folder, or one that we may not read."""
+        begin = getattr(phase, "_async_start", None)
+        if begin is None:  # a Portage that reads it at once, and lets the error through
+            return
+
+        async def begun(instance: Portage) -> None:
+            try:
+                await begin(instance)
+            except Exception as error:
+                name = getattr(error, "filename", None) or instance.ebuild_hash.location
+                self._unreadable = self._unreadable or f"{name}: {getattr(error, 'strerror', None) or error}"
+                instance.returncode = 1
+
+        phase._async_start = begun
+
 
 def eclass_file(eclasses: Portage, name: str) -> str:
     """The file that bash takes for an eclass: Portage's own table may name a master's with the same time."""
     for tree in reversed(eclasses.porttrees):
         path = os.path.join(tree, "eclass", f"{name}.eclass")
-        if os.path.exists(path):
+        if os.path.isfile(path):
             return path
     return str(eclasses.eclasses[name].location)
 
