@@ -281,6 +281,6 @@ def test_a_command(clock: Project, command: str) -> None:
     if "--json" in command:
         json.loads(output)
     if command.startswith("doit clean -c"):
-        left = {path.name.partition(".")[0] for path in (clock.folder / "build/clock").iterdir()}
-        assert left == {"test"}  # which is a task of its own
+        left = {path.name.partition(".")[0] for path in (clock.folder / "build/clock").glob("*")}
+        assert left <= {"test"}  # which is a task of its own
         assert (clock.folder / "build/binpkgs").is_dir()
