@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from quern import config
+from quern.config.settings import Strip
 from quern.portage.setup import STARTER
 from quern.portage.tools import declared_tools
 from quern.questions import CHORES, QUESTIONS
 from quern.steps.chain import TASKS
+from quern.steps.unresolved import lines
 from tests.building import CHECKOUT, Project, make_project
 from tests.projects import image_of, names, source_plan, write
 from tests.readme import blocks, commands, files, sections, shell
@@ -29,14 +31,14 @@ BLOCKS = {
     "What is shown": 1,  # test_live
     "What would run, and why": 1,
     "When a package fails": 1,
-    "What is in an image": 1,
+    "What is in an image": 2,
     "Testing an image": 1,
     "The same bytes again": 2,
     "The lock": 2,
     "A project of your own": 4,
     "With Gentoo's tree": 3,
     "In a container": 1,
-    "How to": 3,  # the first in test_docker_gentoo
+    "How to": 5,  # the first in test_docker_gentoo
 }
 
 
@@ -99,6 +101,21 @@ def test_the_example_with_gentoo_s_tree(tmp_path: Path) -> None:
         "QUERN_BUILD_OUTDIR": str(tmp_path / "images"),
     }
     assert names(source_plan(image_of(file, tmp_path / "work", environ))) == MERGED
+
+
+def test_what_is_missing_is_said_so() -> None:
+    """The example of a rule that takes too much; test_closure has the rest."""
+    row = {
+        "file": "/usr/lib/python3.13/lib-dynload/_ssl.cpython-313-x86_64-linux-musl.so",
+        "package": "dev-lang/python-3.13.5",
+        "kind": "library",
+        "needs": "libssl.so.3",
+        "was": "/usr/lib/libssl.so.3",
+        "of": "dev-libs/openssl-3.0.20",
+        "rule": "/usr/lib/libssl.so*",
+    }
+    (line,) = lines([row], Strip(doc=True, dev=True, paths=(row["rule"],)))
+    assert " ".join(blocks("What is in an image")[0].split()) == f"Warning: {line}"
 
 
 COMPLETION = """\

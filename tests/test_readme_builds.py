@@ -84,7 +84,7 @@ def test_the_ledger(base: Project, changed: Changed) -> None:
 
 def test_the_difference(base: Project, changed: Changed) -> None:
     said = answer(shell(base, f"doit diff:{IMAGE}"), f"diff:{IMAGE}")
-    assert shape(said.strip()) == shape(blocks("What is in an image")[0])
+    assert shape(said.strip()) == shape(blocks("What is in an image")[1])
 
 
 def test_documentation_comes_back_without_emerge(base: Project, changed: Changed) -> None:
@@ -196,7 +196,7 @@ def test_in_ci(small: Project) -> None:
     with (small.folder / "profiles/small/quern.conf").open("a") as file:
         file.write(lock)
     small.doit("lock:small")
-    command = blocks("How to")[2].replace("NAME", "small")
+    command = blocks("How to")[4].replace("NAME", "small")
     if shutil.which("git"):
         shell(small, COMMIT)
     else:  # builds do without it, and so do the tests
