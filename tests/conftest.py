@@ -176,24 +176,36 @@ def for_everyone(tmp_path: Path) -> str:
     return str(python_for_everyone(tmp_path / "python"))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have several workers (`pytest -n 2 --dist loadgroup`) make nothing twice, and begin with what takes longest."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: [*GROUPS, _group(item)].index(_group(item)))
+# With several workers (`pytest -n 2`) those that share what takes minutes to make are one's; first what takes longest.
+TOGETHER = {
+    "images": ("test_docker.py", "test_images.py", "test_readme_builds.py"),
+    "docker": (
+        *("test_docker_faults.py", "test_docker_gentoo.py", "test_docker_shell.py", "test_docker_storage.py"),
+        *("test_engine.py", "test_engine_tls.py", "test_trial.py"),
+    ),
+}
 
 
-GROUPS = ("images", "docker")  # those that share a fixture which takes minutes; all others keep to their module
+def _group(file: str) -> str:
+    """What a test module is run together with; most stand alone."""
+    return next((group for group, files in TOGETHER.items() if file in files), file)
 
 
-def _group(item: pytest.Item) -> str:
-    names = set(getattr(item, "fixturenames", ()))
-    if names & {"shared", "first"}:
-        return "images"
-    return "docker" if names & {"dockerd", "builder", "client", "networked"} else item.path.stem
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the groups first."""
+    items.sort(key=lambda item: [*TOGETHER, _group(item.path.name)].index(_group(item.path.name)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 (xdist's)
+    """Whole groups for each worker. xdist's own groups change an attribute that pytest 9 does not have any more."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no types
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(Path(nodeid.split("::", 1)[0]).name)
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

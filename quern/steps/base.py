@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -21,6 +21,7 @@ from quern.drivers.base import Driver
 from quern.errors import BuildError, naming
 from quern.steps import receipt as receipts
 from quern.steps.lock import locked
+from quern.steps.published import is_published, made_outside, mark_of, publish
 from quern.steps.receipt import Place, Receipt
 
 TRIAL = "test"  # the step that tests the image and builds nothing (see trial)
@@ -181,25 +182,10 @@ def _made(step: Step) -> list[Path]:
     place = step.place
     candidates = [place.digest, place.output, place.staging, place.aside]
     candidates += [place.log, place.log.with_suffix(""), place.times]
-    candidates += [Path(path) for path, mark in _made_outside(place).items() if _mark(Path(path)) == [*mark]]
+    candidates += [Path(path) for path, mark in made_outside(place).items() if mark_of(Path(path)) == [*mark]]
     candidates += [step.work / name for name in step.folders]
     candidates += [*place.work.glob(f".{place.step}.*.new"), place.receipt, place.former_receipt]
     return [path for path in candidates if path.is_symlink() or path.exists()]
-
-
-def _made_outside(place: Place) -> dict[str, Sequence[int]]:
-    """The paths outside the work folder that this and earlier runs have made, with marks of what they put there."""
-    found = (receipts.read(place.former_receipt), receipts.read(place.receipt))
-    return {path: mark for receipt in found if receipt for path, mark in receipt.made.items()}
-
-
-def _mark(path: Path) -> list[int]:
-    """By what a file that was put outside the work folder is known again; of what is not there, nothing."""
-    try:
-        status = path.stat()
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
 
 
 def is_there(step: Step, receipt: Receipt) -> bool:
@@ -208,7 +194,7 @@ def is_there(step: Step, receipt: Receipt) -> bool:
     return (
         has_parts(step)
         and place.digest.is_file()
-        and all(_is_published(place.output / name, path) for path, name in step.published(receipt.info).items())
+        and all(is_published(place.output / name, path) for path, name in step.published(receipt.info).items())
     )
 
 
@@ -216,16 +202,6 @@ def has_parts(step: Step) -> bool:
     """Whether the output of a finished step is in the work folder, as far as that can be told at a glance."""
     output = step.place.output
     return output.is_dir() and all((output / part).exists() for part in step.parts)
-
-
-def _is_published(source: Path, path: Path) -> bool:
-    """Whether `path` is the hard link, or on another file system the copy, that publishing made."""
-    try:
-        ours, theirs = source.stat(), path.stat()
-    except OSError:
-        return False
-    same = (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)
-    return same or _mark(source) == _mark(path)
 
 
 def _trusted(step: Step, key: str, run: Run) -> Receipt | None:
@@ -242,7 +218,7 @@ def _trusted(step: Step, key: str, run: Run) -> Receipt | None:
         receipt = receipt._replace(boot_id=receipts.boot_id())
         receipts.write(step.place.receipt, receipt)
     if not is_there(step, receipt):
-        _publish(step, receipt)
+        publish(step.place.output, step.published(receipt.info))
     return receipt
 
 
@@ -290,7 +266,7 @@ def _commit(step: Step, receipt: Receipt, run: Run) -> Receipt:
     taken back, would call the wrong bytes finished.
     """
     place = step.place
-    made = _made_outside(place)
+    made = made_outside(place)
     _retire_receipt(place)
     receipts.remove(place.digest)
     discard(place.aside, place.work, run)
@@ -298,8 +274,8 @@ def _commit(step: Step, receipt: Receipt, run: Run) -> Receipt:
         place.output.rename(place.aside)
     place.staging.rename(place.output)
     os.sync()
-    _publish(step, receipt)
-    made |= {str(path): _mark(path) for path in step.published(receipt.info)}
+    publish(place.output, step.published(receipt.info))
+    made |= {str(path): mark_of(path) for path in step.published(receipt.info)}
     receipt = receipt._replace(made=made)
     receipts.write_atomically(place.digest, receipt.digest + "\n")
     receipts.write(place.receipt, receipt)
@@ -313,36 +289,6 @@ def _retire_receipt(place: Place) -> None:
     if place.receipt.exists():
         place.receipt.replace(place.former_receipt)
         receipts.sync_folder(place.work)
-
-
-def _publish(step: Step, receipt: Receipt) -> None:
-    from quern.steps.work import check_owner
-
-    for path, name in step.published(receipt.info).items():
-        check_owner(path.parent, "[build] outdir")
-        try:
-            _link(step.place.output / name, path)
-        except OSError as error:
-            raise BuildError(f"{path} cannot be written: {error.strerror}; set [build] outdir") from None
-
-
-def _link(source: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    try:
-        try:
-            temporary.hardlink_to(source)
-        except OSError:  # another file system, or one without hard links
-            import shutil
-
-            shutil.copy2(source, temporary)  # its time too: that is how the copy is known again
-            with temporary.open("rb") as copy:
-                os.fsync(copy.fileno())  # a receipt that outlives a power cut must not vouch for less
-        temporary.replace(path)
-    except OSError:  # a full disk, say: what is left there nobody would remove
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def discard(path: Path, within: Path, run: Run) -> None:

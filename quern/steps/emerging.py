@@ -22,10 +22,9 @@ from urllib.parse import urlsplit
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError, DriverError
-from quern.portage import configroot, distfiles, emerge, installation, mirrors, refusals
+from quern.portage import configroot, distfiles, emerge, installation, refusals
 from quern.portage.emerge import Machine, Surroundings
-from quern.portage.keys import is_fetched
-from quern.portage.plan import Package, Plan, from_answer
+from quern.portage.plan import Plan, from_answer
 from quern.portage.repository import Repository, repos_conf
 from quern.portage.setup import Setup
 from quern.portage.tally import Tally
@@ -38,15 +37,6 @@ from quern.terminal import harmless
 # of the user's environment, what fetching needs: proxies (wget(1), curl(1)), and on this machine also what names paths
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 LOCAL_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HOME", "PATH")
-
-LIVE = """\
-{packages}: a live ebuild fetches its sources while it is built, and builds have no network
-Take a released version, or give builds a network with {option}"""
-
-UNSEEN = """\
-sources are links to where builds see nothing; copy the files, or name their folder as [portage] distfiles:
-  {links}"""
-
 
 @dataclass(frozen=True)
 class Build:
@@ -188,19 +178,14 @@ class Build:
         names = (*PROXY_VARIABLES, *LOCAL_VARIABLES) if self.setup.path else PROXY_VARIABLES
         environment = {name: os.environ[name] for name in names if name in os.environ}
         run = {"wget": self.machine.wget, "environment": environment}
-        self._write_secret("fetch.json", json.dumps(run))
+        self.write_secret("fetch.json", json.dumps(run))
         (self.scratch / "host.conf").write_text(self.surroundings.host_settings())
         signed.prepare(self)
 
-    def _write_secret(self, name: str, text: str) -> None:
+    def write_secret(self, name: str, text: str) -> None:
         """Write a file of scratch for us alone: an address may hold a password."""
         (self.scratch / name).touch(0o600)
         (self.scratch / name).write_text(text)
-
-    def prepare_fetching(self) -> None:
-        """Tell Portage the mirrors; only where something is to be built, since asking apt takes a third of a second."""
-        text = mirrors.mirrors_text(self.setup.image.settings.portage.mirrors, mirrors.apt_mirrors())
-        self._write_secret("config/etc/portage/mirrors", text)
 
     def keep_for_host(self, key: str) -> None:
         """Keep the packages that earlier builds made to build with, if they were made under the same `key`."""
@@ -310,36 +295,6 @@ class Build:
     def refused(self) -> dict[str, str]:
         """What packages (cpvs) wanted that an ordinary user cannot give them."""
         return refusals.read(self.host)
-
-    def fetch(self, options: Sequence[str], targets: Sequence[str], packages: Sequence[Package]) -> None:
-        """Get the sources of `packages`, which `emerge OPTIONS TARGETS` will build, where builds have no network.
-
-        Binary packages that must be signed are fetched before anything is built in any case, and checked.
-        Raises BuildError if emerge fails, if a package would fetch while it is built, or is not signed.
-        """
-        option = self.run.driver.offline
-        if not option and not self.keys:
-            return
-        if option and (live := [package.cpv for package in packages if package.live]):
-            raise BuildError(LIVE.format(packages=", ".join(live), option=option))
-        if option and (links := self._unseen(packages)):
-            raise BuildError(UNSEEN.format(links="\n  ".join(links)))
-        lacking = [package for package in packages if not is_fetched(package, self.setup.image.distfiles)]
-        restricted = [package.atom for package in lacking if package.fetch_restricted]
-        if restricted and "--getbinpkg" not in options:  # pkg_nofetch says where to get them, and is the ebuild's
-            self.emerge([*options, "--fetchonly", "--nodeps"], restricted, network=False)
-        if "--getbinpkg" in options or lacking:
-            before = signed.packages(self)
-            self.emerge([*options, "--fetchonly"], targets)
-            signed.check(self, signed.packages(self) - before)
-
-    def _unseen(self, packages: Sequence[Package]) -> list[str]:
-        """Which sources are links that lead nowhere in a build, though here they do."""
-        image, inside = self.setup.image, self.setup.in_container
-        names = [name for package in packages for name in package.distfiles]
-        seen = [image.work, image.distfiles] if inside else self.reach().readable
-        found = distfiles.unseen(image.distfiles, names, seen, ("/",) if inside else None)
-        return [f"{link} -> {target}" for link, target in found.items()]
 
     def check_merged(self, plan: Plan, wanted: Sequence[str]) -> None:
         """Raise BuildError unless ROOT holds `wanted` (cpvs), and nothing that is not in the plan as planned.

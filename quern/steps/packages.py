@@ -187,6 +187,7 @@ class PackagesStep(Step):
         from quern.portage import emerge
         from quern.portage.keys import host_key
         from quern.steps import history
+        from quern.steps.fetching import fetch
 
         build.check_target()
         binhost = bool(self.setup.image.settings.portage.binhost)
@@ -202,8 +203,7 @@ class PackagesStep(Step):
         needed = [*plan.host, *(plan[cpv] for cpv in missing)]
         self._check_manifests(needed)
         build.keep_for_host(host_key(plan, machine))
-        build.prepare_fetching()
-        build.fetch(options, targets, needed)
+        fetch(build, options, targets, needed)
         if build.run.driver.offline or build.keys:
             options = emerge.source_options(build.jobs, binhost=False)  # what there is has been fetched
         try:  # at each package, and at a failure: what was built is not built again, however this ends
