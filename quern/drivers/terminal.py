@@ -71,7 +71,7 @@ def _passed_on(resize: Callable[[int, int], object]) -> Iterator[None]:
     try:
         signal.signal(signal.SIGWINCH, lambda number, frame: resize(*size()))
         resize(*size())
-        tty.setraw(0)
+        tty.setraw(0, termios.TCSADRAIN)  # what has been typed ahead is not lost
         yield
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, former)
