@@ -38,6 +38,7 @@ def test_builds_from_source(first: tuple[Project, str]) -> None:
     assert "dev-lang/python-3.13.5" in built(output)
     assert (project.folder / f"images/{IMAGE}.oci.tar").is_file()
     assert "TaskFailed" not in output
+    assert not (project.folder / f"build/{IMAGE}/logs/strip.log").exists()  # what is needed is there
 
 
 def test_second_run_does_nothing(first: tuple[Project, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -23,8 +24,13 @@ IMAGE = "musl-python3"
 
 @pytest.fixture(scope="module")
 def base(first: tuple[Project, str], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone in which the first image is built, from packages that are there."""
-    project = first[0].copy(tmp_path_factory.mktemp("readme") / "project")
+    """A clone in which the first image is built, from packages that are there, and those of no other image."""
+    folder = tmp_path_factory.mktemp("readme")
+    others = shutil.ignore_patterns("hello-quern-*")
+    store = first[0].variables["QUERN_PORTAGE_BINPKG"]
+    shutil.copytree(store, folder / "binpkgs", ignore=others, copy_function=os.link)
+    copied = first[0].copy(folder / "project")
+    project = Project(copied.folder, {**copied.variables, "QUERN_PORTAGE_BINPKG": str(folder / "binpkgs")})
     assert built(project.doit(f"image:{IMAGE}")) == []
     return project
 
