@@ -121,7 +121,7 @@ def test_a_terminal(failed: Project) -> None:
         terminal.send("echo columns $COLUMNS; test -t 0; echo terminal $?\n")
         terminal.expect("columns 101")
         terminal.expect("terminal 0")
-        terminal.send("echo begun; sleep 1000; echo not $((1 + 1))\n")
+        terminal.send("sh -c 'echo begun; exec sleep 1000'; echo not $((1 + 1))\n")  # said by what Ctrl-C is to reach
         terminal.expect("\nbegun")
         terminal.send("\x03")
         terminal.expect("# ")
