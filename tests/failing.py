@@ -56,6 +56,7 @@ src_compile() {
     echo "parser.c:12:5: error: unknown type name 'foo'" >&2
     false || die "cannot compile parser.c"
 }""",
+    "lab/exit-1": 'src_compile() { echo "exit.c:3: error: no such type"; exit 1; }',
     "lab/configure-1": 'src_configure() { echo "checking for zlib... no"; die "zlib not found"; }',
     "lab/unpack-1": 'src_unpack() { unpack ./absent.tar.gz; }',
     "lab/setup-1": 'pkg_setup() { die "this machine is not supported"; }',
@@ -99,6 +100,7 @@ pkg_nofetch() { einfo "Get it from the vendor"; }""",
 CASES: dict[str, tuple[str, str]] = {
     "compile": ("lab/broken", ""),
     "compile-two": ("lab/broken lab/configure", "--keep-going"),
+    "exit": ("lab/exit", ""),
     "configure": ("lab/configure", ""),
     "unpack": ("lab/unpack", ""),
     "setup": ("lab/setup", ""),
@@ -113,6 +115,7 @@ CASES: dict[str, tuple[str, str]] = {
     "fetch-only-restricted": ("lab/fetch-restricted", "--fetchonly"),
     "fetch-only-checksum": ("lab/checksum", "--fetchonly"),
     "fetch-only-no-manifest-entry": ("lab/nomanifest", "--fetchonly"),
+    "fetch-only-two": ("lab/fetch lab/checksum lab/fetch-restricted", "--fetchonly"),
     "masked": ("lab/masked", ""),
     "masked-dependency": ("lab/needs-masked", ""),
     "masked-keyword": ("lab/keyword", ""),

@@ -121,3 +121,50 @@ def test_the_phase_of_a_package_that_fails_without_a_word(lab: Lab) -> None:
         capsule.error_of(build, output)
         phases.append(json.loads((build.scratch / capsule.RECORD).read_text())["phase"])
     assert phases == ["unpack", "prepare", "configure"]
+
+
+def several(folder: Path, logs: list[tuple[str, str]]) -> str:
+    """What emerge prints where each of these packages failed, whose logs it leaves."""
+    lines = []
+    for package, text in logs:
+        name = package.replace("/", ":")
+        write(folder, {f"{name}.log": text})
+        lines += [f">>> Failed to emerge {package} for /image/, Log file:", f">>>  '{folder}/{name}.log'"]
+    return "\n".join([*lines, f" * The following {len(logs)} packages have failed to build, install, or execute", ""])
+
+
+def test_of_several_packages_each_has_its_reason(lab: Lab) -> None:
+    build = source_build(lab.image)
+    output = BEGUN + several(lab.folder, [("lab/top-1", DIED), ("lab/one-1", "c.c:2: error: x\nexitcode: 2\n")])
+    error = capsule.error_of(build, output)
+    assert isinstance(error, PackageError)
+    assert str(error).split("\n\n") == [
+        f"lab/top-1 failed in its configure phase\n  no compiler\nlog: {lab.folder}/lab:top-1.log",
+        f"lab/one-1 failed\n  c.c:2: error: x\n  exitcode: 2\nlog: {lab.folder}/lab:one-1.log",
+    ]
+    assert json.loads((build.scratch / capsule.RECORD).read_text())["package"] == "lab/top-1"
+
+
+def test_of_many_packages_the_last_are_named_in_a_line_each(lab: Lab) -> None:
+    output = several(lab.folder, [(f"lab/p{n}-1", f"reason {n}\n") for n in range(capsule.IN_FULL + 2)])
+    *_, last = parts = str(capsule.error_of(source_build(lab.image), output)).split("\n\n")
+    assert len(parts) == capsule.IN_FULL + 1
+    assert last == "lab/p10-1 failed\nlab/p11-1 failed"
+
+
+@pytest.mark.parametrize(
+    "said", ["groupadd failed with status 10", "useradd failed with status 1", "Unable to locate group database '/x'"]
+)
+def test_accounts_without_their_files_name_the_option(lab: Lab, said: str) -> None:
+    hint = "[build] baselayout_atoms = sys-apps/baselayout"
+    died = f" * ERROR: acct-group/lab-0::lab failed (preinst phase):\n *   {said}\n"
+    assert hint in str(capsule.error_of(source_build(lab.image), died))
+    assert hint not in str(
+        capsule.error_of(source_build(lab.image), died.replace(said, "groupadd failed with status 9"))
+    )
+
+
+def test_after_baselayout_accounts_fail_for_another_reason(lab: Lab) -> None:
+    configure(lab, "baselayout_atoms = lab/base\n")
+    died = " * ERROR: acct-group/lab-0::lab failed (preinst phase):\n *   groupadd failed with status 10\n"
+    assert "baselayout_atoms" not in str(capsule.error_of(source_build(lab.image), died))

@@ -12,7 +12,23 @@ from quern.portage import failures_building, failures_resolving
 from quern.portage.failure import Failure, Kind
 from quern.portage.failures_building import Machine, room
 
-__all__ = ["Failure", "Kind", "Machine", "explain", "room"]
+__all__ = ["Failure", "Kind", "Machine", "each", "explain", "room"]
+
+
+def each(
+    output: str, available: Sequence[str] = (), starter_only: bool = False, *, machine: Machine
+) -> list[tuple[Failure, str]]:
+    """Explain the failure of every package that emerge gave up on: (failure, the text it was found in).
+
+    Of one package the text is `output`, in which emerge shows the package's log. Of several it is the log of each;
+    emerge shows none then. Empty if nothing is known. The parameters are those of `explain`.
+    """
+    packages = failures_building.separated(output, machine.log)
+    if len(packages) > 1:
+        found = [(failures_building.explain(text) or failures_building.unexplained(text), text) for text in packages]
+        return [(failures_building.completed(failure, machine), text) for failure, text in found]
+    failure = explain(output, available, starter_only, machine)
+    return [(failure, output)] if failure else []
 
 
 def explain(

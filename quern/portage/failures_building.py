@@ -15,6 +15,8 @@ _FREE_SOME = "Free some, or set [build] workdir to a folder on a larger disk."
 _GIVEN_UP = r"^!!! Couldn't download '(.*)'\. Aborting\.$"
 _NO_FILE = r"failed|error|unable|timed out|no data received|did not answer"  # what wget and worker/fetch.py say
 _DIED = "\n * ERROR: "
+_FAILED = re.compile(r"^>>> Failed to (?:emerge|install) (\S+?)(?:::\S+)?(?: (?:for|to) .*?)?(, Log file:)?$", re.M)
+_SEVERAL = re.compile(r"^ \* The following \d+ packages have failed to build", re.M)
 _LITTLE = 50 << 20  # bytes; with less than this free, that is the likely reason
 
 
@@ -34,9 +36,13 @@ def completed(failure: Failure, machine: Machine) -> Failure:
         return failure
     reasons = failure.reasons
     if not reasons and failure.log:
-        said = [line.strip() for line in machine.log(failure.log).splitlines()]
-        reasons = tuple([line for line in said if line.strip("* ")][-_LAST:])
+        reasons = _last(machine.log(failure.log))
     return replace(failure, reasons=reasons, hint=failure.hint + room(machine.free).rstrip())
+
+
+def _last(text: str) -> tuple[str, ...]:
+    said = [line.strip() for line in text.splitlines()]
+    return tuple([line for line in said if line.strip("* ")][-_LAST:])
 
 
 def room(free: int) -> str:
@@ -57,6 +63,8 @@ def explain(output: str) -> Failure | None:
         or _fetch(output)
         or _collision(output)
         or _died(output)
+        or _exited(output)
+        or _died_silently(output)
     )
 
 
@@ -65,13 +73,48 @@ def _failed(output: str) -> tuple[str | None, str | None]:
 
     Where emerge only fetches, there is none.
     """
-    match = re.search(
-        r"^>>> Failed to (?:emerge|install) (\S+?)(?:::\S+)?(?: (?:for|to) .*?)?(, Log file:)?$", output, re.M
-    )
-    if not match:
-        return None, None
+    match = _FAILED.search(output)
+    return _named(match, output) if match else (None, None)
+
+
+def _named(match: re.Match[str], output: str) -> tuple[str, str | None]:
     log = re.search(r"^>>>\s+'(.*)'$", output[match.end() :], re.M) if match[2] else None
     return match[1].rstrip(","), log[1] if log else None
+
+
+def separated(output: str, log: Callable[[str], str]) -> list[str]:
+    """Split what is known of the packages that emerge gave up on: one text for each, in the order of the failures.
+
+    A text begins with emerge's lines that name the package and its log; the log's own text follows. If the log cannot
+    be read, the messages follow that emerge repeats at its end. A package that failed with --fetchonly has no log;
+    its text is what emerge printed before it gave the package up. Empty unless emerge says that several failed.
+    """
+    found = {}
+    end = 0
+    for match in _FAILED.finditer(output) if _SEVERAL.search(output) else ():
+        package, path = _named(match, output)
+        if path:
+            text = f"{match[0]}\n>>>  '{path}'\n{log(path) or _repeated(output, package)}"
+        else:
+            said = output[end : match.end()]
+            begun = [begin.start() for begin in re.finditer(rf"^>>> Fetching .* {re.escape(package)}::", said, re.M)]
+            text = said[begun[-1] if begun else 0 :]
+        found[match[0]] = text
+        end = match.end()
+    return list(found.values())
+
+
+def _repeated(output: str, package: str) -> str:
+    """Give the elog messages of `package` that emerge repeats after everything else."""
+    messages = rf"^ \* (?:Error m|M)essages for package {re.escape(package)}[ :].*\n((?: \* .*\n)*)"
+    return "".join(re.findall(messages, output, re.M))
+
+
+def unexplained(text: str) -> Failure:
+    """Name the package of one of `separated`'s texts, with the last lines that it has."""
+    package, log = _failed(text)
+    said = _FAILED.sub("", text)
+    return Failure(Kind.PHASE, package, f"{package} failed", () if log else _last(said), log=log)
 
 
 def _space(output: str) -> Failure | None:
@@ -79,7 +122,7 @@ def _space(output: str) -> Failure | None:
     if not match:
         return None
     package, log = _failed(output)
-    summary = "there is no space left on the disk"
+    summary = "there is no space left on the disk" + (f" for {package}" if package else "")
     return Failure(Kind.SPACE, package, summary, (match[0].strip(),), _FREE_SOME, log=log)
 
 
@@ -140,9 +183,10 @@ def _fetch_restricted(output: str) -> Failure | None:
 
 
 def _fetch(output: str) -> Failure | None:
-    file = _search(_GIVEN_UP, output)
-    if not file:
+    files = list(dict.fromkeys(re.findall(_GIVEN_UP, output, re.M)))
+    if not files:
         return None
+    file = " and ".join(files)
     package, log = _failed(output)
     tried = tuple(_attempts(output))
     hint = (
@@ -184,17 +228,27 @@ def _collision(output: str) -> Failure | None:
 def _died(output: str) -> Failure | None:
     error = re.search(r"^ \* ERROR: (\S+?)(?:::\S+)? failed(?: \((\w+) phase\))?:\n((?: \*   .*\n)*)", output, re.M)
     if not error:
-        return _died_silently(output)
+        return None
     package, phase = error[1], error[2]
     said = [line.removeprefix(" *").strip() for line in error[3].splitlines()]
     log = _search(r"^ \* The complete build log is located at '(.*)'\.$", output) or _failed(output)[1]
-    others = sorted(set(re.findall(r"^ \* ERROR: (\S+?)(?:::\S+)? failed", output, re.M)) - {package})
-    reasons = said + _errors_before(output[: error.start()]) + [f"{other} failed as well" for other in others]
+    reasons = said + _errors_before(output[: error.start()])
     if phase == "postinst":
         hint = "Its files are installed, but not set up; the root is built anew."
         summary = f"{package} was merged, but its pkg_postinst failed"
         return Failure(Kind.POSTINST, package, summary, tuple(reasons), hint, phase, log)
     return Failure(Kind.PHASE, package, f"{package} failed in its {phase} phase", tuple(reasons), "", phase, log)
+
+
+def _exited(output: str) -> Failure | None:
+    """Find a phase whose bash ended without `die`: by `exit`, a signal, or an error of the ebuild's own syntax."""
+    match = re.search(r"^ \* The ebuild phase '(\w+)' has exited unexpectedly\.", output, re.M)
+    package, log = _failed(output)
+    if not match or not package:
+        return None
+    reasons = _last(output[: match.start()].rpartition("\n>>> ")[2].partition("\n")[2])
+    summary = f"{package} failed in its {match[1]} phase, and did not say why (it called `exit`, or bash was killed)"
+    return Failure(Kind.PHASE, package, summary, reasons, "", match[1], log)
 
 
 def _died_silently(output: str) -> Failure | None:

@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from quern.steps.emerging import Build
 
 RECORD = "shell.json"
+IN_FULL = 10  # failures; of more than that, the rest in a line each
 LOG_END = 20_000  # characters in which a cause is looked for
 WITH_FOLDER = (Kind.PHASE, Kind.POSTINST, Kind.SPACE)  # what fails later than its build folder is made
 MARKS = {"setup": ".setuped", "unpack": ".unpacked", "prepare": ".prepared", "configure": ".configured"}
 MARKS |= {"compile": ".compiled", "install": ".installed"}
+# groupadd(8) and useradd(8), EXIT VALUES; the last is what acct-group.eclass and acct-user.eclass say without them
+NO_ACCOUNT_FILES = r"groupadd failed with status 10\b|useradd failed with status 10?\b|Unable to locate \w+ database"
 SECRETS = ("PORTAGE_BINHOST", "FETCHCOMMAND", "RESUMECOMMAND")  # for fetching: addresses may hold a password
 
 
@@ -41,14 +44,14 @@ def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
     repositories = build.setup.repositories()
     starter_only = all(repository.location in (STARTER, build.setup.overlay) for repository in repositories)
     machine = failures.Machine(_text, free=shutil.disk_usage(build.setup.image.work).free)
-    failure = failures.explain(output, available_packages(repositories), starter_only, machine)
-    reason = _reason(output, failure, machine.free)
-    log = _text(failure.log) if failure and failure.log else ""  # with --quiet-build emerge itself shows none of it
-    if not fetching and (hint := build.run.driver.hint(output + log[-LOG_END:])):
-        reason += f"\n{hint}"
-    if not failure or not failure.log:
+    found = failures.each(output, available_packages(repositories), starter_only, machine=machine)
+    reasons = [_reason(build, failure, text, fetching) for failure, text in found[:IN_FULL]]
+    reasons += ["\n".join(failure.summary for failure, _ in found[IN_FULL:])] if found[IN_FULL:] else []
+    reason = "\n\n".join(reasons) or _unknown(build, output, machine.free, fetching)
+    if not found or not all(failure.log for failure, _ in found):
         reason += f"\nlog: {build.log}"
-    if failure is None or failure.package is None or failure.kind not in WITH_FOLDER:
+    failure = next((failure for failure, _ in found if failure.package and failure.kind in WITH_FOLDER), None)
+    if failure is None or fetching:
         return BuildError(reason)
     if gone := _not_kept(build):
         return BuildError(f"{reason}\n{gone}")
@@ -58,12 +61,36 @@ def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
     return BuildError(reason)
 
 
-def _reason(output: str, failure: Failure | None, free: int) -> str:
-    """Why emerge failed and what to do about it."""
-    if failure:
-        return str(failure)
+def _reason(build: Build, failure: Failure, text: str, fetching: bool) -> str:
+    """Why a package failed, and what to do about it; `text` is where that was found."""
+    log = _text(failure.log) if failure.log else ""  # with --quiet-build emerge itself shows none of it
+    return str(failure) + ("" if fetching else _hints(build, text + log[-LOG_END:]))
+
+
+def _unknown(build: Build, output: str, free: int, fetching: bool) -> str:
+    """The last that emerge printed, where no cause is known."""
     last = "\n".join(output.rstrip().splitlines()[-20:])
-    return f"emerge failed:\n{last}\n{failures.room(free)}".rstrip()
+    reason = f"emerge failed:\n{last}\n{failures.room(free)}".rstrip()
+    return reason + ("" if fetching else _hints(build, output))
+
+
+def _hints(build: Build, output: str) -> str:
+    """What the place where emerge runs, and the image's options, have to do with what it printed: lines to append."""
+    hints = [_no_skeleton(build, output), build.run.driver.hint(output)]
+    return "".join(f"\n{hint}" for hint in hints if hint)
+
+
+def _no_skeleton(build: Build, output: str) -> str:
+    """A sentence on accounts that cannot be added because the root has no account files; empty otherwise.
+
+    Gentoo's acct-group and acct-user packages add theirs in pkg_preinst, and depend on nothing that makes the files.
+    """
+    if build.setup.image.settings.build.baselayout_atoms or not re.search(NO_ACCOUNT_FILES, output):
+        return ""
+    return (
+        "The image has no /etc/passwd and /etc/group yet: acct-* packages do not depend on what installs these files.\n"
+        "Have that merged first: [build] baselayout_atoms = sys-apps/baselayout"
+    )
 
 
 def _not_kept(build: Build) -> str:
