@@ -94,7 +94,19 @@ def test_what_is_understood(parse: Parser, text: str, value: object) -> None:
         (portage.profile, ["x", ":x", "a:", "a:/x", "a:x/../y", "a:x//y", "-a:x", "a:./x"]),
         (portage.atoms, ["python", "*/*", "dev-lang/python-3.13", "a/b[x", "a/b]c", "!a/b"]),
         (portage.binhosts, ["packages", "https://", "ht tp://x", "https://[nowhere/x"]),
-        (portage.mirrors, ["gnu", "gnu=", "gnu=x", "=http://x", "gnu=javascript:x", "g/u=http://x"]),
+        (
+            portage.mirrors,
+            [
+                "gnu=file://srv/x",
+                "gnu=file://",
+                "gnu",
+                "gnu=",
+                "gnu=x",
+                "=http://x",
+                "gnu=javascript:x",
+                "g/u=http://x",
+            ],
+        ),
     ],
 )
 def test_what_is_refused(parse: Parser, texts: list[str]) -> None:

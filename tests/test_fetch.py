@@ -152,6 +152,31 @@ def test_a_dead_host_is_tried_once(files: Path, tmp_path: Path, capfd: pytest.Ca
     assert capfd.readouterr() == (f"{address.partition('://')[2]} did not answer before; skipping {address}/two\n", "")
 
 
+def test_a_file_of_this_machine_is_copied(files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its name is percent-encoded in the URL (RFC 8089)."""
+    fetcher = Fetcher(tmp_path)
+    write(files, {"a b": "blank"})
+    assert fetcher(f"file://{files}/file") == (0, "content")
+    assert fetcher(f"file://localhost{files}/a%20b") == (0, "blank")
+    assert (files / "file").read_text() == "content"
+    assert fetcher(f"file://{files}/absent") == (1, None)
+    assert fetcher(f"file://other{files}/file") == (1, None)
+    assert fetcher("file:///dev/zero") == (1, None)
+    assert capfd.readouterr().err.splitlines() == [
+        f"copying {files}/absent failed: No such file or directory",
+        f"copying {files}/file failed: other is another machine (RFC 8089)",
+        "copying /dev/zero failed: not a regular file",
+    ]
+
+
+def test_a_dead_host_is_no_reason_against_urls_without_one(files: Path, tmp_path: Path) -> None:
+    fetcher = Fetcher(tmp_path)
+    with serving(files) as (address, _):
+        pass
+    assert fetcher(f"{address}/one") == (NETWORK_FAILURE, None)
+    assert fetcher(f"file://{files}/file") == (0, "content")
+
+
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\ncont"])
 def test_a_connection_that_is_cut_off(files: Path, tmp_path: Path, sent: bytes) -> None:
     """Once is no failure, before the answer or in the middle of it, and the host is not dead."""
@@ -259,3 +284,15 @@ def test_a_file_of_the_user_s_that_is_another_one(lab: Lab, files: Path, content
     file = lab.image.distfiles / "one.txt"
     told = f"Warning: {file} is not what its Manifest describes; another was fetched, and that one is now {kept}"
     assert told in lab.said
+
+
+@pytest.mark.emerge
+def test_a_mirror_that_is_a_folder_of_this_machine(lab: Lab, files: Path) -> None:
+    """Below a folder that confined commands have for themselves."""
+    mirror = write(files / "my mirror", {"one.txt": RIGHT})
+    url = f"file://{mirror}".replace(" ", "%20")
+    text = (lab.folder / "lab.conf").read_text()
+    write(lab.folder, {"lab.conf": text.replace("[portage]\n", f"[portage]\nmirrors = there={url}\n")})
+    build(lab, "mirror://there/.")
+    assert lab.installed() == {"one": RIGHT.strip()}
+    assert (mirror / "one.txt").read_text() == RIGHT

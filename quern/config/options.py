@@ -162,7 +162,12 @@ _PORTAGE = (
         gentoo.repositories,
         multiline=True,
     ),
-    _words("portage", "mirrors", gentoo.mirrors, "Space-separated NAME=URL: where mirror://NAME/ is fetched from"),
+    _words(
+        "portage",
+        "mirrors",
+        gentoo.mirrors,
+        "Space-separated NAME=URL: where mirror://NAME/ is fetched from; file:///FOLDER is a folder of this machine",
+    ),
     _text(
         "portage",
         "signing_key",

@@ -7,7 +7,7 @@ import re
 from quern.config.settings import Pairs, RepositoryRef
 from quern.config.values import Context, Unfit, distinct, items, path, plain
 
-_URL = r"(?:https?|ftp|file)://\S+"
+_URL = r"(?:https?|ftp)://\S+|file://(?:localhost)?/\S+"
 _BINHOST = r"[a-z][a-z0-9+.-]*://\S+"
 
 

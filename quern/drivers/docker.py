@@ -4,6 +4,7 @@
     /quern/repositories/NAME   the repositories, read-only; the main one is at /usr/portage as well
     the work folder            where it is on this machine, read-only but for what is being made
     distfiles                  likewise, read-only but for what fetches
+    folders of file:// URLs    likewise, read-only: binary package hosts and mirrors
     /quern/scratch             a tmpfs or a named volume to build in, where one is configured
 
 A container has no network unless its command fetches, few capabilities, and no way to more (`confinement`).
@@ -200,6 +201,9 @@ class DockerDriver:
         mounts += [*(bind(main.location, tree, read_only=True) for tree in trees), bind(work, work, read_only=True)]
         if distfiles.is_dir() and distfiles not in reach.writable:
             mounts.append(bind(distfiles, distfiles, read_only=True))
+        seen = [work, distfiles, *(here for here, _ in self._places)]
+        others = [path for path in dict.fromkeys(reach.readable) if not any(map(path.is_relative_to, seen))]
+        mounts += [bind(path, path, read_only=True) for path in others if path.is_dir()]
         return [*mounts, *(bind(folder, folder) for folder in reach.writable)]
 
     @cached_property

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import WORKER
@@ -149,7 +149,7 @@ class Build:
         paths = [path for name in names for path in os.environ.get(name, "").split(os.pathsep)]
         paths += self.setup.path.split(os.pathsep)
         urls = [urlsplit(url) for url in (*options.binhost, *(url for _, url in options.mirrors))]
-        paths += [url.path for url in urls if url.scheme == "file"]
+        paths += [unquote(url.path) for url in urls if url.scheme == "file"]
         repositories = [repository.location for repository in self.setup.repositories()]
         own = [image.work, image.distfiles, *repositories]
         return Reach(writable, [*own, *(Path(path) for path in paths if os.path.isabs(path))])

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 CONNECT = 10  # seconds
 READ = 60  # seconds without a byte
@@ -32,13 +35,11 @@ def fetch(run_file: str, url: str, target: str) -> int:
         run = json.load(file)
     host = urlsplit(url).netloc.rpartition("@")[2]
     dead = run_file + ".dead"
-    if host in _lines(dead):
+    if host and host in _lines(dead):
         print(f"{host} did not answer before; skipping {public(url)}")
         return NETWORK_FAILURE
-    options = [f"--tries={TRIES}", f"--connect-timeout={CONNECT}", f"--read-timeout={READ}", "--no-verbose"]
-    options += [f"--dns-timeout={CONNECT}", "--no-hsts", *_authorities(run["environment"])]
-    status = subprocess.call([run["wget"], *options, "-O", target, url], env={**run["environment"], "LC_ALL": "C"})
-    if status == NETWORK_FAILURE:
+    status = _copy(url, target) if urlsplit(url).scheme == "file" else _download(run, url, target)
+    if host and status == NETWORK_FAILURE:
         with open(dead, "a", encoding="utf-8") as file:
             file.write(host + "\n")
     if status and os.path.exists(target) and not os.path.getsize(target):
@@ -49,6 +50,29 @@ def fetch(run_file: str, url: str, target: str) -> int:
         with open(os.path.join(folder, RECORD), "a", encoding="utf-8") as file:  # in one write: others may add theirs
             file.write(f"{made.st_ino} {made.st_mtime_ns} {name[: -len(PARTIAL)]}\n")
     return status
+
+
+def _download(run: Mapping[str, Any], url: str, target: str) -> int:
+    """Have wget fetch `url`; returns its exit status."""
+    options = [f"--tries={TRIES}", f"--connect-timeout={CONNECT}", f"--read-timeout={READ}", "--no-verbose"]
+    options += [f"--dns-timeout={CONNECT}", "--no-hsts", *_authorities(run["environment"])]
+    return subprocess.call([run["wget"], *options, "-O", target, url], env={**run["environment"], "LC_ALL": "C"})
+
+
+def _copy(url: str, target: str) -> int:
+    """Copy the file of this machine that `url` names, which wget(1) cannot; returns the exit status."""
+    parts = urlsplit(url)
+    source = unquote(parts.path)
+    try:
+        if parts.netloc not in ("", "localhost"):
+            raise OSError(None, f"{parts.netloc} is another machine (RFC 8089)")
+        if os.path.exists(source) and not os.path.isfile(source):  # a device or a pipe may have no end
+            raise OSError(None, "not a regular file")
+        shutil.copyfile(source, target)
+    except OSError as error:
+        print(f"copying {source} failed: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def public(url: str) -> str:
@@ -70,6 +94,6 @@ def _authorities(environment: Mapping[str, str]) -> list[str]:
 def _lines(path: str) -> list[str]:
     try:
         with open(path, encoding="utf-8") as file:
-            return file.read().split("\n")
+            return file.read().splitlines()
     except FileNotFoundError:
         return []
