@@ -37,7 +37,8 @@ src_install() {
 """
 
 TREE = {
-    "tree/metadata/layout.conf": "masters =\nthin-manifests = true\nprofile-formats = portage-2 profile-set\n",
+    "tree/metadata/layout.conf": "masters =\nthin-manifests = true\nprofile-formats = portage-2 profile-set\n"
+    "aliases = gentoo\n",
     "tree/profiles/repo_name": "tree\n",
     "tree/profiles/categories": "app-misc\nsys-devel\n",
     "tree/profiles/arch.list": "amd64\n",
@@ -105,3 +106,14 @@ def test_what_was_built_to_build_with_is_kept(project: Project) -> None:
     project.edit("tree/app-misc/tool/tool-1.ebuild", "echo tooled", "echo better")
     assert set(built(project.doit("root:one"))) == {"app-misc/tool-1", "app-misc/headers-1", "app-misc/one-1"}
     assert (project.folder / "build/one/root/image/usr/share/one/made").read_text() == "better\n"
+
+
+def test_a_builder_whose_profile_no_repository_has_is_named(project: Project) -> None:
+    """Without the alias, nothing is where the builder's make.profile leads."""
+    project.edit("tree/metadata/layout.conf", "aliases = gentoo\n", "")
+    output = project.doit("root:one", status=1)
+    assert (
+        "docker.image = my-stage:20261101: its profile is /etc/portage/make.profile ->"
+        " /var/db/repos/gentoo/profiles/base, and no repository has that folder\n"
+    ) in output
+    assert "aliases = gentoo" in output

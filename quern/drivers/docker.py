@@ -2,6 +2,7 @@
 
     /quern/worker              quern's worker, read-only; nothing of quern need be in the image
     /quern/repositories/NAME   the repositories, read-only; the main one is at /usr/portage as well
+    /var/db/repos/NAME         likewise, by their names and aliases
     the work folder            where it is on this machine, read-only but for what is being made
     distfiles                  likewise, read-only but for what fetches
     folders of file:// URLs    likewise, read-only: binary package hosts and mirrors
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 REPOSITORIES = "/quern/repositories"
 WORKER_INSIDE = "/quern/worker"
 OLD_TREE = "/usr/portage"  # where ebuilds and profiles of old look for the tree
-SYSTEM_TREES = "/var/db/repos"
+SYSTEM_TREES = "/var/db/repos"  # to where a stage's make.profile points
 
 
 @dataclass(frozen=True)
@@ -195,10 +196,11 @@ class DockerDriver:
         from quern.portage.repository import main_repository
 
         bind, work, distfiles = containers.bind, self.image.work, self.image.distfiles
-        main = main_repository(self.setup.repositories())
-        mounts = [bind(here, there, read_only=True) for here, there in self._places if here.is_dir()]
-        trees = (OLD_TREE, f"{SYSTEM_TREES}/{main.name}")  # the second: to where a stage's make.profile points
-        mounts += [*(bind(main.location, tree, read_only=True) for tree in trees), bind(work, work, read_only=True)]
+        repositories = self.setup.repositories()
+        trees = [*self._places, (main_repository(repositories).location, OLD_TREE)]
+        trees += [(each.location, f"{SYSTEM_TREES}/{name}") for each in repositories for name in each.names]
+        mounts = [bind(here, there, read_only=True) for here, there in trees if here.is_dir()]
+        mounts.append(bind(work, work, read_only=True))
         if distfiles.is_dir() and distfiles not in reach.writable:
             mounts.append(bind(distfiles, distfiles, read_only=True))
         seen = [work, distfiles, *(here for here, _ in self._places)]

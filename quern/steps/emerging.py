@@ -109,6 +109,8 @@ class Build:
         )
         if not answer.get("portage", True):
             raise DriverError(installation.MISSING)
+        if profile := answer.get("profile"):
+            raise DriverError(installation.NO_PROFILE.format(image=setup.image.settings.docker.image, profile=profile))
         if missing := answer.get("missing"):
             raise DriverError(missing_message([tool for tool in tools if tool.name in missing]))
         return Machine(**answer)

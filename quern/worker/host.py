@@ -26,6 +26,7 @@ LDCONFIG = "#!/bin/sh\n# An install step that calls ldconfig must not rewrite th
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # where Portage looks for its own configuration below its prefix: as a Python module, and as part of a system
 CONFIGS = ("share/portage/config", "usr/share/portage/config")
+PROFILE = "/etc/portage/make.profile"  # of a Gentoo system
 FOLDERS = ("var/cache/edb/dep", "home", "binpkgs")
 
 
@@ -38,13 +39,16 @@ def prepare(
     path `path` (empty: this place's own), `toolchains` folders of files to be put beside them. With `own`, `/` is
     the host side if it is a Gentoo system's: then it is left as it is.
     Returns {"emerge", "python", "wget": paths, "root": whether commands run as root, "cpus": how many, "gentoo":
-    whether `/` is the host side}, or else {"missing": names of tools} or {"portage": False}.
+    whether `/` is the host side}, or else {"missing": names of tools}, {"portage": False}, or {"profile": to where
+    the link to the profile of a `/` that is the host side leads, if nothing is there}.
     """
     path = path or os.environ.get("PATH") or SEARCH
     installation = locate(path)
     if installation is None:
         return {"portage": False}
     gentoo = own and _is_gentoo(installation)
+    if gentoo and not os.path.isdir(PROFILE):
+        return {"profile": os.path.realpath(PROFILE)}
     found = {} if gentoo else {name: shutil.which(name, path=path) for name in tools}
     missing = [name for name, where in found.items() if where is None]
     if missing:
@@ -70,7 +74,7 @@ def prepare(
 
 def _is_gentoo(installation: Installation) -> bool:
     """Whether Portage owns this system: it is part of it, with a profile and a database of packages."""
-    return installation.defaults == SYSTEM and os.path.lexists("/etc/portage/make.profile") and bool(_database())
+    return installation.defaults == SYSTEM and os.path.lexists(PROFILE) and bool(_database())
 
 
 def _database() -> list[str]:

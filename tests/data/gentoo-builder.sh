@@ -3,7 +3,7 @@
 set -eu
 cd /opt/portage
 packages=/usr/lib/$(basename lib/python*)/site-packages
-mkdir -p "$packages" /etc/portage /var/db/pkg/sys-devel/gcc-12 /var/db/repos/tree
+mkdir -p "$packages" /etc/portage /var/db/pkg/sys-devel/gcc-12 /var/db/repos/gentoo
 mv lib/python*/site-packages/* "$packages"
 mv lib/portage /usr/lib/portage
 mv share/portage /usr/share/portage
@@ -14,7 +14,7 @@ echo "$packages" > /usr/lib/python3/dist-packages/gentoo.pth
 sed '1s,.*,#!/usr/bin/python3,' bin/emerge > /usr/bin/emerge
 chmod 755 /usr/bin/emerge
 rm -r /opt/portage /usr/local/bin/emerge
-ln -s ../../var/db/repos/tree/profiles/base /etc/portage/make.profile
+ln -s ../../var/db/repos/gentoo/profiles/base /etc/portage/make.profile
 echo 'FEATURES="userpriv sandbox"' > /etc/portage/make.conf
 ln -s tar /usr/bin/gtar
 echo portage:x:250:250:portage:/var/tmp/portage:/bin/false >> /etc/passwd
