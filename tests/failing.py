@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from quern.portage.configroot import make_conf
+from quern.portage.configroot import host_defaults, make_conf
 
 DATA = Path(__file__).parent / "data" / "failures"
 
@@ -83,6 +83,8 @@ pkg_nofetch() { einfo "Get it from the vendor"; }""",
     "lab/needs-masked-1": 'RDEPEND="lab/masked"',
     "lab/ring-1": 'DEPEND="lab/ring-other"',
     "lab/ring-other-1": 'DEPEND="lab/ring"',
+    "lab/own-tool-1": 'BDEPEND="lab/own-tool"',
+    "lab/needs-own-tool-1": 'BDEPEND="lab/own-tool"',
     "lab/flags-1": 'IUSE="extra"',
     "lab/needs-flag-1": 'RDEPEND="lab/flags[extra]"',
     "lab/needs-noflag-1": 'RDEPEND="lab/flags[nothere]"',
@@ -130,6 +132,7 @@ CASES: dict[str, tuple[str, str]] = {
     "unsatisfied-host": ("lab/needs-tool", ""),
     "no-binary": ("lab/fine", "--usepkgonly"),
     "circular": ("lab/ring", ""),
+    "circular-host": ("lab/needs-own-tool", ""),
     "use-needed": ("lab/needs-flag", ""),
     "use-changes": ("lab/needs-flag", "--autounmask-use=y --binpkg-respect-use=n"),
     "use-missing": ("lab/needs-noflag", ""),
@@ -162,7 +165,7 @@ class Lab:
             "profiles/arch.list": "amd64\n",
             "profiles/package.mask": MASK,
             "profiles/base/eapi": "8\n",
-            "profiles/base/make.defaults": DEFAULTS,
+            "profiles/base/make.defaults": DEFAULTS + host_defaults(),
             "licenses/Free": "free\n",
             "licenses/Secret": "secret\n",
         }.items():  # fmt: skip

@@ -168,3 +168,12 @@ def test_after_baselayout_accounts_fail_for_another_reason(lab: Lab) -> None:
     configure(lab, "baselayout_atoms = lab/base\n")
     died = " * ERROR: acct-group/lab-0::lab failed (preinst phase):\n *   groupadd failed with status 10\n"
     assert "baselayout_atoms" not in str(capsule.error_of(source_build(lab.image), died))
+
+
+@pytest.mark.parametrize(("declared", "leads"), [("", True), ("make\tmake\tevery build\n", False)])
+def test_a_tree_that_declares_no_tools_is_for_a_stage(lab: Lab, declared: str, leads: bool) -> None:
+    if declared:
+        write(lab.tree, {"metadata/quern-tools": declared})
+    error = capsule.error_of(source_build(lab.image), 'emerge: there are no ebuilds to satisfy "dev-util/tool".\n')
+    assert ("driver = docker" in str(error)) is leads
+    assert ("package.provided" in str(error)) is not leads

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quern.portage.failures import Kind, Machine, each, explain, room
+from quern.portage.failures_resolving import STAGE
 from tests.failing import CASES, DATA, Lab, anonymous, missing
 
 AVAILABLE = ["lab/fine", "lab/absents", "app-misc/absent"]
@@ -123,7 +124,8 @@ EXPECTED: dict[str, tuple[Kind, str | None, str | None, list[str]]] = {
         "lab/nokeyword",
         None,
         [
-            "It was never tried on this architecture; to try, write `lab/nokeyword **` into package.accept_keywords.",
+            "It was never tried on this architecture;"
+            " to try, write `=lab/nokeyword-1 **` into package.accept_keywords.",
         ],
     ),
     "masked-license": (
@@ -174,6 +176,7 @@ EXPECTED: dict[str, tuple[Kind, str | None, str | None, list[str]]] = {
     ),
     "no-binary": (Kind.NO_BINARY, "lab/fine", None, ["there is no binary package of lab/fine"]),
     "circular": (Kind.CIRCULAR, None, None, ["  lab/ring-other-1 depends on"]),
+    "circular-host": (Kind.CIRCULAR, "lab/own-tool-1", None, ["  lab/own-tool-1 depends on"]),
     "use-needed": (Kind.USE, "lab/flags[extra]", None, ["Write `lab/flags extra` into package.use of the profile."]),
     "use-changes": (Kind.USE, "lab/flags", None, ["Write into package.use of the profile:", "    >=lab/flags-1 extra"]),
     "use-missing": (
@@ -262,6 +265,41 @@ def test_the_starter_says_what_it_has_and_how_to_get_more() -> None:
     assert failure is not None
     assert "The starter repository has: app-misc/absent lab/absents lab/fine\n" in str(failure)
     assert "    repositories = /var/db/repos/gentoo" in str(failure)
+
+
+def test_the_version_to_try_is_no_live_one_and_one_that_was_tested() -> None:
+    text = (DATA / "masked-no-keyword.txt").read_text()
+    line = "- lab/nokeyword-1::lab (masked by: missing keyword)\n"
+    assert line in text
+
+    def hint(*masks: str) -> str:
+        lines = "".join(f"- lab/nokeyword-{mask})\n" for mask in masks)
+        failure = explain(text.replace(line, lines))
+        assert failure is not None
+        return failure.hint
+
+    live, untested = "9999::lab (masked by: missing keyword", "2::lab (masked by: missing keyword"
+    assert "`=lab/nokeyword-2 **`" in hint(live, untested)
+    assert "`lab/nokeyword ~amd64`" in hint(live, untested, "1::lab (masked by: ~amd64 keyword")
+    assert "`=lab/nokeyword-9999 **`" in hint(live)
+
+
+@pytest.mark.parametrize("case", ["unsatisfied-host", "circular-host"])
+def test_a_tool_that_a_tree_without_declared_tools_wants_leads_to_a_stage(case: str) -> None:
+    """And not to package.provided, from one tool to the next."""
+    output = (DATA / f"{case}.txt").read_text()
+    assert "package.provided" in str(explain(output))
+    failure = explain(output, undeclared=True)
+    assert failure is not None
+    assert "package.provided" not in str(failure)
+    assert failure.hint == STAGE
+    assert "[build] driver = docker" in STAGE
+
+
+@pytest.mark.parametrize("case", sorted({*CASES} - NO_FAILURE - {"unsatisfied-host", "circular-host"}))
+def test_what_is_for_the_image_leads_to_no_stage(case: str) -> None:
+    output = (DATA / f"{case}.txt").read_text()
+    assert explain(output, undeclared=True) == explain(output)
 
 
 @pytest.mark.parametrize(("case", "kind"), [("fetch-only", Kind.FETCH), ("compile", Kind.PHASE)])

@@ -16,7 +16,12 @@ __all__ = ["Failure", "Kind", "Machine", "each", "explain", "room"]
 
 
 def each(
-    output: str, available: Sequence[str] = (), starter_only: bool = False, *, machine: Machine
+    output: str,
+    available: Sequence[str] = (),
+    starter_only: bool = False,
+    undeclared: bool = False,
+    *,
+    machine: Machine,
 ) -> list[tuple[Failure, str]]:
     """Explain the failure of every package that emerge gave up on: (failure, the text it was found in).
 
@@ -27,12 +32,16 @@ def each(
     if len(packages) > 1:
         found = [(failures_building.explain(text) or failures_building.unexplained(text), text) for text in packages]
         return [(failures_building.completed(failure, machine), text) for failure, text in found]
-    failure = explain(output, available, starter_only, machine)
+    failure = explain(output, available, starter_only, machine, undeclared)
     return [(failure, output)] if failure else []
 
 
 def explain(
-    output: str, available: Sequence[str] = (), starter_only: bool = False, machine: Machine | None = None
+    output: str,
+    available: Sequence[str] = (),
+    starter_only: bool = False,
+    machine: Machine | None = None,
+    undeclared: bool = False,
 ) -> Failure | None:
     """Explain why emerge (or the resolver) failed, or give None when `output` has no cause that is known.
 
@@ -40,6 +49,9 @@ def explain(
     available       category/package of all packages there are, for the nearest one to an unknown name
     starter_only    is the starter the only repository? Then an unknown package needs another tree, and that is said
     machine         what else there is to look at where `output` has no reason
+    undeclared      does this machine build, though no repository declares the tools that it uses of it (quern-tools)?
     """
-    failure = failures_resolving.explain(output, available, starter_only) or failures_building.explain(output)
+    failure = failures_resolving.explain(output, available, starter_only, undeclared) or failures_building.explain(
+        output
+    )
     return failures_building.completed(failure, machine) if failure and machine else failure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from quern.portage.atom import package_of
 from quern.portage.failure import Failure, Kind
@@ -13,11 +14,25 @@ To use Gentoo's packages, get its tree and name it in quern.conf:
     [portage]
     repositories = /var/db/repos/gentoo"""
 
+STAGE = """\
+This machine builds the starter's packages, and those of trees that name in metadata/quern-tools what they use of it.
+These repositories name nothing, as Gentoo's does: build in a stage, with [build] driver = docker and an image of a
+Gentoo stage as [docker] image."""
+
+_ON_HOST = r'satisfy "[^"\n]+"(?:\.$| have been masked| has unmet)|scheduled for merge\)'  # what is for ROOT says so
 _FOR_ROOT = r"(?P<root> for [^\n]+?)?"
 
 
-def explain(output: str, available: Sequence[str], starter_only: bool) -> Failure | None:
+def explain(output: str, available: Sequence[str], starter_only: bool, undeclared: bool = False) -> Failure | None:
     """Find the first cause that applies; see `failures.explain`."""
+    failure = _first(output, available, starter_only)
+    if failure is None or not undeclared or not re.search(_ON_HOST, output, re.M):
+        return failure
+    advice = [line for line in failure.hint.splitlines() if "package.provided" not in line]
+    return replace(failure, hint="\n".join([*advice, STAGE]))
+
+
+def _first(output: str, available: Sequence[str], starter_only: bool) -> Failure | None:
     return (
         _parent(output)
         or _masked(output)
@@ -47,18 +62,23 @@ def _masked(output: str) -> Failure | None:
     masks = re.findall(r"^- (\S+?)(?:::\S+)? \(masked by: (.*)\)$", output, re.M)
     comments = re.findall(r"^# .*$", output[match.end() :], re.M)
     reasons = [f"{package}: {mask}" for package, mask in masks] + comments + _chain(output)
-    hint = _unmask(match["atom"], masks[0][1] if masks else "")
+    hint = _unmask(match["atom"], masks)
     return Failure(Kind.MASKED, match["atom"], f"{match['atom']} is masked", tuple(reasons), hint)
 
 
-def _unmask(atom: str, mask: str) -> str:
-    """Say which line of the profile accepts a package that is masked for this reason."""
+def _unmask(atom: str, masks: Sequence[tuple[str, str]]) -> str:
+    """Say which line of the profile accepts a package; `masks` are its versions, each with why it is masked.
+
+    Of several versions it is one that was tested, and no live one (9999), which builds could not fetch.
+    """
     package = package_of(atom) or atom
+    order = [("9999" in version, "missing keyword" in why, version, why) for version, why in masks]
+    _, _, version, mask = min(order, key=lambda each: each[:2], default=(False, False, package, ""))
     keyword = re.search(r"(~\S+) keyword", mask)
     if keyword:
         return f"To accept it, write `{package} {keyword[1]}` into package.accept_keywords of the profile."
     if "missing keyword" in mask:
-        return f"It was never tried on this architecture; to try, write `{package} **` into package.accept_keywords."
+        return f"It was never tried on this architecture; to try, write `={version} **` into package.accept_keywords."
     if "package.mask" in mask:
         return f"To use it all the same, write `{package}` into package.unmask of the profile."
     if "license" in mask:

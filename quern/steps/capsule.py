@@ -22,6 +22,7 @@ from quern.portage import failures
 from quern.portage.failure import Failure, Kind
 from quern.portage.repository import available_packages
 from quern.portage.setup import STARTER
+from quern.portage.tools import declared_tools
 from quern.steps.base import discard
 from quern.terminal import harmless
 
@@ -44,7 +45,8 @@ def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
     repositories = build.setup.repositories()
     starter_only = all(repository.location in (STARTER, build.setup.overlay) for repository in repositories)
     machine = failures.Machine(_text, free=shutil.disk_usage(build.setup.image.work).free)
-    found = failures.each(output, available_packages(repositories), starter_only, machine=machine)
+    undeclared = not build.setup.in_container and not declared_tools(each.location for each in repositories)
+    found = failures.each(output, available_packages(repositories), starter_only, undeclared, machine=machine)
     reasons = [_reason(build, failure, text, fetching) for failure, text in found[:IN_FULL]]
     reasons += ["\n".join(failure.summary for failure, _ in found[IN_FULL:])] if found[IN_FULL:] else []
     reason = "\n\n".join(reasons) or _unknown(build, output, machine.free, fetching)
