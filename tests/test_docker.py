@@ -236,19 +236,24 @@ def serving(builder: Builder, folder: Path) -> Iterator[str]:
 
 
 def test_sources_are_fetched_first(tmp_path: Path, project: Project, networked: Builder) -> None:
-    """By a container with a network; that of the build has none."""
+    """By a container with a network, and from a mirror that is a folder here; the build has no network."""
     content = b"of a server\n"
     digests = f"BLAKE2B {hashlib.blake2b(content).hexdigest()} SHA512 {hashlib.sha512(content).hexdigest()}"
-    write(project.folder, {"tree/app-misc/one/Manifest": f"DIST one.txt {len(content)} {digests}\n"})
-    commands = '[[ $(ls /sys/class/net) == lo ]] || die\ninsinto /\ndoins "${DISTDIR}/one.txt"'
-    ebuild(project, commands, f'SRC_URI="http://{GATEWAY}:8080/one.txt"\nsrc_unpack() {{ :; }}')
-    project.variables |= variables(networked)
+    manifest = "".join(f"DIST {name} {len(content)} {digests}\n" for name in ("one.txt", "two.txt"))
+    write(project.folder, {"tree/app-misc/one/Manifest": manifest})
+    commands = '[[ $(ls /sys/class/net) == lo ]] || die\ninsinto /\ndoins "${DISTDIR}/one.txt" "${DISTDIR}/two.txt"'
+    uris = f"http://{GATEWAY}:8080/one.txt mirror://here/two.txt"
+    ebuild(project, commands, f'SRC_URI="{uris}"\nsrc_unpack() {{ :; }}')
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/two.txt").write_bytes(content)
+    project.variables |= variables(networked, QUERN_PORTAGE_MIRRORS=f"here=file://{tmp_path}/mirror")
     assert "one.txt of app-misc/one-1 could not be fetched" in project.doit("packages:one", status=1)
     (tmp_path / "served").mkdir()
     (tmp_path / "served/one.txt").write_bytes(content)
     with serving(networked, tmp_path / "served"):
         project.doit("root:one")
-    assert (project.folder / "build/one/root/image/one.txt").read_bytes() == content
+    for name in ("one.txt", "two.txt"):
+        assert (project.folder / "build/one/root/image" / name).read_bytes() == content
 
 
 def test_packages_of_a_binhost_are_fetched_first(tmp_path: Path, project: Project, networked: Builder) -> None:
