@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from quern.errors import BuildError
 from quern.portage import binhost, lockfile, store
 from quern.questions import LOCK
 from quern.steps.base import run_step
@@ -107,3 +108,26 @@ def test_the_lock_says_where_packages_come_from(tmp_path: Path) -> None:
     assert lab.emerged() == ALL
     assert lab.ledger()["lab/base-1"] == f"built: binhost {file} removed, binhost {url} removed"
     assert lab.fetched() == {}
+
+    # a package that is not as the index says, or not there
+    view = one.folder / "work/packages/view"
+    stanzas = store.read_index(view)
+    store.write_index(view, [{**stanza, "SIZE": "5"} for stanza in stanzas])
+    assert refusal(tmp_path / "size", f"file://{view}")[0].endswith(
+        "of lab/base-1 is not the file that the index of its binhost describes"
+    )
+    package = view / stanzas[0]["PATH"]
+    package.unlink()
+    first, second = refusal(tmp_path / "gone", f"file://{view}")[:2]
+    assert first == f"{package.name} of lab/base-1 is in the index of a binhost, but not in the binhost"
+    assert second == f"  tried {package}: no such file"
+
+
+def refusal(folder: Path, binhost: str) -> list[str]:
+    """The lines of the error of an image of lab/base alone with this binhost."""
+    lab = Using(folder)
+    write(lab.tree, {"profiles/image/packages": "lab/base\n"})
+    lab.use(binhost)
+    with pytest.raises(BuildError) as error:
+        lab.build()
+    return str(error.value).splitlines()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quern.portage import failures_building, failures_resolving
+from quern.portage import failures_building, failures_ebuilds, failures_files, failures_resolving
 from quern.portage.failure import Failure, Kind
 from quern.portage.failures_building import Machine, room
 
@@ -25,5 +25,11 @@ def explain(
     starter_only    is the starter the only repository? Then an unknown package needs another tree, and that is said
     machine         what else there is to look at where `output` has no reason
     """
-    failure = failures_resolving.explain(output, available, starter_only) or failures_building.explain(output)
-    return failures_building.completed(failure, machine) if failure and machine else failure
+    failure = (
+        failures_resolving.explain(output, available, starter_only)
+        or failures_building.explain(failures_ebuilds.without(output))
+        or failures_ebuilds.explain(output)
+    )
+    if not failure or not machine:
+        return failure
+    return failures_building.completed(failures_files.completed(failure, output, machine), machine)

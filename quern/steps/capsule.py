@@ -33,14 +33,18 @@ LOG_END = 20_000  # characters in which a cause is looked for
 WITH_FOLDER = (Kind.PHASE, Kind.POSTINST, Kind.SPACE)  # what fails later than its build folder is made
 MARKS = {"setup": ".setuped", "unpack": ".unpacked", "prepare": ".prepared", "configure": ".configured"}
 MARKS |= {"compile": ".compiled", "install": ".installed"}
+# of the host side, which has none; it says nothing of the image's
+NO_HOST_BINHOST = "!!! binrepos.conf is missing (or PORTAGE_BINHOST is unset), but use is requested.\n"
 SECRETS = ("PORTAGE_BINHOST", "FETCHCOMMAND", "RESUMECOMMAND")  # for fetching: addresses may hold a password
 
 
 def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
     """The error to raise where emerge failed, from what it printed; keeps what a shell needs, where one can be had."""
+    output = as_known(build, output)
     repositories = build.setup.repositories()
     starter_only = all(repository.location in (STARTER, build.setup.overlay) for repository in repositories)
-    machine = failures.Machine(_text, free=shutil.disk_usage(build.setup.image.work).free)
+    profile = build.setup.stack().folders[-1]
+    machine = failures.Machine(_text, shutil.disk_usage(build.setup.image.work).free, repositories, profile)
     failure = failures.explain(output, available_packages(repositories), starter_only, machine)
     reason = _reason(output, failure, machine.free)
     log = _text(failure.log) if failure and failure.log else ""  # with --quiet-build emerge itself shows none of it
@@ -56,6 +60,16 @@ def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
         _record(build, output, failure)
         return PackageError(reason)
     return BuildError(reason)
+
+
+def as_known(build: Build, output: str) -> str:
+    """What Portage printed, with files called as the user knows them: not as in a container, nor as our copies."""
+    setup = build.setup
+    for repository in setup.repositories():
+        output = output.replace(f"{build.run.driver.inside(repository.location)}/", f"{repository.location}/")
+    if setup.has_overlay:
+        output = output.replace(f"{setup.overlay}/profiles/", f"{setup.image.profiles}/")
+    return output.replace(NO_HOST_BINHOST, "")
 
 
 def _reason(output: str, failure: Failure | None, free: int) -> str:

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
@@ -24,6 +24,7 @@ from quern.drivers.confinement import WORKER
 from quern.errors import BuildError, DriverError
 from quern.portage import configroot, distfiles, emerge, installation, refusals
 from quern.portage.emerge import Machine, Surroundings
+from quern.portage.failures_ebuilds import left_out
 from quern.portage.plan import Plan, from_answer
 from quern.portage.repository import Repository, repos_conf
 from quern.portage.setup import Setup
@@ -231,7 +232,8 @@ class Build:
                 log.write(output)
             self.forsake()
             raise capsule.error_of(self, output)
-        plan = from_answer(answer, self.run.driver.outside)
+        passed_over = left_out(capsule.as_known(self, answer["output"]))
+        plan = replace(from_answer(answer, self.run.driver.outside), passed_over=tuple(passed_over))
         if not plan.packages:
             raise BuildError(f"{self.setup.profile}: emerge {' '.join(targets)} has nothing to install")
         return plan
