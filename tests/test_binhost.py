@@ -54,6 +54,13 @@ def test_origins_are_read_from_what_emerge_keeps(tmp_path: Path) -> None:
     }
 
 
+def test_a_binhost_that_cannot_be_asked_is_told() -> None:
+    said = "!!! [x] Error fetching binhost package info from 'http://me:secret@h/'\n!!! [x] HTTP Error 404: Not found\n"
+    assert binhost.passed_over(f"{said}\n{said}") == [
+        "http://h is left out, its packages are built here: HTTP Error 404: Not found"
+    ]
+
+
 class Using(Lab):
     """The same image elsewhere, with binhosts."""
 
@@ -124,10 +131,12 @@ def test_the_lock_says_where_packages_come_from(tmp_path: Path) -> None:
 
 
 def refusal(folder: Path, binhost: str) -> list[str]:
-    """The lines of the error of an image of lab/base alone with this binhost."""
+    """The lines of the error of an image of lab/base alone with this binhost, and another that is not there."""
     lab = Using(folder)
     write(lab.tree, {"profiles/image/packages": "lab/base\n"})
-    lab.use(binhost)
+    lab.use(f"file://{folder}/absent {binhost}")
     with pytest.raises(BuildError) as error:
         lab.build()
+    warning = f"Warning: file://{folder}/absent is left out, its packages are built here: no file Packages there"
+    assert warning in lab.said
     return str(error.value).splitlines()

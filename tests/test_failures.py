@@ -335,6 +335,28 @@ def test_a_binhost_that_is_not_as_its_index_says() -> None:
     assert second == "  tried http://127.0.0.1:1/lab/toy/toy-1-1.gpkg.tar: ERROR 404: File not found."
 
 
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("A file is not listed in the Manifest: '/t/lab/toy/files/x'", "it is not in its Manifest"),
+        ("Missing digest for '/t/lab/toy/files/x'", "it is not in its Manifest"),
+        (
+            "A file listed in the Manifest could not be found: /t/lab/toy/files/x",
+            "it is in its Manifest, but not there",
+        ),
+        (
+            "Digest verification failed:\n!!! /t/lab/toy/files/x\n!!! Reason: Filesize does not match recorded size\n"
+            "!!! Got: 2\n!!! Expected: 3",
+            "not as its Manifest describes it: Filesize does not match recorded size",
+        ),
+    ],
+)
+def test_a_file_that_is_not_as_in_its_manifest(output: str, message: str) -> None:
+    first, second = str(explain(f"\n!!! {output}\n")).splitlines()
+    assert first == f"/t/lab/toy/files/x: {message}"
+    assert second == "If the file is right, write the Manifest anew: `ebuild FILE.ebuild manifest`"
+
+
 def test_an_address_that_is_none() -> None:
     output = "Invalid mirror definition in SRC_URI:\n  mirror://gnu\nWarning: No mirrors available for file 'gnu'\n"
     first, second = str(explain(output + FAILED)).splitlines()[:2]

@@ -94,6 +94,13 @@ def test_only_corruption_is_explained() -> None:
     assert failure.reasons == ("lab/toy-0: ~amd64 keyword", "required by @profile")
 
 
+def test_a_manifest_without_one_version_is_no_use_to_the_others() -> None:
+    output = " * Missing digest for '/t/lab/toy/toy-0.ebuild'\n"
+    failure = of_masks([("lab/toy-1", "corruption"), ("lab/toy-0", "corruption")], [], output)
+    assert failure is not None
+    assert failure.summary == "lab/toy-1 cannot be used: /t/lab/toy/toy-0.ebuild: it is not in its Manifest"
+
+
 def test_an_ebuild_that_is_passed_over_is_no_reason_for_another_s_failure() -> None:
     output = DIED.format(said="no") + " * ERROR: lab/b-1::lab failed (compile phase):\n *   yes\n"
     assert without(output).count(" * ERROR") == 1

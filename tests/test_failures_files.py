@@ -159,6 +159,15 @@ def test_where_a_quotation_begins(explained: Explained, tmp_path: Path, text: st
     assert first == f"{{tree}}/profiles/image/make.defaults:{line}: the quotation that begins here is not closed"
 
 
+def test_the_manifest_without_a_digest(explained: Explained) -> None:
+    failure = Failure(Kind.MANIFEST, "lab/toy-1", "toy.tar has no digest in the Manifest of lab/toy-1")
+    hint = "`ebuild {tree}/lab/toy/toy-1.ebuild manifest` writes it."
+    files = {"lab/toy/toy-1.ebuild": ""}
+    assert explained(failure, files)[1] == f"  {{tree}}/lab/toy/Manifest: there is no such file\n{hint}"
+    files["lab/toy/Manifest"] = "DIST other.tar 1 SHA512 00\n"
+    assert explained(failure, files)[1] == f"  {{tree}}/lab/toy/Manifest: it has no such line\n{hint}"
+
+
 def test_a_source_of_another_size(explained: Explained) -> None:
     failure = Failure(Kind.CHECKSUM, "lab/toy-1", "not what its Manifest describes", ("kept",))
     files = {"lab/toy/Manifest": "DIST toy.tar 9 SHA512 00\n", "distfiles/toy.tar": "123"}

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from quern.errors import display
 from quern.portage.failure import Failure, Kind
 from quern.portage.repository import Repository
 
@@ -20,13 +21,21 @@ _OTHER_FILE = (
     r"^(?:!!! Previously fetched file: '|!!! Fetched file: |Refetching\.\.\. File (?:kept as|renamed to) ')"
     r"(.+?)(?:\._checksum_failure_\.\w+)?(?:'| VERIFY FAILED!)$"
 )
-_OTHER_PACKAGE = re.compile(
+_DIGEST = re.compile(
     r"^!!! Digest verification failed:\n!!! (.+)\n!!! Reason: (.+)\n!!! Got: (.+)\n!!! Expected: (.+)$", re.M
+)
+_BINARY = re.compile(r".*/(.+\.(?:gpkg\.tar|xpak|tbz2))(?:\.partial)?")
+_UNLISTED = re.compile(
+    r"^!!! (?:Missing digest for|A file is not listed in the Manifest:|"
+    r"A file listed in the Manifest (could not be found):) '?(/.+?)'?$",
+    re.M,
 )
 _NO_PACKAGE = re.compile(
     r"^!!! File not found: (\S+/(.+))$|^(\S+://\S+/(\S+\.(?:gpkg\.tar|xpak|tbz2))):\n\S+ \S+ (ERROR \d+: .*)$", re.M
 )
-_NO_FILE = r"failed|error|unable|timed out|no data received|did not answer"  # what wget and worker/fetch.py say
+_NO_FILE = (
+    r"failed|error|unable|unsupported|timed out|no data received|did not answer"  # what wget and worker/fetch.py say
+)
 _DIED = "\n * ERROR: "
 _LITTLE = 50 << 20  # bytes; with less than this free, that is the likely reason
 
@@ -75,6 +84,7 @@ def explain(output: str) -> Failure | None:
         or _checksum(output)
         or _binary_package(output)
         or _binhost(output)
+        or _of_tree(output)
         or _fetch_restricted(output)
         or _fetch(output)
         or _no_source(output)
@@ -154,9 +164,10 @@ def _binary_package(output: str) -> Failure | None:
 def _binhost(output: str) -> Failure | None:
     """Find a package that is not in its binhost, or is another file there than the binhost's index says."""
     package, log = _failed(output)
-    if wrong := _OTHER_PACKAGE.search(output):
-        file = wrong[1].rpartition("/")[2].removesuffix(".partial")
-        summary = f"{_of(file, package)} is not the file that the index of its binhost describes"
+    wrong = _DIGEST.search(output)
+    name = _BINARY.fullmatch(wrong[1]) if wrong else None
+    if wrong and name:
+        summary = f"{_of(name[1], package)} is not the file that the index of its binhost describes"
         reason = f"{wrong[2]}: got {wrong[3]}, expected {wrong[4]}"
     elif gone := _NO_PACKAGE.search(output):
         file, where = gone[2] or gone[4], gone[1] or gone[3]
@@ -169,6 +180,19 @@ def _binhost(output: str) -> Failure | None:
         "build its packages here."
     )
     return Failure(Kind.CHECKSUM if wrong else Kind.FETCH, package, summary, (reason,), hint, log=log)
+
+
+def _of_tree(output: str) -> Failure | None:
+    """Find a file of a repository that a Manifest which is not thin describes otherwise, or not at all."""
+    if digest := _DIGEST.search(output):
+        file, reason = digest[1], f"not as its Manifest describes it: {digest[2]}"
+    elif unlisted := _UNLISTED.search(output):
+        file = unlisted[2]
+        reason = "it is in its Manifest, but not there" if unlisted[1] else "it is not in its Manifest"
+    else:
+        return None
+    hint = "If the file is right, write the Manifest anew: `ebuild FILE.ebuild manifest`"
+    return Failure(Kind.MANIFEST, None, f"{display(Path(file))}: {reason}", hint=hint)
 
 
 def _no_source(output: str) -> Failure | None:

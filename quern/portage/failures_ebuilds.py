@@ -71,10 +71,11 @@ def of_masks(masks: Sequence[tuple[str, str]], chain: Sequence[str], output: str
     """
     cpv, mask = masks[0] if masks else ("", "")
     why = unread(output)
-    if mask != CORRUPTION or cpv not in why:
+    known = [why[each] for each, reason in masks if reason == CORRUPTION and each in why]  # they may have one Manifest
+    if mask != CORRUPTION or not known:
         return None
     others = [f"{other}: {why.get(other, reason)}" for other, reason in masks[1:]]
-    return _failure(cpv, why[cpv], (*others, *chain))
+    return _failure(cpv, why.get(cpv, known[0]), (*others, *chain))
 
 
 def left_out(output: str) -> list[str]:

@@ -32,6 +32,8 @@ def completed(failure: Failure, output: str, machine: Machine) -> Failure:
         return _binary(failure) or _eclass(failure, machine.repositories) or failure
     if failure.kind is Kind.PROFILE:
         return _unclosed(failure) or _without_arch(failure, machine.profile) or failure
+    if failure.kind is Kind.MANIFEST:
+        return _of_manifest(failure, machine.repositories)
     if failure.kind is Kind.CHECKSUM:
         return _of_other_size(failure, output, machine.repositories)
     return failure
@@ -152,6 +154,19 @@ def _without_arch(failure: Failure, folder: Path | None) -> Failure | None:
         return None
     lone = "" if (folder / "parent").exists() else ", and it has no file `parent` to inherit it by"
     return replace(failure, summary=f"{display(folder)}: the profile sets no ARCH in make.defaults{lone}")
+
+
+def _of_manifest(failure: Failure, repositories: Sequence[Repository]) -> Failure:
+    """Name the Manifest without a digest, and the ebuild that it is made from."""
+    cpv = str(failure.package)
+    package = atom.package_of(f"={cpv}") or ""
+    for _, folder in _folders(package, repositories):
+        ebuild, manifest = folder / f"{cpv.rpartition('/')[2]}.ebuild", folder / "Manifest"
+        if ebuild.exists():
+            what = "it has no such line" if manifest.exists() else "there is no such file"
+            hint = f"`ebuild {display(ebuild)} manifest` writes it."
+            return replace(failure, reasons=(f"{display(manifest)}: {what}",), hint=hint)
+    return failure
 
 
 def _of_other_size(failure: Failure, output: str, repositories: Sequence[Repository]) -> Failure:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError, DriverError
-from quern.portage import configroot, distfiles, emerge, installation, refusals
+from quern.portage import binhost, configroot, distfiles, emerge, installation, refusals
 from quern.portage.emerge import Machine, Surroundings
 from quern.portage.failures_ebuilds import left_out
 from quern.portage.plan import Plan, from_answer
@@ -274,6 +274,8 @@ class Build:
         reach = self.reach(*writable, *([self.setup.image.distfiles] if fetching else []))
         command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching and network)
         status, renamed = self._run(command, line)
+        for warning in binhost.passed_over("\n".join(lines)):
+            self.run.say(f"Warning: {warning}")
         check_folders([self.view, self.root, self.scratch, self.scratch / "tmp"])
         if refused := self.refused():
             raise BuildError(refusals.MESSAGE.format(cases="\n  ".join(refused.values()), log=self.log))
