@@ -69,6 +69,12 @@ SRC_URI="fetch-restricted-1.tar.gz"
 RESTRICT="fetch"
 pkg_nofetch() { einfo "Get it from the vendor"; }""",
     "lab/checksum-1": 'SRC_URI="http://127.0.0.1:9/pub/checksum-1.tar.gz"',
+    "lab/truncated-1": 'SRC_URI="http://127.0.0.1:9/pub/truncated-1.tar.gz"',
+    "lab/nowhere-1": 'SRC_URI="mirror://nosuch/nowhere-1.tar.gz"',
+    "lab/inherit-1": "inherit nosuch",
+    "lab/inherit-2": "KEYWORDS=~amd64",
+    "lab/command-1": "KEYWORDS = amd64",
+    "lab/syntax-1": "if true; then",
     "lab/nomanifest-1": 'SRC_URI="http://127.0.0.1:9/pub/nomanifest-1.tar.gz"',
     "lab/masked-1": "",
     "lab/keyword-1": "KEYWORDS=~amd64",
@@ -113,6 +119,8 @@ CASES: dict[str, tuple[str, str]] = {
     "fetch-restricted": ("lab/fetch-restricted", ""),
     "checksum": ("lab/checksum", ""),
     "no-manifest-entry": ("lab/nomanifest", ""),
+    "truncated": ("lab/truncated", ""),
+    "no-mirror": ("lab/nowhere", "--fetchonly"),
     "fetch-only": ("lab/fetch", "--fetchonly"),
     "fetch-only-restricted": ("lab/fetch-restricted", "--fetchonly"),
     "fetch-only-checksum": ("lab/checksum", "--fetchonly"),
@@ -126,6 +134,12 @@ CASES: dict[str, tuple[str, str]] = {
     "masked-license": ("lab/license", ""),
     "masked-eapi": ("lab/eapi", ""),
     "masked-invalid": ("lab/invalid", ""),
+    "ebuild-inherit": ("=lab/inherit-1", ""),
+    "ebuild-inherit-older": ("lab/inherit", ""),
+    "ebuild-command": ("lab/command", ""),
+    "ebuild-syntax": ("lab/syntax", ""),
+    "no-arch": ("lab/fine", ""),
+    "quote": ("lab/fine", ""),
     "unsatisfied": ("lab/absent", ""),
     "unsatisfied-version": ("lab/needs-runtime", ""),
     "unsatisfied-dependency": ("lab/middle", ""),
@@ -179,7 +193,7 @@ class Lab:
             text = body + "\n" + head if body.startswith("EAPI") else head + body + "\n"
             self._write(f"{name}/{cpv.split('/')[1]}.ebuild", text)
         digest = "0" * 128
-        for name in ("fetch", "fetch-restricted", "checksum"):
+        for name in ("fetch", "fetch-restricted", "checksum", "truncated", "nowhere"):
             self._write(f"lab/{name}/Manifest", f"DIST {name}-1.tar.gz 9 BLAKE2B {digest} SHA512 {digest}\n")
 
     def _write(self, path: str, text: str) -> None:
@@ -191,11 +205,15 @@ class Lab:
         """Run one case; give the exit status and what emerge printed."""
         packages, options = CASES[case]
         self._write(f"profiles/{case}/eapi", "8\n")
-        self._write(f"profiles/{case}/parent", "../base\n" + ("../nowhere\n" if case == "parent-missing" else ""))
+        if case != "no-arch":
+            self._write(f"profiles/{case}/parent", "../base\n" + ("../nowhere\n" if case == "parent-missing" else ""))
+        if case == "quote":
+            self._write("profiles/quote/make.defaults", 'CFLAGS="-O2\n\nLDFLAGS=-s\n')
         self._write(f"profiles/{case}/packages", packages.replace(" ", "\n") + "\n")
         work = self.folder / "work" / case
         environment = self._surround(work, case)
         (work / "distfiles/checksum-1.tar.gz").write_text("123456789")
+        (work / "distfiles/truncated-1.tar.gz").write_text("123")
         argv = [sys.executable, str(Path(sys.executable).parent / "emerge"), *OPTIONS, *options.split(), "@profile"]
         with (work / "output").open("w+b") as output:
             status = subprocess.call(argv, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -246,7 +264,7 @@ def anonymous(text: str, lab: Lab, case: str) -> str:
     """Replace this machine's paths in what emerge printed."""
     text = text.replace(str(lab.folder / "work" / case), "/build").replace(str(lab.folder), "/lab")
     text = re.sub(re.escape(sys.prefix) + r"/(?:local/)?lib/python3\.\d+/site-packages", "/usr/lib/python3", text)
-    text = text.replace(sys.prefix, "/usr")
+    text = text.replace(sys.prefix, "/usr").replace(sys.base_prefix, "/usr")
     text = re.sub(r"_checksum_failure_\.\w+", "_checksum_failure_.x", text)
     text = re.sub(r" +Load avg: .*", "", text)
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d{8}-\d{6}", "20160516-152300", text)

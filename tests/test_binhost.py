@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from quern.errors import BuildError
 from quern.portage import binhost, lockfile, store
 from quern.questions import LOCK
 from quern.steps.base import run_step
@@ -51,6 +52,13 @@ def test_origins_are_read_from_what_emerge_keeps(tmp_path: Path) -> None:
         ("lab/top-1", "bb"): "https://packages.example:8080/amd64",
         ("lab/top-1", "cc"): "file:///srv/packages",
     }
+
+
+def test_a_binhost_that_cannot_be_asked_is_told() -> None:
+    said = "!!! [x] Error fetching binhost package info from 'http://me:secret@h/'\n!!! [x] HTTP Error 404: Not found\n"
+    assert binhost.passed_over(f"{said}\n{said}") == [
+        "http://h is left out, its packages are built here: HTTP Error 404: Not found"
+    ]
 
 
 class Using(Lab):
@@ -107,3 +115,28 @@ def test_the_lock_says_where_packages_come_from(tmp_path: Path) -> None:
     assert lab.emerged() == ALL
     assert lab.ledger()["lab/base-1"] == f"built: binhost {file} removed, binhost {url} removed"
     assert lab.fetched() == {}
+
+    # a package that is not as the index says, or not there
+    view = one.folder / "work/packages/view"
+    stanzas = store.read_index(view)
+    store.write_index(view, [{**stanza, "SIZE": "5"} for stanza in stanzas])
+    assert refusal(tmp_path / "size", f"file://{view}")[0].endswith(
+        "of lab/base-1 is not the file that the index of its binhost describes"
+    )
+    package = view / stanzas[0]["PATH"]
+    package.unlink()
+    first, second = refusal(tmp_path / "gone", f"file://{view}")[:2]
+    assert first == f"{package.name} of lab/base-1 is in the index of a binhost, but not in the binhost"
+    assert second == f"  tried {package}: no such file"
+
+
+def refusal(folder: Path, binhost: str) -> list[str]:
+    """The lines of the error of an image of lab/base alone with this binhost, and another that is not there."""
+    lab = Using(folder)
+    write(lab.tree, {"profiles/image/packages": "lab/base\n"})
+    lab.use(f"file://{folder}/absent {binhost}")
+    with pytest.raises(BuildError) as error:
+        lab.build()
+    warning = f"Warning: file://{folder}/absent is left out, its packages are built here: no file Packages there"
+    assert warning in lab.said
+    return str(error.value).splitlines()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from quern.drivers.confinement import obstacle
 from quern.errors import BuildError
+from quern.portage import emerge
 from quern.portage.distfiles import Renamed, look, put_back
+from quern.steps.fetching import fetch
 from tests.conftest import tool
-from tests.projects import write
+from tests.projects import source_build, write
 from tests.test_emerging import Lab, ebuild
 from tests.test_fetch import serving
 
@@ -113,6 +117,43 @@ def test_a_good_file_and_a_wrong_manifest(tmp_path: Path) -> None:
     sources = Sources(tmp_path, "http://127.0.0.1:9", described="good")
     sources.lab.build()
     assert sources.said == []
+
+
+@pytest.mark.emerge
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    """Portage gives no reason where the size differs, but fetches; that this fails is not the cause."""
+    tool("scanelf", "pax-utils")
+    sources = Sources(tmp_path, "http://127.0.0.1:9", described="complete")
+    write(tmp_path, {"distfiles/x.txt": "comp"})
+    with pytest.raises(BuildError) as error:
+        sources.lab.build()
+    first, second, kept, tried = str(error.value).splitlines()[:4]
+    assert first == "x.txt of lab/leaf-1 is not the file that its Manifest describes"
+    assert second == f"  {sources.file} has 4 bytes; its Manifest says 8"
+    assert kept == f"  the file that was there is left as it was: {sources.file}"
+    assert tried.startswith("  tried http://127.0.0.1:9/x.txt: ")
+    assert sources.file.read_text() == "comp"
+
+
+@pytest.mark.emerge
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    """Portage would remove a link to nothing, and blame the network for the others."""
+    sources = Sources(tmp_path, "http://127.0.0.1:9", described="x")
+    build = source_build(sources.lab.image)
+    packages = build.plan(emerge.source_options(1, binhost=False), ["lab/leaf"]).packages
+    file, end = sources.file, "; remove it, or put the file there"
+    made = {"a pipe": os.mkfifo, "a folder": os.mkdir, "a link to absent, which is not there": _link}
+    for kind, make in made.items():
+        make(file)
+        with pytest.raises(BuildError) as error:
+            fetch(build, [], [], packages)
+        assert str(error.value) == f"{file}: expected a source file, got {kind}{end}"
+        assert os.path.lexists(file)
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+
+
+def _link(path: Path) -> None:
+    path.symlink_to("absent")
 
 
 @pytest.mark.emerge

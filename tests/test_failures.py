@@ -75,6 +75,25 @@ EXPECTED: dict[str, tuple[Kind, str | None, str | None, list[str]]] = {
             "  the file that was there is now /build/distfiles/checksum-1.tar.gz._checksum_failure_.x",
         ],
     ),
+    "truncated": (
+        Kind.CHECKSUM,
+        "lab/truncated-1",
+        None,
+        [
+            "truncated-1.tar.gz of lab/truncated-1 is not the file that its Manifest describes",
+            "  tried http://127.0.0.1:9/pub/truncated-1.tar.gz: "
+            "Connecting to 127.0.0.1:9... failed: Connection refused.",
+        ],
+    ),
+    "no-mirror": (
+        Kind.FETCH,
+        "lab/nowhere-1",
+        None,
+        [
+            "nowhere-1.tar.gz of lab/nowhere-1 could not be fetched",
+            "Name one: [portage] mirrors = nosuch=https://...",
+        ],
+    ),
     "no-manifest-entry": (
         Kind.MANIFEST,
         "lab/nomanifest-1",
@@ -144,6 +163,46 @@ EXPECTED: dict[str, tuple[Kind, str | None, str | None, list[str]]] = {
         None,
         ["  lab/invalid-1: invalid: DEPEND: Missing ')' at end of string"],
     ),
+    "ebuild-inherit": (
+        Kind.EBUILD,
+        "lab/inherit-1",
+        None,
+        [
+            "lab/inherit-1 cannot be used: /lab/lab/lab/inherit/inherit-1.ebuild:8: "
+            "nosuch.eclass could not be found by inherit()",
+            "  required by @profile",
+            "Correct the name, or add the repository that has this eclass to [portage] repositories.",
+        ],
+    ),
+    "ebuild-inherit-older": (
+        Kind.MASKED,
+        "lab/inherit",
+        None,
+        [
+            "  lab/inherit-2: ~amd64 keyword",
+            "  lab/inherit-1: /lab/lab/lab/inherit/inherit-1.ebuild:8: nosuch.eclass could not be found by inherit()",
+        ],
+    ),
+    "ebuild-command": (
+        Kind.EBUILD,
+        "lab/command-1",
+        None,
+        [
+            "lab/command-1 cannot be used: /lab/lab/lab/command/command-1.ebuild:8: "
+            "External commands disallowed while sourcing ebuild: KEYWORDS = amd64",
+        ],
+    ),
+    "ebuild-syntax": (
+        Kind.EBUILD,
+        "lab/syntax-1",
+        None,
+        [
+            "lab/syntax-1 cannot be used: /lab/lab/lab/syntax/syntax-1.ebuild:9: syntax error: unexpected end of file",
+            "Above that line a quote, a brace, an `if` or the like is not closed.",
+        ],
+    ),
+    "no-arch": (Kind.PROFILE, None, None, ["the profile sets no ARCH"]),
+    "quote": (Kind.PROFILE, None, None, ["/lab/lab/profiles/quote/make.defaults:4: No closing quotation"]),
     "keyword-changes": (
         Kind.KEYWORDS,
         "lab/keyword",
@@ -308,6 +367,59 @@ def test_a_file_that_was_fetched_anew_is_no_reason(case: str, kind: Kind) -> Non
     failure = explain(before + (DATA / f"{case}.txt").read_text())
     assert failure is not None
     assert failure.kind is kind
+
+
+FAILED = "\n>>> Failed to emerge lab/toy-1 for /build/image/\n"
+
+
+def test_a_binhost_that_is_not_as_its_index_says() -> None:
+    """Portage's text; tests/test_binhost.py has a real one."""
+    other = (
+        "!!! Digest verification failed:\n!!! /build/view/lab/toy/toy-1-1.gpkg.tar.partial\n"
+        "!!! Reason: Failed on size verification\n!!! Got: 1000\n!!! Expected: 10240\n"
+    )
+    absent = "http://127.0.0.1:1/lab/toy/toy-1-1.gpkg.tar:\n2026-11-27 09:38:02 ERROR 404: File not found.\n"
+    first, second = str(explain(other + FAILED)).splitlines()[:2]
+    assert first == "toy-1-1.gpkg.tar of lab/toy-1 is not the file that the index of its binhost describes"
+    assert second == "  Failed on size verification: got 1000, expected 10240"
+    first, second = str(explain(absent + FAILED)).splitlines()[:2]
+    assert first == "toy-1-1.gpkg.tar of lab/toy-1 is in the index of a binhost, but not in the binhost"
+    assert second == "  tried http://127.0.0.1:1/lab/toy/toy-1-1.gpkg.tar: ERROR 404: File not found."
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("A file is not listed in the Manifest: '/t/lab/toy/files/x'", "it is not in its Manifest"),
+        ("Missing digest for '/t/lab/toy/files/x'", "it is not in its Manifest"),
+        (
+            "A file listed in the Manifest could not be found: /t/lab/toy/files/x",
+            "it is in its Manifest, but not there",
+        ),
+        (
+            "Digest verification failed:\n!!! /t/lab/toy/files/x\n!!! Reason: Filesize does not match recorded size\n"
+            "!!! Got: 2\n!!! Expected: 3",
+            "not as its Manifest describes it: Filesize does not match recorded size",
+        ),
+    ],
+)
+def test_a_file_that_is_not_as_in_its_manifest(output: str, message: str) -> None:
+    first, second = str(explain(f"\n!!! {output}\n")).splitlines()
+    assert first == f"/t/lab/toy/files/x: {message}"
+    assert second == "If the file is right, write the Manifest anew: `ebuild FILE.ebuild manifest`"
+
+
+def test_an_address_that_is_none() -> None:
+    output = "Invalid mirror definition in SRC_URI:\n  mirror://gnu\nWarning: No mirrors available for file 'gnu'\n"
+    first, second = str(explain(output + FAILED)).splitlines()[:2]
+    assert first == "gnu of lab/toy-1 could not be fetched"
+    assert second == "  SRC_URI has mirror://gnu: expected mirror://NAME/PATH"
+
+
+def test_an_ebuild_that_is_not_valid_needs_no_keyword() -> None:
+    output = (DATA / "masked-no-keyword.txt").read_text()
+    output = output.replace("missing keyword)", "missing keyword, invalid: SLOT: undefined)")
+    assert "Its ebuild is not usable; correct it, or choose another version." in str(explain(output)).splitlines()
 
 
 NO_ADVICE = {Kind.PHASE}  # for these there is a shell

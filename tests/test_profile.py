@@ -152,6 +152,18 @@ ONE = {"profiles/x/packages": "x/one\n"}
             "profiles/x/package.use/python:2: 'x/two:' is no package atom: ':' is no slot",
         ),
         (
+            {"profiles/x/package.use": "x/one ssl -gtk\nx/two +qt\n"},
+            "profiles/x/package.use:2: '+qt' is no USE flag: expected FLAG or -FLAG",
+        ),
+        (
+            {"profiles/x/package.use.mask": "x/one ssl -\n"},
+            "profiles/x/package.use.mask:1: '-' is no USE flag: expected FLAG or -FLAG",
+        ),
+        (
+            {"profiles/x/use.force": "-ssl\nssl gtk\n"},
+            "profiles/x/use.force:2: 'ssl gtk' is no USE flag: expected FLAG or -FLAG",
+        ),
+        (
             {"profiles/x/package.mask": "x/one x/two\n"},
             "profiles/x/package.mask:1: 'x/one x/two' is no package atom: expected one atom on a line",
         ),

@@ -191,8 +191,8 @@ def test_paths_that_a_build_can_take(work: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "named"),
     [
-        ({"profiles/base/make.defaults": 'CFLAGS="-O2\n'}, "No closing quotation"),
-        ({"app/tool/tool-1.ebuild": f"{HEAD}SLOT=0\nif true; then\n"}, "app/tool"),
+        ({"profiles/base/make.defaults": 'CFLAGS="-O2\n'}, "make.defaults:1: the quotation that begins here is not"),
+        ({"app/tool/tool-1.ebuild": f"{HEAD}SLOT=0\nif true; then\n"}, "app/tool/tool-1.ebuild:[0-9]+: syntax error"),
     ],
     ids=["quote", "ebuild"],
 )

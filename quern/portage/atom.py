@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["package_of", "problem", "problem_of_version"]
+__all__ = ["is_flag", "package_of", "problem", "problem_of_version"]
 
 _CATEGORY = r"[A-Za-z0-9_][A-Za-z0-9_+.-]*"  # PMS 3.1.1
 _PACKAGE = r"[A-Za-z0-9_][A-Za-z0-9_+-]*?"  # PMS 3.1.2
@@ -47,6 +47,11 @@ def problem_of_version(cpv: str) -> str | None:
     if match is None or match["version"] is None or any(match[part] for part in ("star", "slot", "repository", "use")):
         return "expected category/package-version, without operator or slot"
     return None
+
+
+def is_flag(word: str) -> bool:
+    """Whether a word can be the name of a USE flag."""
+    return re.fullmatch(_FLAG, word, re.ASCII) is not None
 
 
 def _problem_of_parts(match: re.Match[str], eapi: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from quern.portage.store import read_index
 from quern.worker import fetch
 
 CACHE = "var/cache/edb/binhost"  # below ROOT: what emerge keeps of the binhosts' indices (Portage's bintree)
+_NO_INDEX = re.compile(r"^!!! \[.*\] Error fetching binhost package info from '(.+)'\n!!! \[.*\] (.+)$", re.M)
 
 Origins = dict[tuple[str, str], str]
 
@@ -26,6 +28,15 @@ def origins(root: Path, binhosts: Iterable[str]) -> Origins:
         for stanza in read_index(folder):
             found.setdefault((stanza["CPV"], stanza.get("SHA1", "")), public(url))
     return found
+
+
+def passed_over(output: str) -> list[str]:
+    """Say which binhosts emerge could not ask, and went on without; `output` is what it printed."""
+    lines = []
+    for url, said in dict.fromkeys(_NO_INDEX.findall(output)):
+        reason = "no file Packages there" if url.startswith("file:") else said
+        lines.append(f"{public(url)} is left out, its packages are built here: {reason}")
+    return lines
 
 
 def public(url: str) -> str:

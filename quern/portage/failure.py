@@ -10,6 +10,8 @@ class Kind(Enum):
     """Why emerge failed; the values are for records and tests."""
 
     PARENT = "parent missing"
+    PROFILE = "profile not usable"
+    EBUILD = "ebuild cannot be read"
     UNSATISFIED = "unsatisfied"
     MASKED = "masked"
     NO_BINARY = "no binary package"

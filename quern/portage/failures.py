@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quern.portage import failures_building, failures_resolving
+from quern.portage import failures_building, failures_ebuilds, failures_files, failures_resolving
 from quern.portage.failure import Failure, Kind
 from quern.portage.failures_building import Machine, room
 
@@ -51,7 +51,11 @@ def explain(
     machine         what else there is to look at where `output` has no reason
     undeclared      does this machine build, though no repository declares the tools that it uses of it (quern-tools)?
     """
-    failure = failures_resolving.explain(output, available, starter_only, undeclared) or failures_building.explain(
-        output
+    failure = (
+        failures_resolving.explain(output, available, starter_only, undeclared)
+        or failures_building.explain(failures_ebuilds.without(output))
+        or failures_ebuilds.explain(output)
     )
-    return failures_building.completed(failure, machine) if failure and machine else failure
+    if not failure or not machine:
+        return failure
+    return failures_building.completed(failures_files.completed(failure, output, machine), machine)

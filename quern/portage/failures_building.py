@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
+from quern.errors import display
 from quern.portage.failure import Failure, Kind
+from quern.portage.repository import Repository
 
 _CONTEXT = 4  # lines of a build's own errors that are shown
 _LAST = 8  # lines of a package's log that are shown where nothing better is known
 _FREE_SOME = "Free some, or set [build] workdir to a folder on a larger disk."
 _GIVEN_UP = r"^!!! Couldn't download '(.*)'\. Aborting\.$"
-_NO_FILE = r"failed|error|unable|timed out|no data received|did not answer"  # what wget and worker/fetch.py say
+# a source file that is there is not what its Manifest describes; if its size differs, Portage gives no reason
+_OTHER_FILE = (
+    r"^(?:!!! Previously fetched file: '|!!! Fetched file: |Refetching\.\.\. File (?:kept as|renamed to) ')"
+    r"(.+?)(?:\._checksum_failure_\.\w+)?(?:'| VERIFY FAILED!)$"
+)
+_DIGEST = re.compile(
+    r"^!!! Digest verification failed:\n!!! (.+)\n!!! Reason: (.+)\n!!! Got: (.+)\n!!! Expected: (.+)$", re.M
+)
+_BINARY = re.compile(r".*/(.+\.(?:gpkg\.tar|xpak|tbz2))(?:\.partial)?")
+_UNLISTED = re.compile(
+    r"^!!! (?:Missing digest for|A file is not listed in the Manifest:|"
+    r"A file listed in the Manifest (could not be found):) '?(/.+?)'?$",
+    re.M,
+)
+_NO_PACKAGE = re.compile(
+    r"^!!! File not found: (\S+/(.+))$|^(\S+://\S+/(\S+\.(?:gpkg\.tar|xpak|tbz2))):\n\S+ \S+ (ERROR \d+: .*)$", re.M
+)
+_NO_FILE = (
+    r"failed|error|unable|unsupported|timed out|no data received|did not answer"  # what wget and worker/fetch.py say
+)
 _DIED = "\n * ERROR: "
 _FAILED = re.compile(r"^>>> Failed to (?:emerge|install) (\S+?)(?:::\S+)?(?: (?:for|to) .*?)?(, Log file:)?$", re.M)
 _SEVERAL = re.compile(r"^ \* The following \d+ packages have failed to build", re.M)
@@ -21,10 +43,18 @@ _LITTLE = 50 << 20  # bytes; with less than this free, that is the likely reason
 
 
 class Machine(NamedTuple):
-    """What is known of a failure besides the output: `log` gives a log's text by its path, `free` is in bytes."""
+    """What is known of a failure besides the output.
+
+    log             gives the text of a log by its path
+    free            bytes that are free in the work folder's file system
+    repositories    those of the image
+    profile         the folder of its profile
+    """
 
     log: Callable[[str], str]
     free: int
+    repositories: Sequence[Repository] = ()
+    profile: Path | None = None
 
 
 def completed(failure: Failure, machine: Machine) -> Failure:
@@ -59,8 +89,11 @@ def explain(output: str) -> Failure | None:
         or _no_manifest_entry(output)
         or _checksum(output)
         or _binary_package(output)
+        or _binhost(output)
+        or _of_tree(output)
         or _fetch_restricted(output)
         or _fetch(output)
+        or _no_source(output)
         or _collision(output)
         or _died(output)
         or _exited(output)
@@ -137,7 +170,7 @@ def _no_manifest_entry(output: str) -> Failure | None:
 
 
 def _checksum(output: str) -> Failure | None:
-    files = re.findall(r"(?:Previously fetched file: '|Fetched file: )(.+?)(?:'| VERIFY FAILED!)$", output, re.M)
+    files = re.findall(_OTHER_FILE, output, re.M)
     given_up = re.findall(_GIVEN_UP, output, re.M)
     if given_up or _DIED in output:  # of the others a right one was fetched
         files = [file for file in files if file.rpartition("/")[2] in given_up]
@@ -152,6 +185,7 @@ def _checksum(output: str) -> Failure | None:
         reasons.append(f"the file that was there is now {renamed}")
     if kept := _search(r"File kept as '(.*?)'", output):
         reasons.append(f"the file that was there is left as it was: {kept}")
+    reasons += _attempts(output)
     name = file.rpartition("/")[2]
     hint = f"Put the right {name} into the distfiles folder; if upstream changed it, the Manifest must follow."
     summary = f"{_of(name, package)} is not the file that its Manifest describes"
@@ -168,6 +202,57 @@ def _binary_package(output: str) -> Failure | None:
     reason = match[2].replace(match[1], name)
     summary = f"{name} is not the binary package that it should be"
     return Failure(Kind.CHECKSUM, package, summary, (reason,), hint, log=log)
+
+
+def _binhost(output: str) -> Failure | None:
+    """Find a package that is not in its binhost, or is another file there than the binhost's index says."""
+    package, log = _failed(output)
+    wrong = _DIGEST.search(output)
+    name = _BINARY.fullmatch(wrong[1]) if wrong else None
+    if wrong and name:
+        summary = f"{_of(name[1], package)} is not the file that the index of its binhost describes"
+        reason = f"{wrong[2]}: got {wrong[3]}, expected {wrong[4]}"
+    elif gone := _NO_PACKAGE.search(output):
+        file, where = gone[2] or gone[4], gone[1] or gone[3]
+        summary = f"{_of(file, package)} is in the index of a binhost, but not in the binhost"
+        reason = f"tried {where}: {gone[5] or 'no such file'}"
+    else:
+        return None
+    hint = (
+        "Make the index anew in the binhost: `emaint --fix binhost`; or take the binhost out of [portage] binhost, to "
+        "build its packages here."
+    )
+    return Failure(Kind.CHECKSUM if wrong else Kind.FETCH, package, summary, (reason,), hint, log=log)
+
+
+def _of_tree(output: str) -> Failure | None:
+    """Find a file of a repository that a Manifest which is not thin describes otherwise, or not at all."""
+    if digest := _DIGEST.search(output):
+        file, reason = digest[1], f"not as its Manifest describes it: {digest[2]}"
+    elif unlisted := _UNLISTED.search(output):
+        file = unlisted[2]
+        reason = "it is in its Manifest, but not there" if unlisted[1] else "it is not in its Manifest"
+    else:
+        return None
+    hint = "If the file is right, write the Manifest anew: `ebuild FILE.ebuild manifest`"
+    return Failure(Kind.MANIFEST, None, f"{display(Path(file))}: {reason}", hint=hint)
+
+
+def _no_source(output: str) -> Failure | None:
+    """Find a source file that has no address, or none that is known."""
+    file = _search(r"^Warning: No mirrors available for file '(.*)'$", output)
+    if not file:
+        return None
+    package, log = _failed(output)
+    mirror = _search(r"^!!! No known mirror by the name: (\S+)$", output)
+    invalid = _search(r"^Invalid mirror definition in SRC_URI:\n +(.*)$", output)
+    if mirror:
+        reason = f"SRC_URI has mirror://{mirror}/, and no repository knows a mirror of this name (thirdpartymirrors)"
+        hint = f"Name one: [portage] mirrors = {mirror}=https://..."
+    else:
+        reason = f"SRC_URI has {invalid}: expected mirror://NAME/PATH" if invalid else "SRC_URI has no address of it"
+        hint = f"Correct the ebuild, or put {file} into the distfiles folder."
+    return Failure(Kind.FETCH, package, f"{_of(file, package)} could not be fetched", (reason,), hint, log=log)
 
 
 def _fetch_restricted(output: str) -> Failure | None:

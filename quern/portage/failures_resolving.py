@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from quern.errors import display
+from quern.portage import failures_ebuilds
 from quern.portage.atom import package_of
 from quern.portage.failure import Failure, Kind
 
@@ -20,6 +23,8 @@ These repositories name nothing, as Gentoo's does: build in a stage, with [build
 Gentoo stage as [docker] image."""
 
 _ON_HOST = r'satisfy "[^"\n]+"(?:\.$| have been masked| has unmet)|scheduled for merge\)'  # what is for ROOT says so
+NO_QUOTE = "No closing quotation"  # Portage names the line at which the file ends
+_UNUSABLE = "Its ebuild is not usable; correct it, or choose another version."
 _FOR_ROOT = r"(?P<root> for [^\n]+?)?"
 
 
@@ -35,6 +40,7 @@ def explain(output: str, available: Sequence[str], starter_only: bool, undeclare
 def _first(output: str, available: Sequence[str], starter_only: bool) -> Failure | None:
     return (
         _parent(output)
+        or _profile(output)
         or _masked(output)
         or _use(output)
         or _unsatisfied(output, available, starter_only)
@@ -55,13 +61,31 @@ def _parent(output: str) -> Failure | None:
     return Failure(Kind.PARENT, None, summary, hint="Correct that line; the profile is not usable until then.")
 
 
+def _profile(output: str) -> Failure | None:
+    """Find a make.defaults that Portage cannot read, or a profile without ARCH, which is all that it may not lack."""
+    match = re.search(r'ParseError: "(/.+)", line (\d+): (.*)$', output, re.M)
+    if not match and NO_QUOTE in output:
+        match = re.search(rf'^"(/.+)", line (\d+): ({NO_QUOTE})$', output, re.M)
+    if match:
+        summary = f"{display(Path(match[1]))}:{match[2]}: {match[3]}"
+        hint = 'Expected NAME="value"; a quotation that is not closed in a line above shows here as well.'
+        return Failure(Kind.PROFILE, None, summary, hint=hint)
+    if "Your current profile is invalid." not in output:
+        return None
+    hint = 'Inherit a profile that sets it, with a line REPOSITORY:PATH in `parent`, or write `ARCH="amd64"`'
+    return Failure(Kind.PROFILE, None, "the profile sets no ARCH", hint=f"{hint} into make.defaults.")
+
+
 def _masked(output: str) -> Failure | None:
     match = re.search(rf'All ebuilds that could satisfy "(?P<atom>.+?)"{_FOR_ROOT} have been masked\.', output)
     if not match:
         return None
     masks = re.findall(r"^- (\S+?)(?:::\S+)? \(masked by: (.*)\)$", output, re.M)
     comments = re.findall(r"^# .*$", output[match.end() :], re.M)
-    reasons = [f"{package}: {mask}" for package, mask in masks] + comments + _chain(output)
+    if failure := failures_ebuilds.of_masks(masks, _chain(output), output):
+        return failure
+    why = failures_ebuilds.unread(output)
+    reasons = [f"{package}: {why.get(package, mask)}" for package, mask in masks] + comments + _chain(output)
     hint = _unmask(match["atom"], masks)
     return Failure(Kind.MASKED, match["atom"], f"{match['atom']} is masked", tuple(reasons), hint)
 
@@ -75,6 +99,8 @@ def _unmask(atom: str, masks: Sequence[tuple[str, str]]) -> str:
     order = [("9999" in version, "missing keyword" in why, version, why) for version, why in masks]
     _, _, version, mask = min(order, key=lambda each: each[:2], default=(False, False, package, ""))
     keyword = re.search(r"(~\S+) keyword", mask)
+    if "invalid:" in mask:
+        return _UNUSABLE
     if keyword:
         return f"To accept it, write `{package} {keyword[1]}` into package.accept_keywords of the profile."
     if "missing keyword" in mask:
@@ -84,8 +110,8 @@ def _unmask(atom: str, masks: Sequence[tuple[str, str]]) -> str:
     if "license" in mask:
         return "To accept the license, add it to ACCEPT_LICENSE in make.defaults of the profile."
     if "EAPI" in mask:
-        return "Its ebuild is newer than the installed Portage; update Portage."
-    return "Its ebuild is not usable; correct it, or choose another version."
+        return "The installed Portage knows no such EAPI: update Portage, or correct the ebuild's EAPI."
+    return _UNUSABLE
 
 
 def _unsatisfied(output: str, available: Sequence[str], starter_only: bool) -> Failure | None:

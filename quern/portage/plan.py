@@ -59,13 +59,15 @@ class Plan:
     """The packages in merge order, and the profile's variables that every build of them sees.
 
     `host` are those that are merged where emerge runs, to build with: they are no part of the image. `watched` are the
-    paths below the repositories that the plan depends on.
+    paths below the repositories that the plan depends on; `passed_over` says which ebuilds and lines of profiles
+    Portage could not read and went on without.
     """
 
     packages: tuple[Package, ...]
     variables: Mapping[str, str]
     host: tuple[Package, ...] = ()
     watched: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Package:
         """The package with this name. Raises KeyError."""

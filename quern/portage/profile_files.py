@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -29,9 +29,9 @@ _ATOM_FILES = (
 
 _READ = ("package", "use.", "make.defaults", "parent", "eapi", "profile.bashrc")  # how the names of the others begin
 # and those of which only Portage reads the lines
-_OTHER_FILES = (
-    "make.defaults", "use.mask", "use.force", "use.stable", "use.stable.mask", "use.stable.force", "package.env",
-)  # fmt: skip
+_OTHER_FILES = ("make.defaults", "package.env")
+# a USE flag on each line (PMS 5.2.7); a - before it takes an inherited one back
+_FLAG_FILES = ("use.mask", "use.force", "use.stable", "use.stable.mask", "use.stable.force")
 
 _LAST_PROVIDED_EAPI = 6  # PMS 5.2.6: package.provided is gone from EAPI 7 on
 _LAST_EAPI = 9
@@ -80,6 +80,11 @@ def check(folder: Path, folder_eapi: int) -> None:
         for line in lines(folder / name):
             word = line.text if name in ("package.mask", "package.unmask") else line.text.split()[0]
             _check(line, word.removeprefix("-"), of_eapi)
+            if name.startswith("package.use"):
+                _check_flags(line, line.text.split()[1:])
+    for name in _FLAG_FILES:
+        for line in lines(folder / name):
+            _check_flags(line, [line.text])
     _check_provided(folder / "package.provided", folder_eapi)
     for path in (path for name in _OTHER_FILES for path in _files(folder / name)):
         _check_text(reading.text(path), display(path))
@@ -88,6 +93,12 @@ def check(folder: Path, folder_eapi: int) -> None:
 def _check_text(text: str, place: str) -> None:
     if "\0" in text:  # what is built would get no environment with it
         raise ProfileError(f"{place}: expected text, got a NUL byte")
+
+
+def _check_flags(line: Line, words: Iterable[str]) -> None:
+    for word in words:
+        if not atom.is_flag(word.removeprefix("-")):
+            raise ProfileError(f"{line.place}: {word!r} is no USE flag: expected FLAG or -FLAG")
 
 
 def _check_provided(file: Path, folder_eapi: int) -> None:

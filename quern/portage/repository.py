@@ -130,15 +130,16 @@ def available_packages(repositories: Iterable[Repository]) -> list[str]:
     """The names category/package of all the repositories' packages, sorted (PMS 4.4 profiles/categories, 4.5)."""
     names: set[str] = set()
     for repository in repositories:
-        for category in _lines(repository.profiles / "categories"):
+        for category in categories(repository):
             folder = repository.location / category
             if folder.is_dir():
                 names.update(f"{category}/{entry.name}" for entry in folder.iterdir() if entry.is_dir())
     return sorted(names)
 
 
-def _lines(file: Path) -> list[str]:
-    """The words of a file with one a line; none where there is no file."""
+def categories(repository: Repository) -> list[str]:
+    """The categories that a repository lists; none where it has no such file."""
+    file = repository.profiles / "categories"
     return reading.text(file).split() if file.exists() else []
 
 

@@ -37,14 +37,18 @@ MARKS = {"setup": ".setuped", "unpack": ".unpacked", "prepare": ".prepared", "co
 MARKS |= {"compile": ".compiled", "install": ".installed"}
 # groupadd(8) and useradd(8), EXIT VALUES; the last is what acct-group.eclass and acct-user.eclass say without them
 NO_ACCOUNT_FILES = r"groupadd failed with status 10\b|useradd failed with status 10?\b|Unable to locate \w+ database"
+# of the host side, which has none; it says nothing of the image's
+NO_HOST_BINHOST = "!!! binrepos.conf is missing (or PORTAGE_BINHOST is unset), but use is requested.\n"
 SECRETS = ("PORTAGE_BINHOST", "FETCHCOMMAND", "RESUMECOMMAND")  # for fetching: addresses may hold a password
 
 
 def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
     """The error to raise where emerge failed, from what it printed; keeps what a shell needs, where one can be had."""
+    output = as_known(build, output)
     repositories = build.setup.repositories()
     starter_only = all(repository.location in (STARTER, build.setup.overlay) for repository in repositories)
-    machine = failures.Machine(_text, free=shutil.disk_usage(build.setup.image.work).free)
+    profile = build.setup.stack().folders[-1]
+    machine = failures.Machine(_text, shutil.disk_usage(build.setup.image.work).free, repositories, profile)
     undeclared = not build.setup.in_container and not declared_tools(each.location for each in repositories)
     found = failures.each(output, available_packages(repositories), starter_only, undeclared, machine=machine)
     reasons = [_reason(build, failure, text, fetching) for failure, text in found[:IN_FULL]]
@@ -61,6 +65,16 @@ def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
         _record(build, output, failure)
         return PackageError(reason)
     return BuildError(reason)
+
+
+def as_known(build: Build, output: str) -> str:
+    """What Portage printed, with files called as the user knows them: not as in a container, nor as our copies."""
+    setup = build.setup
+    for repository in setup.repositories():
+        output = output.replace(f"{build.run.driver.inside(repository.location)}/", f"{repository.location}/")
+    if setup.has_overlay:
+        output = output.replace(f"{setup.overlay}/profiles/", f"{setup.image.profiles}/")
+    return output.replace(NO_HOST_BINHOST, "")
 
 
 def _reason(build: Build, failure: Failure, text: str, fetching: bool) -> str:

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
@@ -22,8 +22,9 @@ from urllib.parse import unquote, urlsplit
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError, DriverError
-from quern.portage import configroot, distfiles, emerge, installation, refusals
+from quern.portage import binhost, configroot, distfiles, emerge, installation, refusals
 from quern.portage.emerge import Machine, Surroundings
+from quern.portage.failures_ebuilds import left_out
 from quern.portage.plan import Plan, from_answer
 from quern.portage.repository import Repository, repos_conf
 from quern.portage.setup import Setup
@@ -233,7 +234,8 @@ class Build:
                 log.write(output)
             self.forsake()
             raise capsule.error_of(self, output)
-        plan = from_answer(answer, self.run.driver.outside)
+        passed_over = left_out(capsule.as_known(self, answer["output"]))
+        plan = replace(from_answer(answer, self.run.driver.outside), passed_over=tuple(passed_over))
         if not plan.packages:
             raise BuildError(f"{self.setup.profile}: emerge {' '.join(targets)} has nothing to install")
         return plan
@@ -274,6 +276,8 @@ class Build:
         reach = self.reach(*writable, *([self.setup.image.distfiles] if fetching else []))
         command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching and network)
         status, renamed = self._run(command, line)
+        for warning in binhost.passed_over("\n".join(lines)):
+            self.run.say(f"Warning: {warning}")
         check_folders([self.view, self.root, self.scratch, self.scratch / "tmp"])
         if refused := self.refused():
             raise BuildError(refusals.MESSAGE.format(cases="\n  ".join(refused.values()), log=self.log))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from quern.errors import BuildError
+from quern.errors import BuildError, display
 from quern.portage import distfiles, mirrors
 from quern.portage.keys import is_fetched
 from quern.steps import signed
+from quern.worker.special import instead
 
 if TYPE_CHECKING:
     from quern.portage.plan import Package
@@ -27,9 +28,11 @@ def fetch(build: Build, options: Sequence[str], targets: Sequence[str], packages
     """Get the sources of `packages`, which `emerge OPTIONS TARGETS` will build, where builds have no network.
 
     Binary packages that must be signed are fetched before anything is built in any case, and checked.
-    Raises BuildError if emerge fails, if a package would fetch while it is built, or is not signed.
+    Raises BuildError if emerge fails, if a package would fetch while it is built, or is not signed, or if what is in a
+    source's place is no file.
     """
     option = build.run.driver.offline
+    _check_kinds(build, packages)
     _tell_mirrors(build)
     if not option and not build.keys:
         return
@@ -45,6 +48,17 @@ def fetch(build: Build, options: Sequence[str], targets: Sequence[str], packages
         before = signed.packages(build)
         build.emerge([*options, "--fetchonly"], targets)
         signed.check(build, signed.packages(build) - before)
+
+
+def _check_kinds(build: Build, packages: Sequence[Package]) -> None:
+    """Raise BuildError if something else is in a source file's place: Portage would remove it, or blame the network."""
+    folder = build.setup.image.distfiles
+    for path in sorted({folder / name for package in packages for name in package.distfiles}):
+        kind = instead(path)
+        if path.is_symlink() and not path.exists():
+            kind = f"a link to {path.readlink()}, which is not there"
+        if kind:
+            raise BuildError(f"{display(path)}: expected a source file, got {kind}; remove it, or put the file there")
 
 
 def _tell_mirrors(build: Build) -> None:

@@ -39,6 +39,8 @@ def resolve(build: Build, targets: Sequence[str]) -> Resolution:
         seen = watch.look(watched(build.setup, plan))
         # a clock that differs from ours may call all of them new; twice the same is as good
         if not watch.is_newer(seen, now) or seen == before:
+            for line in plan.passed_over:
+                build.run.say(f"Warning: {line}")
             return Resolution(plan, seen, now)
         before = seen
     raise BuildError("the repositories are being changed while they are read (a sync?); run it again when that is over")

@@ -185,7 +185,10 @@ def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Con
         portdb = trees["porttree"].dbapi
         tree = portdb.getRepositoryPath(package.repo)
         ebuild = portdb.findname(package.cpv, myrepo=package.repo)
-        fetched = portdb.getFetchMap(package.cpv, useflags=package.use.enabled, mytree=tree)
+        try:
+            fetched = portdb.getFetchMap(package.cpv, useflags=package.use.enabled, mytree=tree)
+        except Exception as error:  # that of a dependency string names no package
+            raise ValueError(f"{ebuild}: SRC_URI: {error}") from error
         sources = {name: _places(uris, portdb.settings) for name, uris in fetched.items()}
         known = portdb.repositories.get_repo_for_location(tree).eclass_db
         eclasses = {name: eclass_file(known, name) for name in sorted(package.inherited)}
