@@ -32,6 +32,7 @@ __all__ = [
     "naming",
     "nearest",
     "of_the_machine",
+    "spelled",
 ]
 
 _SHOWN = 30  # choices in a message
@@ -100,6 +101,11 @@ def display(path: Path) -> str:
     text = str(path)
     with suppress(OSError):  # there is no current folder any more
         text = text.removeprefix(f"{os.getcwd()}/")
+    return spelled(text)
+
+
+def spelled(text: str) -> str:
+    """Spell a text for a message, with bytes that are no UTF-8 (surrogates of PEP 383) as \\xNN."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 

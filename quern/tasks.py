@@ -22,9 +22,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from doit import get_initial_workdir
 from doit.dependency import JSONCodec
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
+from quern.encoding import take_all, use_utf8
 from quern.errors import PackageError, QuernError, of_the_machine
 from quern.interrupts import Interrupted, listen
 from quern.project import Image, project_images
@@ -79,6 +81,8 @@ def _nothing_collected() -> Iterator[None]:
 
 def _project_tasks(dodo_file: Path) -> Iterator[dict[str, Any]]:
     try:
+        use_utf8(get_initial_workdir())
+        take_all(sys.__stdout__)
         environ = dict(os.environ)  # which itself encodes at each look-up
         images = project_images(dodo_file.resolve().parent, environ)
         tasks = [_task(image, step) for image in images for step in (*steps_of(image), trial_of(image))]
@@ -181,7 +185,8 @@ def _do(images: list[Image], chore: Chore, **options: bool) -> TaskFailed | None
 
 def _reported(task: str, action: Callable[[], object], way: Way = None) -> TaskFailed | None:
     """Do what a task is for. A message for the user becomes a TaskFailed; a defect keeps its traceback."""
-    listen()  # in a child process of doit -n too
+    listen()  # in a child process of doit -n too, as the next
+    take_all(sys.__stdout__)
     try:
         action()
     except PackageError as error:

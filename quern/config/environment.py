@@ -51,7 +51,7 @@ def _variable_of(option: Option, environ: Mapping[str, str]) -> str | None:
         raise ConfigError(f"{' and '.join(given)}: expected one value for {option.name}, got two")
     if given:
         return given[0]
-    return option.variable if option.variable in environ else None
+    return option.variable if option.variable and option.variable in environ else None
 
 
 def _check_names(environ: Mapping[str, str]) -> None:

@@ -86,7 +86,8 @@ class Foresight:
         from quern.steps.base import discard
         from quern.steps.work import check_path, check_sources
 
-        check_path(self.image.work)
+        check_path(self.image.work, "[build] workdir")
+        check_path(self.scratch, "TMPDIR")
         check_sources(self.image.distfiles)
         try:
             yield
