@@ -27,7 +27,7 @@ from doit.dependency import JSONCodec
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
 from quern.encoding import take_all, use_utf8
-from quern.errors import PackageError, QuernError, of_the_machine
+from quern.errors import PackageError, QuernError, of_the_machine, removed_meanwhile
 from quern.interrupts import Interrupted, listen
 from quern.project import Image, project_images
 from quern.questions import CHORES, QUESTIONS
@@ -170,20 +170,21 @@ def _run(image: Image, step: Step, task: Any) -> TaskFailed | None:  # noqa: ANN
         if base.run_step(step, _context(image, way)) and notes:
             notes[SECONDS] = monotonic() - started
 
-    return _reported(task.name, action, way)
+    return _reported(task.name, action, [image], way)
 
 
 def _answer(image: Image, question: Question, **options: bool | str) -> TaskFailed | None:
     """A task's action: answer the question."""
-    return _reported(f"{question.name}:{image.name}", lambda: question.answer(image, _context(image), **options))
+    name = f"{question.name}:{image.name}"
+    return _reported(name, lambda: question.answer(image, _context(image), **options), [image])
 
 
 def _do(images: list[Image], chore: Chore, **options: bool) -> TaskFailed | None:
     """A task's action: do the chore."""
-    return _reported(chore.name, lambda: chore.answer(images, _say_plainly, **options))
+    return _reported(chore.name, lambda: chore.answer(images, _say_plainly, **options), images)
 
 
-def _reported(task: str, action: Callable[[], object], way: Way = None) -> TaskFailed | None:
+def _reported(task: str, action: Callable[[], object], images: list[Image], way: Way = None) -> TaskFailed | None:
     """Do what a task is for. A message for the user becomes a TaskFailed; a defect keeps its traceback."""
     listen()  # in a child process of doit -n too, as the next
     take_all(sys.__stdout__)
@@ -194,7 +195,8 @@ def _reported(task: str, action: Callable[[], object], way: Way = None) -> TaskF
     except QuernError as error:
         return TaskFailed(str(error))
     except OSError as error:
-        if refusal := of_the_machine(error):
+        refusals = (of_the_machine(error), *(removed_meanwhile(error, image.work) for image in images))
+        if refusal := next(filter(None, refusals), None):
             return TaskFailed(str(refusal))
         raise
     except (Interrupted, KeyboardInterrupt) as error:  # of the latter doit would print a traceback
