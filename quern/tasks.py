@@ -18,11 +18,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from doit import get_initial_workdir
+from doit import Globals, get_initial_workdir
 from doit.dependency import JSONCodec
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
@@ -37,9 +38,19 @@ from quern.steps import base
 from quern.steps.base import Run, Step
 from quern.steps.chain import TASKS, driver_of, steps_of, trial_of
 
+DATABASE = ".doit.db"
+UNREADABLE = "{}: expected a file that can be read, where doit keeps what it knows of earlier runs; remove it"
+UNWRITABLE = "{}: cannot be written: {}; what was built is kept, and the next run finds it"
+
 
 class Records(JSONCodec):  # type: ignore[misc]  # doit ships no types
     """doit's database, of which a damaged one is empty: doit writes it in place, and receipts decide anyway."""
+
+    def __init__(self) -> None:
+        """doit makes one just before it reads the file. Raises InvalidDodoFile where it could not."""
+        super().__init__()
+        if os.path.lexists(DATABASE) and not (os.path.isfile(DATABASE) and os.access(DATABASE, os.R_OK)):
+            raise InvalidDodoFile(UNREADABLE.format(DATABASE))
 
     def decode(self, data: str) -> dict[str, Any]:
         """What is in the database file, of which `data` is the text."""
@@ -55,7 +66,7 @@ DOIT_CONFIG = {
     "default_tasks": ["image"],
     "backend": "json",
     "codec_cls": Records,
-    "dep_file": ".doit.db",
+    "dep_file": DATABASE,
     "sort": "definition",
     "reporter": Reporter,  # by its name doit would look for it among all that is installed
 }
@@ -63,8 +74,22 @@ DOIT_CONFIG = {
 
 def project_tasks(dodo_file: str) -> Iterator[dict[str, Any]]:
     """The tasks of the project whose dodo.py is `dodo_file`. Raises InvalidDodoFile, one message."""
+    if Globals.dep_manager:
+        backend = Globals.dep_manager.backend
+        backend.dump = partial(_keep, backend.name, backend.dump)
     with _nothing_collected():
         yield from _project_tasks(Path(dodo_file))
+
+
+def _keep(name: str, dump: Callable[[], None]) -> None:
+    """Have doit write its database `name` by `dump`. Raises InvalidDodoFile where that fails, on a full disk say."""
+    try:
+        dump()
+    except (OSError, UnboundLocalError) as error:  # doit also closes what it could not open
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise InvalidDodoFile(UNWRITABLE.format(name, cause.strerror)) from None
 
 
 @contextmanager
@@ -231,8 +256,6 @@ def _removed(task: str, action: Callable[[], list[Path]]) -> None:
 
 
 def _context(image: Image, way: Way = None) -> Run:
-    from functools import partial
-
     tell = partial(say, way, image=image.name)  # with two images at once (doit -n 2) their lines mix
     return Run(driver_of(image, tell), tell)
 
