@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quern import __version__, config
+from quern.encoding import take_all, use_utf8
 from quern.errors import ConfigError, QuernError, of_the_machine
 from quern.project import CONFIG, PROFILES, Image, check_image, check_name
 from quern.steps.base import Run, run_step
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        use_utf8()
+        take_all(sys.stdout)
         if words[:1] == ["init"]:
             _init(words[1:])
         else:

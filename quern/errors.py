@@ -12,6 +12,7 @@ Policy:
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +33,8 @@ __all__ = [
     "naming",
     "nearest",
     "of_the_machine",
+    "removed_meanwhile",
+    "spelled",
 ]
 
 _SHOWN = 30  # choices in a message
@@ -73,8 +76,6 @@ def of_the_machine(error: OSError) -> QuernError | None:
 
     None for the rest: another OSError is a defect of ours and keeps its traceback.
     """
-    import errno
-
     in_our_place = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY, errno.ELOOP)
     full = (errno.ENOSPC, errno.EDQUOT)
     if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, *full, *in_our_place):
@@ -83,6 +84,16 @@ def of_the_machine(error: OSError) -> QuernError | None:
     # of two files, copying names the source first; it is the target that finds no room
     where = (error.errno in full and error.filename2) or error.filename or "the disk"
     return QuernError(f"{where}: {error.strerror}{hints.get(error.errno, '')}")
+
+
+def removed_meanwhile(error: OSError, work: Path) -> QuernError | None:
+    """The message where something in the work folder went away while it was used; None where it is something else.
+
+    Steps hold the folder's lock, but what is asked about an image, and the time between two steps, do not.
+    """
+    if error.errno != errno.ENOENT or not str(error.filename).startswith(f"{work}/"):
+        return None
+    return QuernError(f"{error.filename} was removed meanwhile, as `doit clean` does; run it again")
 
 
 @contextmanager
@@ -100,6 +111,11 @@ def display(path: Path) -> str:
     text = str(path)
     with suppress(OSError):  # there is no current folder any more
         text = text.removeprefix(f"{os.getcwd()}/")
+    return spelled(text)
+
+
+def spelled(text: str) -> str:
+    """Spell a text for a message, with bytes that are no UTF-8 (surrogates of PEP 383) as \\xNN."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from doit.reporter import ConsoleReporter
 
+from quern.encoding import take_all
 from quern.errors import display
 from quern.interrupts import heard
 from quern.steps import receipt as receipts
@@ -89,6 +90,7 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
 
     def __init__(self, outstream: IO[str], options: dict[str, Any]) -> None:
         super().__init__(outstream, options)
+        take_all(outstream)
         utf8 = str(getattr(outstream, "encoding", "")).lower().startswith("utf")  # or what is drawn cannot be written
         self._way: Way = "terminal" if utf8 and is_terminal(outstream) else "lines"
         self._current: dict[str, list[str]] = {}  # names of images: their up-to-date steps, not shown yet

@@ -18,14 +18,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from doit import Globals, get_initial_workdir
 from doit.dependency import JSONCodec
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
-from quern.errors import PackageError, QuernError, of_the_machine
+from quern.encoding import take_all, use_utf8
+from quern.errors import PackageError, QuernError, of_the_machine, removed_meanwhile
 from quern.interrupts import Interrupted, listen
 from quern.project import Image, project_images
 from quern.questions import CHORES, QUESTIONS
@@ -35,9 +38,19 @@ from quern.steps import base
 from quern.steps.base import Run, Step
 from quern.steps.chain import TASKS, driver_of, steps_of, trial_of
 
+DATABASE = ".doit.db"
+UNREADABLE = "{}: expected a file that can be read, where doit keeps what it knows of earlier runs; remove it"
+UNWRITABLE = "{}: cannot be written: {}; what was built is kept, and the next run finds it"
+
 
 class Records(JSONCodec):  # type: ignore[misc]  # doit ships no types
     """doit's database, of which a damaged one is empty: doit writes it in place, and receipts decide anyway."""
+
+    def __init__(self) -> None:
+        """doit makes one just before it reads the file. Raises InvalidDodoFile where it could not."""
+        super().__init__()
+        if os.path.lexists(DATABASE) and not (os.path.isfile(DATABASE) and os.access(DATABASE, os.R_OK)):
+            raise InvalidDodoFile(UNREADABLE.format(DATABASE))
 
     def decode(self, data: str) -> dict[str, Any]:
         """What is in the database file, of which `data` is the text."""
@@ -53,7 +66,7 @@ DOIT_CONFIG = {
     "default_tasks": ["image"],
     "backend": "json",
     "codec_cls": Records,
-    "dep_file": ".doit.db",
+    "dep_file": DATABASE,
     "sort": "definition",
     "reporter": Reporter,  # by its name doit would look for it among all that is installed
 }
@@ -61,8 +74,22 @@ DOIT_CONFIG = {
 
 def project_tasks(dodo_file: str) -> Iterator[dict[str, Any]]:
     """The tasks of the project whose dodo.py is `dodo_file`. Raises InvalidDodoFile, one message."""
+    if Globals.dep_manager:
+        backend = Globals.dep_manager.backend
+        backend.dump = partial(_keep, backend.name, backend.dump)
     with _nothing_collected():
         yield from _project_tasks(Path(dodo_file))
+
+
+def _keep(name: str, dump: Callable[[], None]) -> None:
+    """Have doit write its database `name` by `dump`. Raises InvalidDodoFile where that fails, on a full disk say."""
+    try:
+        dump()
+    except (OSError, UnboundLocalError) as error:  # doit also closes what it could not open
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise InvalidDodoFile(UNWRITABLE.format(name, cause.strerror)) from None
 
 
 @contextmanager
@@ -79,6 +106,8 @@ def _nothing_collected() -> Iterator[None]:
 
 def _project_tasks(dodo_file: Path) -> Iterator[dict[str, Any]]:
     try:
+        use_utf8(get_initial_workdir())
+        take_all(sys.__stdout__)
         environ = dict(os.environ)  # which itself encodes at each look-up
         images = project_images(dodo_file.resolve().parent, environ)
         tasks = [_task(image, step) for image in images for step in (*steps_of(image), trial_of(image))]
@@ -166,22 +195,24 @@ def _run(image: Image, step: Step, task: Any) -> TaskFailed | None:  # noqa: ANN
         if base.run_step(step, _context(image, way)) and notes:
             notes[SECONDS] = monotonic() - started
 
-    return _reported(task.name, action, way)
+    return _reported(task.name, action, [image], way)
 
 
 def _answer(image: Image, question: Question, **options: bool | str) -> TaskFailed | None:
     """A task's action: answer the question."""
-    return _reported(f"{question.name}:{image.name}", lambda: question.answer(image, _context(image), **options))
+    name = f"{question.name}:{image.name}"
+    return _reported(name, lambda: question.answer(image, _context(image), **options), [image])
 
 
 def _do(images: list[Image], chore: Chore, **options: bool) -> TaskFailed | None:
     """A task's action: do the chore."""
-    return _reported(chore.name, lambda: chore.answer(images, _say_plainly, **options))
+    return _reported(chore.name, lambda: chore.answer(images, _say_plainly, **options), images)
 
 
-def _reported(task: str, action: Callable[[], object], way: Way = None) -> TaskFailed | None:
+def _reported(task: str, action: Callable[[], object], images: list[Image], way: Way = None) -> TaskFailed | None:
     """Do what a task is for. A message for the user becomes a TaskFailed; a defect keeps its traceback."""
-    listen()  # in a child process of doit -n too
+    listen()  # in a child process of doit -n too, as the next
+    take_all(sys.__stdout__)
     try:
         action()
     except PackageError as error:
@@ -189,7 +220,8 @@ def _reported(task: str, action: Callable[[], object], way: Way = None) -> TaskF
     except QuernError as error:
         return TaskFailed(str(error))
     except OSError as error:
-        if refusal := of_the_machine(error):
+        refusals = (of_the_machine(error), *(removed_meanwhile(error, image.work) for image in images))
+        if refusal := next(filter(None, refusals), None):
             return TaskFailed(str(refusal))
         raise
     except (Interrupted, KeyboardInterrupt) as error:  # of the latter doit would print a traceback
@@ -224,8 +256,6 @@ def _removed(task: str, action: Callable[[], list[Path]]) -> None:
 
 
 def _context(image: Image, way: Way = None) -> Run:
-    from functools import partial
-
     tell = partial(say, way, image=image.name)  # with two images at once (doit -n 2) their lines mix
     return Run(driver_of(image, tell), tell)
 

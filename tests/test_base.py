@@ -145,6 +145,36 @@ def test_digest_file_removed(step: ToyStep) -> None:
     assert step.place.digest.read_text() == before
 
 
+@pytest.mark.parametrize("damage", [b"", b"\n", b"sha256:0123", b"\xff"])
+def test_digest_file_damaged(step: ToyStep, damage: bytes) -> None:
+    """The next step would be made from what it says."""
+    run_step(step, run())
+    before = step.place.digest.read_text()
+    step.place.digest.write_bytes(damage)
+    assert not is_current(step)
+    assert not run_step(step, run())
+    assert step.place.digest.read_text() == before
+    assert is_current(step)
+
+
+@pytest.mark.parametrize("damage", ["", "HEL", "HELLO, WORLD"])
+def test_a_published_file_damaged(step: ToyStep, tmp_path: Path, damage: str) -> None:
+    """Through either of its names: they are one file."""
+    step = replace(step, shelf=tmp_path / "shelf")
+    run_step(step, run())
+    (tmp_path / "shelf/hello.txt").write_text(damage)
+    assert not is_current(step)
+    assert run_step(step, run())
+    assert (tmp_path / "shelf/hello.txt").read_text() == text(step) == "HELLO"
+
+
+def test_a_receipt_of_a_former_version_knows_no_sizes(step: ToyStep) -> None:
+    run_step(step, run())
+    found = receipt(step)
+    receipts.write(step.place.receipt, found._replace(info={"title": "hello", "tree": found.info["tree"]}))
+    assert is_current(step)
+
+
 def test_digest_file_removed_and_output_changed(step: ToyStep) -> None:
     run_step(step, run())
     step.place.digest.unlink()

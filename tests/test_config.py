@@ -297,11 +297,24 @@ def test_foreign_variables_that_count() -> None:
     assert load([], {"DOCKER_HOST": ""}, Path()).docker.daemon is None
     assert refusal("", {"DOCKER_HOST": "nonsense"}).startswith("DOCKER_HOST: docker.daemon: expected the address")
     assert read("[build]\nsource_date_epoch = 5\n", {"SOURCE_DATE_EPOCH": "7"}).build.source_date_epoch == 7
-    assert read("[build]\nsource_date_epoch = 5\n", {"SOURCE_DATE_EPOCH": ""}).build.source_date_epoch == 5
     assert read("", {"SOURCE_DATE_EPOCH": "7", "QUERN_BUILD_SOURCE_DATE_EPOCH": "9"}).build.source_date_epoch == 9
     assert "SOURCE_DATE_EPOCH: build.source_date_epoch: expected an integer, got 'now'" in refusal(
         "", {"SOURCE_DATE_EPOCH": "now"}
     )
+
+
+@pytest.mark.parametrize("name", ["SOURCE_DATE_EPOCH", "QUERN_BUILD_SOURCE_DATE_EPOCH"])
+@pytest.mark.parametrize("value", ["", " ", "now", "1.5", "-1", "1_0", "0x10", "17\n18", "9" * 19, "\udcff"])
+def test_a_time_that_is_none(name: str, value: str) -> None:
+    """Empty is what `export SOURCE_DATE_EPOCH=$(git log ...)` gives where git refuses: not the default in silence."""
+    said = refusal("[build]\nsource_date_epoch = 5\n", {name: value})
+    assert said.startswith(f"{name}: build.source_date_epoch: expected ")
+
+
+def test_an_empty_time_is_an_error_where_it_decides() -> None:
+    both = {"SOURCE_DATE_EPOCH": "", "QUERN_BUILD_SOURCE_DATE_EPOCH": "9"}
+    assert read("", both).build.source_date_epoch == 9
+    assert read("[build]\nsource_date_epoch =\n").build.source_date_epoch is None  # as the template has it
 
 
 REFUSED = [

@@ -84,6 +84,7 @@ def test_an_output_folder_that_cannot_be_written_to(bench: Bench) -> None:
     ("files", "kind", "then"),
     [
         ("build/lab/*.json", "types", "nothing"),
+        ("build/lab/root.digest", "empty", "nothing"),
         ("build/lab/packages/packages.lock", "half", "nothing"),
         ("build/lab/packages/packages.lock", "garbage", "root"),
         ("build/lab/packages/view/Packages", "garbage", "B"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quern.errors import naming, of_the_machine
+from quern.errors import naming, of_the_machine, removed_meanwhile
 
 
 def refusal(error: OSError) -> str | None:
@@ -20,6 +20,16 @@ def test_what_the_machine_refuses(name: str) -> None:
     said = refusal(OSError(number, os.strerror(number), "/w/file"))
     assert said is not None
     assert said.startswith(f"/w/file: {os.strerror(number)}")
+
+
+def test_what_another_run_has_removed(tmp_path: Path) -> None:
+    """Of our work folder alone: elsewhere it is a defect."""
+    work = tmp_path / "work"
+    said = removed_meanwhile(FileNotFoundError(errno.ENOENT, "No such file", f"{work}/root.json"), work)
+    assert str(said) == f"{work}/root.json was removed meanwhile, as `doit clean` does; run it again"
+    for where in (f"{work}er/root.json", None):
+        assert removed_meanwhile(FileNotFoundError(errno.ENOENT, "No such file", where), work) is None
+    assert removed_meanwhile(PermissionError(errno.EACCES, "Permission denied", f"{work}/root.json"), work) is None
 
 
 def test_something_else_is_in_our_place(tmp_path: Path) -> None:

@@ -249,6 +249,30 @@ def test_what_will_fail(project: Project) -> None:
         path.write_text(former)
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"profiles/one/packages": "lab/absent\n"}, "no repository has lab/absent"),
+        ({"tree/lab/leaf/leaf-1.ebuild": "EAPI=8\nSLOT=0\nif true; then\n"}, "lab/leaf"),
+    ],
+    ids=["absent", "broken"],
+)
+def test_no_file_of_the_temporary_folder_is_named(tmp_path: Path, files: dict[str, str], said: str) -> None:
+    """It is gone when the message is read."""
+    write(tmp_path, {"dodo.py": (CHECKOUT / "dodo.py").read_text()})
+    write(tmp_path / "profiles", {**PROFILE, "one/packages": "lab/leaf\n"})
+    write(tmp_path / "tree", LAB)
+    write(tmp_path, {"temporary/file": "", **files})
+    text = Project(tmp_path, {"TMPDIR": str(tmp_path / "temporary")}).doit("explain:one")
+    assert "one: packages  fails: " in text
+    assert said in text
+    assert str(tmp_path / "temporary") not in text
+    assert "log:" not in text
+    write(tmp_path, {"odd folder/file": ""})
+    text = Project(tmp_path, {"TMPDIR": str(tmp_path / "odd folder")}).doit("explain:one")
+    assert "' ' in its path would end a build in its middle; set TMPDIR" in text
+
+
 def test_differences_in_words() -> None:
     before = {
         "rules": ["/a", "/b"],

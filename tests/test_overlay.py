@@ -9,7 +9,7 @@ import pytest
 
 from quern.errors import BuildError
 from quern.portage.setup import STARTER
-from quern.steps.base import is_current, run_step
+from quern.steps.base import clean_step, is_current, run_step
 from quern.steps.chain import steps_of
 from quern.steps.portage import PortageStep
 from quern.steps.tarball import TarballStep
@@ -105,3 +105,14 @@ def test_a_configuration_that_is_removed_while_an_image_is_built(tmp_path: Path)
     (profiles / "mine/quern.conf").unlink()
     with pytest.raises(BuildError, match=r"mine/quern\.conf was removed while mine was built"):
         tarball._epoch()
+
+
+def test_cleaned_while_the_next_step_waited(tmp_path: Path) -> None:
+    """doit has looked at the step before, and `doit clean` had the lock first."""
+    files = {"repo_name": "mine\n", "mine/quern.conf": CONF, "mine/packages": "sys-libs/musl\n"}
+    write(tmp_path / "profiles", files)
+    portage, packages, *_ = steps_of(overlay_image(tmp_path / "profiles/mine", tmp_path / "work"))
+    run_step(portage, run())
+    clean_step(portage, run(), dry=False)
+    with pytest.raises(BuildError, match=r"packages: .*/portage\.digest was removed meanwhile, .*; run it again"):
+        run_step(packages, run())

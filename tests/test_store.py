@@ -96,6 +96,23 @@ def test_which_files_are_ours(full: Store) -> None:
     }
 
 
+VERSIONS = ["0", "1-r3", "1.2.3b_rc4_p5-r10", "2024.01.02", "9999-r0"]
+
+
+@pytest.mark.parametrize("name", ["zlib", "gtk+", "font-misc", "lib2to3", "x-1a-", "foo-2bar", "R-r3"])
+def test_folders_are_called_as_portage_calls_packages(store: Store, tmp_path: Path, name: str) -> None:
+    """A version has no hyphen but that of its revision (PMS 3.2): the folder is the package's, whichever it is."""
+    versions = pytest.importorskip("portage.versions", reason="Portage is not installed")
+    cpvs = [f"lab/{name}-{version}" for version in VERSIONS if versions.catpkgsplit(f"lab/{name}-{version}")]
+    keys = {cpv: hashlib.sha256(cpv.encode()).hexdigest() for cpv in cpvs}
+    build(tmp_path / "built", *cpvs)
+    harvest(tmp_path / "built", store, keys, keys)
+    folder, missing = view(tmp_path, store, keys)
+    assert missing == []
+    for stanza in read_index(folder):
+        assert str(Path(stanza["PATH"]).parent) == versions.cpv_getkey(stanza["CPV"])
+
+
 def test_another_key_is_another_package(full: Store, tmp_path: Path) -> None:
     """BUILD_ID is counted in each view: both are number 1."""
     keys = {**KEYS, ZLIB: "c" * 64}
@@ -105,7 +122,7 @@ def test_another_key_is_another_package(full: Store, tmp_path: Path) -> None:
     for wanted in (KEYS, keys):
         folder, missing = view(tmp_path, full, wanted)
         assert missing == []
-        assert (folder / "sys-libs/zlib-1.3.1/zlib-1.3.1-r2-1.gpkg.tar").samefile(full.path(ZLIB, wanted[ZLIB]))
+        assert (folder / "sys-libs/zlib/zlib-1.3.1-r2-1.gpkg.tar").samefile(full.path(ZLIB, wanted[ZLIB]))
 
 
 def test_only_what_was_wanted_is_taken(store: Store, tmp_path: Path) -> None:
@@ -199,7 +216,7 @@ def test_replacing_a_package_of_a_view_leaves_the_store(full: Store, tmp_path: P
     before = full.path(ZLIB, KEYS[ZLIB]).read_text()
     new = folder / "new"
     new.write_text("replaced, as Portage does")
-    new.replace(folder / "sys-libs/zlib-1.3.1/zlib-1.3.1-r2-1.gpkg.tar")
+    new.replace(folder / "sys-libs/zlib/zlib-1.3.1-r2-1.gpkg.tar")
     assert full.path(ZLIB, KEYS[ZLIB]).read_text() == before
 
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,28 @@ def test_database_damaged(project: Project, damage: str) -> None:
     (project.folder / ".doit.db").write_text(damage)
     assert project.doit("portage:hello") == ".  portage:hello\n"
     assert project.doit("portage:hello") == "-- portage:hello\n"
+
+
+@pytest.mark.parametrize("task", ["portage:hello", "explain:hello"])
+def test_database_that_cannot_be_written(project: Project, task: str) -> None:
+    """As on a full disk or in a read-only folder: one line, and nothing is lost."""
+    output = project.doit("--db-file", "/proc/doit.db", task, status=3)
+    (line,) = [line for line in output.splitlines() if "doit.db" in line]
+    assert re.fullmatch(
+        r"ERROR: /proc/doit\.db: cannot be written: .+; what was built is kept, and the next run finds it", line
+    )
+    assert "Traceback" not in output
+    assert ("is finished" in project.doit("portage:hello")) == (task == "explain:hello")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_database_that_cannot_be_read(project: Project, make: Callable[[Path], None]) -> None:
+    make(project.folder / ".doit.db")
+    for task in ("list", "portage:hello"):
+        assert project.doit(task, status=3) == (
+            "ERROR: .doit.db: expected a file that can be read, "
+            "where doit keeps what it knows of earlier runs; remove it\n"
+        )
 
 
 def test_back_to_the_former_profile_builds_it_again(project: Project) -> None:

@@ -235,7 +235,7 @@ def test_when_it_runs_again(project: Project) -> None:
     assert ran(project.doit("test")) == []
     (bench.tests / "a").touch()
     assert ran(project.doit("test:one")) == []
-    bench.write(a="say two")
+    bench.write(a="say two", **{os.fsdecode(b"b\xff"): ""})
     assert ran(project.doit("image:one", "explain:one")) == ["explain"]
     assert ran(project.doit("test:one")) == ["test"]
     write(bench.tests, {"data/file": "x"})

@@ -110,9 +110,16 @@ def test_something_has_moved(lab: Lab) -> None:
 def test_a_tarball_that_was_damaged(lab: Lab) -> None:
     build_all(lab)
     tarball = lab.folder / "work/tarball/image.tar.gz"
-    tarball.write_bytes(tarball.read_bytes()[:-1])
+    whole = tarball.read_bytes()
+    tarball.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(BuildError, match="is not what was built there"):
         VERIFY.answer(lab.image, run())
+    tarball.write_bytes(whole[:-1])
+    said = r"\(tarball: .*/tarball is gone or damaged, or a part of it\); `doit image:lab` first"
+    with pytest.raises(BuildError, match=said):
+        VERIFY.answer(lab.image, run())
+    build_all(lab)
+    assert tarball.read_bytes() == whole
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

@@ -12,13 +12,15 @@ from quern.config.values import plain
 from quern.errors import ConfigError, hint, nearest
 
 _FOREIGN = {option.variable for option in OPTIONS if option.variable}
+EMPTY = "expected a value, got an empty one; has the command failed that should print it? (unset it for the default)"
 _OURS = ("QUERN_CONFIG", "QUERN_SYSROOT")  # variables of quern that are no options
 
 
 def read_environment(environ: Mapping[str, str]) -> Entries:
     """Read every option's variables.
 
-    Raises ConfigError for one that looks like an option's and is none, and for two spellings that disagree.
+    Raises ConfigError for one that looks like an option's and is none, for two spellings that disagree, and for an
+    empty SOURCE_DATE_EPOCH: there a command prints the value, and `export` does not tell that it failed.
     """
     if not any(name.startswith("QUERN_") or name in _FOREIGN for name in environ):
         return {}  # as is usual, and asked once for each image
@@ -30,6 +32,8 @@ def read_environment(environ: Mapping[str, str]) -> Entries:
             text = environ[name].strip()
             if not plain(text.replace("\n", " ").replace("\t", " ")):
                 raise ConfigError(f"{name}: {option.name}: expected text without control characters, got {text!r}")
+            if option.variable and not text:
+                raise ConfigError(f"{name}: {option.name}: {EMPTY}")
             entries[option.section, option.key] = Entry(text, name)
     return entries
 
@@ -41,13 +45,13 @@ def home(environ: Mapping[str, str]) -> str | None:
 
 
 def _variable_of(option: Option, environ: Mapping[str, str]) -> str | None:
-    """Find the variable that sets an option. One that is not ours counts only when it is not empty."""
+    """Find the variable that sets an option: ours, else the one that others read too."""
     given = [name for name in option.variables if name in environ]
     if len({environ[name] for name in given}) > 1:
         raise ConfigError(f"{' and '.join(given)}: expected one value for {option.name}, got two")
     if given:
         return given[0]
-    return option.variable if option.variable and environ.get(option.variable) else None
+    return option.variable if option.variable and option.variable in environ else None
 
 
 def _check_names(environ: Mapping[str, str]) -> None:

@@ -2,7 +2,8 @@
 
 The order of precedence is getconf's: the environment, then the files, the last one first, then the default. Reading and
 judging are ours, because getconf takes any unknown word for false, reads nothing from a path with a [ in it, stumbles
-over an empty variable, and never reports unknown keys or lines. An empty value, wherever it stands, means the default.
+over an empty variable, and never reports unknown keys or lines. An empty value means the default, but for
+SOURCE_DATE_EPOCH (see `environment`).
 """
 
 from __future__ import annotations

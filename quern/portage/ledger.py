@@ -13,7 +13,6 @@ from operator import attrgetter
 from quern.portage.changes import Change, words
 from quern.portage.lockfile import Locked
 
-NAME = "ledger.txt"
 HEADER = "# Written by quern: what the last build of the packages reused, and what it built and why.\n"
 _SHOWN = 5  # packages of one reason in an announcement
 

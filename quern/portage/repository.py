@@ -8,6 +8,7 @@ Sources: PMS 4 (tree layout), portage(5) for metadata/layout.conf and repos.conf
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,10 +16,12 @@ from typing import NamedTuple
 from quern.config import Settings
 from quern.config.portage import is_repository_name
 from quern.config.settings import RepositoryRef, RepositorySection
-from quern.errors import RepositoryError, display, hint
+from quern.errors import RepositoryError, display, hint, spelled
 from quern.portage import reading
 
 LAYOUT = "metadata/layout.conf"
+# Portage writes repos.conf for itself, with single % (RepoConfigLoader.config_string), and reads only UTF-8
+UNFIT = r"[%\ud800-\udfff]"
 SYSTEM = (Path("/var/db/repos/gentoo"), Path("/usr/portage"))
 
 OVERLAY_FORMATS = ("portage-2", "profile-set", "profile-default-eapi")
@@ -70,6 +73,10 @@ def read_repository(location: Path) -> Repository:
     where = display(location)
     if not location.is_dir():
         raise RepositoryError(f"{where}: there is no such folder")
+    if odd := re.search(UNFIT, str(location)):
+        raise RepositoryError(
+            f"{spelled(str(location))}: Portage finds no repository in a folder with '{spelled(odd[0])}' in its path"
+        )
     layout = _read_layout(location / LAYOUT)
     name = layout.get("repo-name") or _read_name(location / "profiles")
     if not name:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quern.errors import BuildError, naming
+from quern.portage.plan import package_name
 
 INDEX = "Packages"
 SUFFIX = ".gpkg.tar"
@@ -107,8 +108,8 @@ def make_view(folder: Path, store: Store, keys: Mapping[str, str]) -> list[str]:
         if stanza is None:
             missing.append(cpv)
             continue
-        category, name = cpv.split("/")
-        path = f"{category}/{name.rsplit('-', 1)[0]}/{name}-{stanza['BUILD_ID']}{SUFFIX}"
+        name = cpv.split("/")[1]
+        path = f"{package_name(cpv)}/{name}-{stanza['BUILD_ID']}{SUFFIX}"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         _replace_by_link(store.path(cpv, key), folder / path)
         stanzas.append({**stanza, "PATH": path})

@@ -16,12 +16,13 @@ from quern.errors import BuildError, QuernError, display
 from quern.project import Image
 from quern.questions.base import Question, Switch, tell_machines
 from quern.steps import receipt as receipts
-from quern.steps.base import Run, Step, has_parts, is_there, key_of
+from quern.steps.base import Run, Step, key_of
 from quern.steps.chain import steps_of
 from quern.steps.differences import OUTPUTS, differences
 from quern.steps.image import PATIENCE, ImageStep
 from quern.steps.packages import WATCH, PackagesStep
 from quern.steps.portage import PortageStep
+from quern.steps.present import has_parts, is_there
 from quern.steps.receipt import Receipt
 
 State = Literal["up to date", "puts back", "runs", "may run", "fails"]
@@ -105,15 +106,18 @@ class _Explanation:
         found = differences(before, _as_read(now), dict(self.image.settings.origins))
         if not found and not unknown and key_of(inputs, step) != receipt.key:
             found = ["made by another version of quern"]
-        if not found and not has_parts(step):
-            found = [f"{display(step.place.output)} is gone, or a part of it"]
+        if not found and not has_parts(step, receipt):
+            found = [f"{display(step.place.output)} is gone or damaged, or a part of it"]
         return found
 
     def _lost(self, step: Step, receipt: Receipt) -> list[str]:
         """What of a finished step is not there any more, outside its own folder."""
         if not is_there(step, receipt):
             paths = [step.place.digest, *step.published(receipt.info)]
-            return [f"{display(path)} is gone" for path in paths if not path.exists()] or ["what it made was replaced"]
+            lost = [f"{display(path)} is gone" for path in paths if not path.exists()]
+            if not lost and step.place.digest_text() != receipt.digest:
+                lost = [f"{display(step.place.digest)} was damaged"]
+            return lost or ["what it made was replaced"]
         from quern.engine import ping
 
         lacking = step.lacking(receipt)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from quern.config.settings import Storage
 from quern.drivers.raw import RawDriver
-from quern.errors import BuildError
+from quern.errors import BuildError, QuernError
 from quern.project import Image
 from quern.steps import committed
 from quern.steps.base import Run
@@ -82,18 +82,27 @@ class Foresight:
 
     @contextmanager
     def _tidied(self) -> Iterator[None]:
-        """Leaves the image's folder aside empty."""
+        """Leaves the image's folder aside empty, and has no error name what goes with it."""
         from quern.steps.base import discard
         from quern.steps.work import check_path, check_sources
 
-        check_path(self.image.work)
+        check_path(self.image.work, "[build] workdir")
+        check_path(self.scratch, "TMPDIR")
         check_sources(self.image.distfiles)
         try:
             yield
+        except QuernError as error:
+            error.args = (self._lasting(str(error)),)
+            raise
         finally:
             if self.aside.work.is_dir():  # not where there was no room for it
                 for path in self.aside.work.iterdir():  # in a container root has made some of it
                     discard(path, self.aside.work, self.run)
+
+    def _lasting(self, message: str) -> str:
+        """A message about the image aside, without its log, and with the paths that the image itself has."""
+        lines = [line for line in message.splitlines() if not line.startswith(f"log: {self.scratch}/")]
+        return "\n".join(lines).replace(str(self.aside.work), str(self.image.work))
 
     def _packages(self) -> Packages:
         from quern.portage import changes, lockfile

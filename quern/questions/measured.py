@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 from quern.errors import BuildError, QuernError
 from quern.project import Image
 from quern.steps import receipt as receipts
-from quern.steps.base import Step, has_parts, key_of
+from quern.steps.base import Step, key_of
 from quern.steps.chain import steps_of
+from quern.steps.present import has_parts
 from quern.steps.receipt import Receipt
 
 NOBODY = ""  # in place of the package of a file that no package owns
@@ -76,8 +77,8 @@ def measure(image: Image) -> Measured:
     """Measure the last finished build of `image`. Raises BuildError if there is none."""
     steps = {step.name: step for step in steps_of(image)}
     made = {name: receipts.read(step.place.receipt) for name, step in steps.items()}
-    strip = made["strip"]
-    if strip is None or any(made[name] is None or not has_parts(steps[name]) for name in ("root", "strip")):
+    root, strip = made["root"], made["strip"]
+    if not root or not strip or not (has_parts(steps["root"], root) and has_parts(steps["strip"], strip)):
         raise BuildError(f"{image.name}: there is no finished build to look at; `doit image:{image.name}` makes one")
     try:
         owners = _owners(steps["root"].place.output / "image")

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -21,7 +22,8 @@ from quern.drivers.base import Driver
 from quern.errors import BuildError, naming
 from quern.steps import receipt as receipts
 from quern.steps.lock import locked
-from quern.steps.published import is_published, made_outside, mark_of, publish
+from quern.steps.present import SIZES, check_needs, has_parts, is_there, sizes
+from quern.steps.published import made_outside, mark_of, publish
 from quern.steps.receipt import Place, Receipt
 
 TRIAL = "test"  # the step that tests the image and builds nothing (see trial)
@@ -141,6 +143,7 @@ def run_step(step: Step, run: Run) -> bool:
 
     claim(step.work)
     with locked(step.work / "lock", run.say):
+        check_needs(step)
         inputs = step.inputs()
         receipt = _trusted(step, key_of(inputs, step), run)
         built = receipt is None
@@ -165,14 +168,14 @@ def clean_step(step: Step, run: Run, dry: bool) -> list[Path]:
             if path.is_dir() and not path.is_symlink():
                 discard(path, work, run)
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)  # what is outside may be removed by others too
         if step.place.log in paths:  # commands were run for it
             run.driver.clear()
         if not any(receipt.stem != TRIAL for receipt in work.glob("*.json")):
             for name in ("host", "logs", "verify", receipts.Place(work, "resolve").staging.name):
                 discard(work / name, work, run)
             (work / "lock").unlink()
-            if not any(work.iterdir()):
+            with suppress(OSError):  # the user has put something there, or another run has come or gone by now
                 work.rmdir()
     return paths
 
@@ -188,28 +191,12 @@ def _made(step: Step) -> list[Path]:
     return [path for path in candidates if path.is_symlink() or path.exists()]
 
 
-def is_there(step: Step, receipt: Receipt) -> bool:
-    """Whether the output of a finished step is where it was put, in the work folder and outside."""
-    place = step.place
-    return (
-        has_parts(step)
-        and place.digest.is_file()
-        and all(is_published(place.output / name, path) for path, name in step.published(receipt.info).items())
-    )
-
-
-def has_parts(step: Step) -> bool:
-    """Whether the output of a finished step is in the work folder, as far as that can be told at a glance."""
-    output = step.place.output
-    return output.is_dir() and all((output / part).exists() for part in step.parts)
-
-
 def _trusted(step: Step, key: str, run: Run) -> Receipt | None:
     """The receipt, if it has this key and the output is there and, after a reboot, still has its digest."""
     receipt = receipts.read(step.place.receipt)
-    if receipt is None or receipt.key != key or not has_parts(step):
+    if receipt is None or receipt.key != key or not has_parts(step, receipt):
         return None
-    is_new = receipt.boot_id != receipts.boot_id() or not step.place.digest.is_file()
+    is_new = receipt.boot_id != receipts.boot_id() or step.place.digest_text() != receipt.digest
     if not step.is_sound(receipt) or (is_new and _tree(step, run) != receipt.info.get("tree", receipt.digest)):
         run.say(f"{step.place.output} is not what was built there; building it again")
         return None
@@ -248,7 +235,7 @@ def _build_and_commit(step: Step, inputs: dict[str, Any], run: Run) -> Receipt:
             run.say(f"What was built so far is in {place.staging}")
         raise
     answer = run.driver.call("digest", root=str(place.staging))
-    info = {**made.info, "tree": answer["digest"], "bytes": answer["bytes"]}
+    info = {**made.info, "tree": answer["digest"], "bytes": answer["bytes"], SIZES: sizes(step, made.info)}
     digest = made.digest or answer["digest"]
     receipt = _commit(step, Receipt(key_of(inputs, step), inputs, digest, receipts.boot_id(), info), run)
     history.note(place.times, monotonic() - started, made.times)

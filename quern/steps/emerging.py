@@ -32,7 +32,7 @@ from quern.portage.tally import Tally
 from quern.portage.tools import missing_message
 from quern.steps import capsule, signed
 from quern.steps.base import Run, discard
-from quern.steps.work import check_folders, check_owner, check_path, check_sources, take_over
+from quern.steps.work import check_folders, check_owner, check_sources, take_over
 from quern.terminal import harmless
 
 # of the user's environment, what fetching needs: proxies (wget(1), curl(1)), and on this machine also what names paths
@@ -163,7 +163,6 @@ class Build:
 
     def prepare(self) -> None:
         """Make the folders, the host side, and this run's configuration root. Raises BuildError."""
-        check_path(self.setup.image.work)
         check_sources(self.setup.image.distfiles)
         check_owner(self.setup.image.distfiles, "[portage] distfiles")
         if self.setup.image.settings.emerge.ask and not sys.stdin.isatty():

@@ -40,6 +40,7 @@ LOCK = "packages.lock"
 WATCH = "watch.json"
 INGREDIENTS = "ingredients.json"
 PROVENANCE = "provenance.json"
+LEDGER = "ledger.txt"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,7 +49,7 @@ class PackagesStep(Step):
 
     name: ClassVar[str] = "packages"
     doc: ClassVar[str] = "build the packages of"
-    parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS, PROVENANCE)
+    parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS, PROVENANCE, LEDGER)
     version: ClassVar[int] = 2
     emerges: ClassVar[bool] = True
 
@@ -111,10 +112,10 @@ class PackagesStep(Step):
         stanzas = store.read_index(build.view)
         lock = lockfile.with_origins(lock, stanzas)
         text = lockfile.text(lock)
-        for name in (LOCK, ledger.NAME, WATCH, INGREDIENTS, PROVENANCE):  # a build may have put a link there
+        for name in (LOCK, LEDGER, WATCH, INGREDIENTS, PROVENANCE):  # a build may have put a link there
             discard(staging / name, staging, run)
         (staging / LOCK).write_text(text, encoding="utf-8")
-        (staging / ledger.NAME).write_text(ledger.text(lock, why), encoding="utf-8")
+        (staging / LEDGER).write_text(ledger.text(lock, why), encoding="utf-8")
         write_ingredients(staging / INGREDIENTS, made_of)
         provenance.write(staging / PROVENANCE, plan)
         watched = watch.write(staging / WATCH, seen, now)

@@ -103,7 +103,7 @@ class Place(NamedTuple):
     def digest_text(self) -> str:
         """The output's digest as the next step reads it; empty while there is none."""
         try:
-            return self.digest.read_text().strip()
+            return self.digest.read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
             return ""
 

@@ -17,6 +17,7 @@ from quern.project import Image, is_profile_file
 from quern.steps import receipt as receipts
 from quern.steps.base import Made, Run, Step, megabytes
 
+BEFORE_ZIP = "Warning: {origin} is {epoch}, before 1980: no zip file can hold the times of the image's files"
 SUFFIX = {"gzip": "gz", "zstd": "zst"}
 
 
@@ -51,11 +52,14 @@ class TarballStep(Step):
 
     def build(self, staging: Path, run: Run) -> Made:
         """Pack, and decide the day of the file's name."""
+        from quern.portage.emerge import PACKAGE_EPOCH
         from quern.steps.work import mask
 
         build = self.image.settings.build
         source = self.place.beside("strip").output / "image"
         epoch = self._epoch()
+        if epoch < PACKAGE_EPOCH:
+            run.say(BEFORE_ZIP.format(origin=self._origin(), epoch=epoch))
         packed = run.driver.call(
             "pack", root=str(source), target=str(staging / self.file), compression=build.compression, epoch=epoch
         )
@@ -90,6 +94,11 @@ class TarballStep(Step):
             return max((int(path.stat().st_mtime) for path in files), default=0)
         except FileNotFoundError as error:
             raise BuildError(f"{error.filename} was removed while {self.image.name} was built") from None
+
+    def _origin(self) -> str:
+        """Where the time of every entry is from, for a message."""
+        place = dict(self.image.settings.origins).get("build.source_date_epoch")
+        return f"{place}: build.source_date_epoch" if place else "the time of the newest file of the configuration"
 
     def _date(self, digest: str) -> str:
         """The content's day, YYYY-MM-DD in UTC: the declared one, else the day on which these bytes were first made."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from quern.errors import BuildError, display
+from quern.errors import BuildError, display, spelled
 from quern.portage.keys import tree_digest
 from quern.project import TESTS, Image
 from quern.steps.base import TRIAL, Made, Run, Step, counted
@@ -80,8 +80,8 @@ class TrialStep(Step):
                 shutil.rmtree(copy, ignore_errors=True)
         if failed:
             some = f"{len(failed)} of {counted(len(names), 'test')} of {self.image.name}"
-            raise BuildError(f"{some} failed: {', '.join(failed)}")
-        (staging / PASSED).write_text("".join(f"{name}\n" for name in names))
+            raise BuildError(f"{some} failed: {spelled(', '.join(failed))}")
+        (staging / PASSED).write_bytes(b"".join(os.fsencode(name) + b"\n" for name in names))
         return Made({"tests": len(names)})
 
     def made(self, receipt: Receipt) -> str:
@@ -103,7 +103,7 @@ class TrialStep(Step):
     def _passes(self, name: str, trial: Trial, run: Run) -> bool:
         """Run one, say what became of it, and return whether that is well."""
         assert self.folder is not None
-        shown = display(Path(name))
+        shown = spelled(name)
         if not (self.folder / name).stat().st_mode & 0o111:
             run.say(f"{shown}: FAILED: it is not executable: chmod +x {display(self.folder / name)}")
             return False

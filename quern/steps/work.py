@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from quern.errors import BuildError, DriverError
+from quern.errors import BuildError, DriverError, spelled
 
 FOREIGN = "{path} belongs to someone else, in a folder that everybody may write to; set {option} to a folder of yours"
 
@@ -19,8 +19,10 @@ def claim(work: Path) -> None:
     """Make the work folder, for us alone; from here on nothing that this process makes can be written to by others.
 
     Set-id files and devices that a build leaves there are for nobody else, and Portage lets its group write.
-    Raises DriverError if it is not ours, in a place where everybody may write, as in /tmp.
+    Raises DriverError if it is not ours, in a place where everybody may write, as in /tmp, and BuildError if nothing
+    can be built there.
     """
+    check_path(work, "[build] workdir")
     mask()
     check_owner(work, "[build] workdir")
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,18 +72,22 @@ def take_over(folder: Path) -> None:
             folder.chmod(0o755)  # without the bit that hands the group down
 
 
-def check_path(work: Path) -> None:
-    """Refuse a work folder whose path make, configure scripts or Portage would take for several words, or for code."""
-    _check_characters(work, r"[^\w/.,+@-]", "[build] workdir")
+def check_path(folder: Path, option: str) -> None:
+    """Refuse a folder to build in whose path make, configure or Portage would take for several words, or for code.
+
+    `option` is what sets another one, for the message.
+    """
+    _check_characters(folder, r"[^\w/.,+@-]", option)
 
 
 def check_sources(distfiles: Path) -> None:
     """Refuse a folder of sources whose path no make.conf can hold: varexpand of Portage makes something else of it."""
-    _check_characters(distfiles, r"[\"'$`\\]", "[portage] distfiles")
+    _check_characters(distfiles, r"[\"'$`\\\ud800-\udfff]", "[portage] distfiles")
 
 
 def _check_characters(folder: Path, odd: str, option: str) -> None:
     import re
 
     if found := re.search(odd, str(folder)):
-        raise BuildError(f"{folder}: {found[0]!r} in its path would end a build in its middle; set {option}")
+        where, what = spelled(str(folder)), spelled(found[0])
+        raise BuildError(f"{where}: '{what}' in its path would end a build in its middle; set {option}")
