@@ -161,6 +161,41 @@ def test_what_nobody_has_installed(rooted: Rooted) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "#!/usr/bin/sh\r",
+            "/usr/bin/sh\\r is to run /usr/bin/x, but its first line ends with CR LF, and the kernel takes the CR for a"
+            " part of the name: save it with LF",
+        ),
+        (
+            "#!/usr/bin/env sh\r",
+            "sh\\r is to run /usr/bin/x, but its first line ends with CR LF, and the kernel takes the CR for a part of"
+            " the name: save it with LF",
+        ),
+        ("#!/usr/bin/sh\f", "/usr/bin/sh\f is to run /usr/bin/x, but no package has installed it"),
+        (
+            "#!/usr/bin/env sh -e",
+            "sh -e is to run /usr/bin/x, but the kernel gives env one word: write `env -S`",
+        ),
+        ("#!/usr/bin/env -S absent -x", "absent is to run /usr/bin/x, but no package has installed it"),
+        ("#! \t /usr/bin/sh \t -e x\r", ""),  # the CR is the shell's
+        ("#!/usr/bin/env -S sh -e\r", ""),  # env splits at every blank
+        ("#!/usr/bin/env -iS X=1 sh -e", ""),
+        ("#!/usr/bin/env -i", ""),
+    ],
+)
+def test_a_first_line_as_the_kernel_reads_it(rooted: Rooted, line: str, said: str) -> None:
+    """A blank is a space or a tab (fs/binfmt_script.c)."""
+    for name in ("usr/bin/sh", "usr/bin/env"):
+        rooted.script(name, "")
+    write(rooted.root, {"usr/bin/x": ""})
+    (rooted.root / "usr/bin/x").write_bytes(line.encode() + b"\n")
+    (rooted.root / "usr/bin/x").chmod(0o755)
+    assert rooted.strip() == ([said] if said else [])
+
+
 def test_many_files_that_need_the_same(rooted: Rooted) -> None:
     for number in range(9):
         rooted.script(f"usr/bin/script{number}", "#!/bin/bash")

@@ -26,6 +26,8 @@ VERBS = {
     "digest": "trees",
     "clone": "trees",
     "closure": "closure",
+    "clear": "finished",
+    "layer": "finished",
     "copy": "trees",
     "remove": "trees",
     "pack": "pack",
