@@ -218,7 +218,7 @@ def test_musl(tmp_path: Path, place: str, options: tuple[str, ...], path: str | 
 
 
 def unresolved(root: Path, **start: str) -> list[tuple[str, str]]:
-    return [(row["file"], row["needs"]) for row in closure(str(root), str(root), [], start)["unresolved"]]
+    return [(row["file"], row["needs"]) for row in closure(str(root), str(root), [], **start)["unresolved"]]
 
 
 def test_what_no_program_reaches(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ class ImageStep(Step):
             "dockergen": image.settings.dockergen._asdict(),
             "profile": self.setup.profile,
             "version": __version__,
+            "closure": image.settings.build.closure,
             "archive": str(image.archive),
             "source_date_epoch": image.settings.build.source_date_epoch,
         }
@@ -63,9 +64,12 @@ class ImageStep(Step):
     def build(self, staging: Path, run: Run) -> Made:
         """Write the archive around the tarball, and what is in it."""
         from quern import inventory, oci
+        from quern.steps import start
 
         layer, packed = layer_of(self.setup.image)
         content = self._content(run)
+        root, strip = (self.place.beside(name).output / "image" for name in ("root", "strip"))
+        start.check(self.setup.image, strip, root, run)
         epoch, reference, config = packed["epoch"], self._reference(packed["date"]), self._config(packed["epoch"])
         archive = oci.write_archive(staging / FILE, layer, config, reference, epoch)
         inventory.write(

@@ -41,7 +41,7 @@ class StripStep(Step):
             "root": self.place.beside("root").digest_text(),
             "rules": rules(settings.strip),
             "closure": settings.build.closure,
-            "dockergen": self._start(),
+            "dockergen": {"env": list(self._environment().items())},
         }
 
     def build(self, staging: Path, run: Run) -> Made:
@@ -71,28 +71,23 @@ class StripStep(Step):
         for line in high_ids(answer["ids"]):
             run.say(f"Warning: {harmless(line)}")
 
-    def _start(self) -> dict[str, Any]:
-        """What quern.conf says of how containers start, as far as the files of the image matter for it."""
-        said = self.image.settings.dockergen
-        return {
-            "entrypoint": said.entrypoint,
-            "command": None if said.entrypoint else said.command,
-            "workdir": said.workdir or "",
-            "user": said.user or "",
-            "volumes": said.volumes,
-            "env": [pair for pair in said.env if pair[0] in ("PATH", "LD_LIBRARY_PATH")],
-        }
+    def _environment(self) -> dict[str, str]:
+        """What [dockergen] sets of where programs and libraries are looked for."""
+        return {name: value for name, value in self.image.settings.dockergen.env if name in ("PATH", "LD_LIBRARY_PATH")}
 
     def _check_closure(self, image: Path, whole: Path, run: Run) -> None:
         """Say what files of the image name and is not in it. Raises BuildError where that is an error."""
         settings, log = self.image.settings, self.place.log
         log.unlink(missing_ok=True)
-        start = self._start()
-        environment = dict(start.pop("env"))
-        start |= {"path": environment.get("PATH", ""), "library_path": environment.get("LD_LIBRARY_PATH", "")}
-        answer = run.driver.call("closure", root=str(image), whole=str(whole), rules=rules(settings.strip), start=start)
-        for hint in answer["hints"]:
-            run.say(f"Hint: {hint}")
+        around = self._environment()
+        answer = run.driver.call(
+            "closure",
+            root=str(image),
+            whole=str(whole),
+            rules=rules(settings.strip),
+            path=around.get("PATH", ""),
+            library_path=around.get("LD_LIBRARY_PATH", ""),
+        )
         found = lines(answer["unresolved"], settings.strip)
         if not found:
             return

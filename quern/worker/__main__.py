@@ -26,6 +26,7 @@ VERBS = {
     "digest": "trees",
     "clone": "trees",
     "closure": "closure",
+    "starting": "starting",
     "clear": "finished",
     "layer": "finished",
     "copy": "trees",

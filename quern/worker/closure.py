@@ -1,7 +1,8 @@
 """Check that the files of an image have the libraries, interpreters and targets of links that they name.
 
 A library has to be where the loader looks (see libraries.py). Of scripts those count that can be executed. Links may
-lead to where an engine mounts something when the image runs. See starting.py for what quern.conf names.
+lead to where an engine mounts something when the image runs. starting.py
+is for what quern.conf names.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ import stat
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from . import elf, loader, starting, vdb
+from . import elf, loader, starting
 from .libraries import Libraries
 from .links import follow
-from .rules import matches
-from .starting import MOUNTED, Start
+from .missing import Missing
+from .starting import MOUNTED
 from .walk import Entry, walk
 
 LINE = 256  # bytes of a script's first line that the kernel looks at: execve(2), BINPRM_BUF_SIZE
 
-LIBRARY, INTERPRETER, PROGRAM, TARGET, OPTION = "library", "interpreter", "program", "target", "option"
+LIBRARY, INTERPRETER, PROGRAM, TARGET = "library", "interpreter", "program", "target"
 
 
 class Need(NamedTuple):
@@ -35,11 +36,11 @@ class Need(NamedTuple):
 class _Tree:
     """What there is below a root, and what of it names others."""
 
-    def __init__(self, root: bytes, start: Start) -> None:
+    def __init__(self, root: bytes, path: list[bytes], library_path: bytes) -> None:
         self.root = root
         self.needs: list[Need] = []
         self.elves: dict[bytes, elf.Elf] = {}
-        self._path = start.folders()
+        self._path = path
         links: dict[bytes, bytes] = {}
         for entry in walk(root):
             if stat.S_ISREG(entry.status.st_mode):
@@ -50,7 +51,7 @@ class _Tree:
             if not MOUNTED.match(target):
                 self.needs.append(Need(name, TARGET, os.readlink(os.path.join(root, name))))
         to_elves = {name: target for name, target in links.items() if target in self.elves}
-        self.libraries = Libraries(root, self.elves, to_elves, os.fsencode(start.library_path))
+        self.libraries = Libraries(root, self.elves, to_elves, library_path)
 
     def _read(self, entry: Entry) -> None:
         path = os.path.join(self.root, entry.name)
@@ -115,57 +116,34 @@ def _of_env(word: bytes) -> bytes | None:
     return None if word.startswith(b"-") or b"=" in word else word
 
 
-def closure(root: str, whole: str, rules: list[str], start: dict[str, Any] | None = None) -> dict[str, Any]:
+def closure(root: str, whole: str, rules: list[str], path: str = "", library_path: str = "") -> dict[str, Any]:
     """What files in `root` name and is not there; `whole` is the root that `rules` were applied to (see rules.py).
 
-    `start` are the fields of `Start`, what quern.conf says of how containers start. Returns {"unresolved": [{...},
-    ...], "hints": [text, ...]}, first what an option names, then the rest in the order of the files. Of each:
-    "file", "package"   what names it: a file and the package that it is of, or SECTION.KEY of an option
-    "kind", "needs"     how, and the name
-    "was", "of", "rule" the path that it had in `whole`, the package, and what took it out
-    "at", "of"          where a library lies that "program", its loader, looks for in "folders" only
-    "why"               the reason, where it is none of these; what does not apply is ""
+    `path` and `library_path` are the image's PATH and LD_LIBRARY_PATH. Returns {"unresolved": [row, ...]} in the order
+    of the files, rows as in missing.py.
     """
-    said = Start(**(start or {}))
-    tree = _Tree(os.fsencode(root), said)
-    unmet, hints = starting.unmet(os.fsencode(root), os.fsencode(whole), said)
+    folders = starting.folders(path)
+    tree = _Tree(os.fsencode(root), folders, os.fsencode(library_path))
     lost = tree.lost()
-    if not lost and not unmet:
-        return {"unresolved": [], "hints": hints}
-    past = _Past(whole, rules)
-    rows = [past.row(option, OPTION, value, was, why=why) for option, value, was, why in unmet]
-    before = _Tree(os.fsencode(whole), said) if lost else tree
-    return {"unresolved": [*rows, *(_row(need, tree, before, past) for need in lost)], "hints": hints}
+    if not lost:
+        return {"unresolved": []}
+    before, missing = _Tree(os.fsencode(whole), folders, os.fsencode(library_path)), Missing(whole, rules)
+    return {"unresolved": [_row(need, tree, before, missing) for need in lost]}
 
 
-class _Past:
-    """What packages and rules have to do with what is not there."""
-
-    def __init__(self, whole: str, rules: list[str]) -> None:
-        self._owners = vdb.owners(whole)
-        self._matched = {rule: matches(os.fsencode(whole), rule) for rule in rules}
-
-    def row(self, file: str, kind: str, needs: str, was: bytes, **more: str) -> dict[str, str]:
-        path = os.fsdecode(b"/" + was) if was else ""
-        rule = next((rule for rule, names in self._matched.items() if _is_among(was, names)), "")
-        row = {"file": file, "package": self._owners.get(file, ""), "kind": kind, "needs": needs}
-        of = self._owners.get(path or more.get("at", ""), "")
-        return {**row, "was": path, "of": of, "rule": rule, "at": "", "program": "", "folders": "", "why": "", **more}
-
-
-def _row(need: Need, tree: _Tree, before: _Tree, past: _Past) -> dict[str, str]:
+def _row(need: Need, tree: _Tree, before: _Tree, missing: Missing) -> dict[str, str]:
     file, needs, was, more = os.fsdecode(b"/" + need.file), os.fsdecode(need.name), b"", {}
     at = tree.anywhere(need) if need.kind == LIBRARY else None
     if at:
-        missing = tree.libraries.missing[need.file, need.name]
-        folders = os.fsdecode(b" ".join(missing.folders))
-        more = {"at": os.fsdecode(b"/" + at), "program": os.fsdecode(b"/" + missing.program), "folders": folders}
+        sought = tree.libraries.missing[need.file, need.name]
+        folders = os.fsdecode(b" ".join(sought.folders))
+        more = {"at": os.fsdecode(b"/" + at), "program": os.fsdecode(b"/" + sought.program), "folders": folders}
         if b"/" + os.path.dirname(at) in loader.without_cache(tree.root):
             more["why"] = "; ld.so.conf names that folder, but there is no /etc/ld.so.cache, which ldconfig makes"
     else:
         was = before.find(need) or b""
         more = {"why": "" if was else _of_name(need)}
-    return past.row(file, need.kind, needs, was, **more)
+    return missing.row(file, need.kind, needs, was, **more)
 
 
 def _of_name(need: Need) -> str:
@@ -175,9 +153,3 @@ def _of_name(need: Need) -> str:
     if need.kind == PROGRAM and re.search(rb"[ \t]", need.name):
         return "the kernel gives env one word: write `env -S`"
     return ""
-
-
-def _is_among(name: bytes, names: set[bytes]) -> bool:
-    """Whether `name` is one of `names` or below one."""
-    parts = name.split(b"/")
-    return any(b"/".join(parts[:end]) in names for end in range(1, len(parts) + 1))

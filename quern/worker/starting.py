@@ -6,13 +6,14 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import WorkerError
 from .elf import MAGIC
 from .finished import MOST_ID
 from .inside import User, identity
 from .links import Followed, follow
+from .missing import Missing
 
 MOUNTED = re.compile(rb"(proc|sys|dev|run|tmp|var/run|var/tmp)(/|\Z)")  # by engines
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # what they give where an image has none
@@ -26,29 +27,12 @@ _ROOTLESS = "{said}: engines of ordinary users have ids up to {most} only"
 class Start(NamedTuple):
     """What quern.conf says of how containers start; empty: nothing. `path` is that environment variable."""
 
-    entrypoint: list[str] | None = None
-    command: list[str] | None = None
-    workdir: str = ""
-    user: str = ""
-    path: str = ""
-    library_path: str = ""
-    volumes: list[str] = []  # noqa: RUF012 (read only)
-
-    def folders(self) -> list[bytes]:
-        """Where programs are looked for: as the image says, then where they usually are."""
-        return list(dict.fromkeys(os.fsencode(each) for each in f"{self.path}:{PATH}".split(":") if each))
-
-
-class Unmet(NamedTuple):
-    """An option that names what is not in the image as it has to be.
-
-    `was` is where it was before it was stripped, or b""; then `why` says what is wrong.
-    """
-
-    option: str
-    value: str
-    was: bytes
-    why: str
+    entrypoint: list[str]
+    command: list[str]
+    workdir: str
+    user: str
+    volumes: list[str]
+    path: str
 
 
 class _Found(NamedTuple):
@@ -58,19 +42,27 @@ class _Found(NamedTuple):
     why: str
 
 
-def unmet(root: bytes, whole: bytes, start: Start) -> tuple[list[Unmet], list[str]]:
-    """What the options name that is not in `root` as it has to be; and what to know of those that are well.
+def folders(path: str) -> list[bytes]:
+    """Where scripts look for programs: in the image's PATH, if it sets that, and where they usually are."""
+    return list(dict.fromkeys(os.fsencode(each) for each in f"{path}:{PATH}".split(":") if each))
 
-    `whole` is the root before it was stripped.
+
+def starting(root: str, whole: str, rules: list[str], start: dict[str, Any]) -> dict[str, Any]:
+    """What options name that is not in `root` as it has to be; `whole` is the root that `rules` were applied to.
+
+    `start` are the fields of `Start`. Returns {"unresolved": [row, ...], "hints": [text, ...]}: rows as in missing.py,
+    of kind "option", and what to know of a user that is there.
     """
-    before = {option: found for option, _, found in _all(whole, start)}
+    said, top = Start(**start), os.fsencode(root)
+    found = list(_all(top, said))
+    unmet = [each for each in found if each[2].why]
     rows = []
-    for option, value, found in _all(root, start):
-        if found.why and before[option].why:
-            rows.append(Unmet(option, value, b"", found.why))
-        elif found.why:
-            rows.append(Unmet(option, value, found.name or before[option].name, ""))
-    return rows, [] if any(row.option == USER for row in rows) else _hints(root, start)
+    if unmet:
+        missing, before = Missing(whole, rules), {option: there for option, _, there in _all(os.fsencode(whole), said)}
+        for option, value, there in unmet:
+            was = b"" if before[option].why else there.name or before[option].name
+            rows.append(missing.row(option, "option", value, was, why="" if was else there.why))
+    return {"unresolved": rows, "hints": [] if USER in (option for option, _, _ in unmet) else _hints(top, said)}
 
 
 def _all(root: bytes, start: Start) -> Iterator[tuple[str, str, _Found]]:
