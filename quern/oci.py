@@ -64,6 +64,7 @@ class ImageConfig:
     labels: Pairs = ()
     author: str | None = None
     architecture: str = "amd64"  # Go's name for it (OCI image-spec, config.md)
+    variant: str | None = None  # of the architecture: v7 of arm, say
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,8 @@ def image_json(config: ImageConfig, diff_id: str, epoch: int) -> Json:
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
         "history": [{"created": timestamp(epoch), "created_by": "quern"}],
     }
+    if config.variant:
+        image["variant"] = config.variant
     if config.author:
         image["author"] = config.author
     return image

@@ -71,9 +71,10 @@ class Rooted:
         write(self.root, {name: f"{line}\n"})
         (self.root / name).chmod(mode)
 
-    def strip(self, paths: str = "", closure: str = "warn") -> list[str]:
+    def strip(self, paths: str = "", closure: str = "warn", env: str = "") -> list[str]:
         """The warnings of the strip step."""
-        write(self.folder, {"lab.conf": f"[strip]\npaths = {paths}\n[build]\nclosure = {closure}\n"})
+        text = f"[strip]\npaths = {paths}\n[build]\nclosure = {closure}\n[dockergen]\nenv = {env}\n"
+        write(self.folder, {"lab.conf": text})
         said = Said()
         image = image_of(self.folder / "lab.conf", self.folder / "work")
         run_step(StripStep(image.work, True, image), run(said))
@@ -159,6 +160,58 @@ def test_what_nobody_has_installed(rooted: Rooted) -> None:
         "/bin/bash is to run /usr/bin/one, but no package has installed it",
         "python3 is to run /usr/bin/two, but no package has installed it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "#!/usr/bin/sh\r",
+            "/usr/bin/sh\\r is to run /usr/bin/x, but its first line ends with CR LF, and the kernel takes the CR for a"
+            " part of the name: save it with LF",
+        ),
+        (
+            "#!/usr/bin/env sh\r",
+            "sh\\r is to run /usr/bin/x, but its first line ends with CR LF, and the kernel takes the CR for a part of"
+            " the name: save it with LF",
+        ),
+        ("#!/usr/bin/sh\f", "/usr/bin/sh\f is to run /usr/bin/x, but no package has installed it"),
+        (
+            "#!/usr/bin/env sh -e",
+            "sh -e is to run /usr/bin/x, but the kernel gives env one word: write `env -S`",
+        ),
+        ("#!/usr/bin/env -S absent -x", "absent is to run /usr/bin/x, but no package has installed it"),
+        ("#! \t /usr/bin/sh \t -e x\r", ""),  # the CR is the shell's
+        ("#!/usr/bin/env -S sh -e\r", ""),  # env splits at every blank
+        ("#!/usr/bin/env -iS X=1 sh -e", ""),
+        ("#!/usr/bin/env -i", ""),
+    ],
+)
+def test_a_first_line_as_the_kernel_reads_it(rooted: Rooted, line: str, said: str) -> None:
+    """A blank is a space or a tab (fs/binfmt_script.c)."""
+    for name in ("usr/bin/sh", "usr/bin/env"):
+        rooted.script(name, "")
+    write(rooted.root, {"usr/bin/x": ""})
+    (rooted.root / "usr/bin/x").write_bytes(line.encode() + b"\n")
+    (rooted.root / "usr/bin/x").chmod(0o755)
+    assert rooted.strip() == ([said] if said else [])
+
+
+def test_what_the_configuration_says_of_folders(rooted: Rooted) -> None:
+    """LD_LIBRARY_PATH and PATH of [dockergen] env are what programs run with."""
+    for name, place in {"libone.so.1": "opt/lib", "libtwo.so.2": "opt/lib"}.items():
+        (rooted.root / place).mkdir(parents=True, exist_ok=True)
+        (rooted.root / "usr/lib" / name).rename(rooted.root / place / name)
+    rooted.script("opt/bin/own", "#!/usr/bin/env tool")
+    for name in ("opt/bin/tool", "usr/bin/env"):
+        rooted.script(name, "")
+    folders = "/lib64, /usr/lib64, /lib, /usr/lib, /lib32, /usr/lib32, /libx32, /usr/libx32"
+    assert rooted.strip() == [
+        "tool is to run /opt/bin/own, but no package has installed it",
+        "libtwo.so.2 is needed by /usr/bin/program (lab/tool-1), but it is /opt/lib/libtwo.so.2, and the loader looks"
+        f" in {folders}",
+    ]
+    assert rooted.strip(env="PATH=/opt/bin LD_LIBRARY_PATH=/opt/lib", closure="error") == []
 
 
 def test_many_files_that_need_the_same(rooted: Rooted) -> None:

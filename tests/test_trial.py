@@ -89,6 +89,7 @@ def test_verdicts(bench: Bench) -> None:
         sets_exit="exit 125",
         text="",
         odd="#!",
+        windows="#!/bin/act\r\n",
     )
     (bench.tests / "text").write_text("no program")
     write(bench.tests, {"not-executable": "#!/bin/act\n", ".hidden": "", "backup~": "", "data/file": "x"})
@@ -110,7 +111,8 @@ def test_verdicts(bench: Bench) -> None:
         f"  log: {logs}/sets_exit.log",
         "text: FAILED: it is no program: expected a first line like `#!/bin/sh`, whose interpreter is in the image,"
         " or an ELF file",
-        "7 of 8 tests of one failed: crashes, fails, missing, not-executable, odd, sets_exit, text",
+        "windows: FAILED: its lines end with CR LF, and the kernel takes the CR for a part of a name: save it with LF",
+        "8 of 9 tests of one failed: crashes, fails, missing, not-executable, odd, sets_exit, text, windows",
     ]
     assert bench.log("fails") == "one\n\033[1mtwo\n"
     assert not (bench.image.work / ".test.new").is_dir() or not any((bench.image.work / ".test.new").iterdir())

@@ -58,7 +58,13 @@ _BUILD = (
         values.folder,
         "Working directory for the build process; in a project build/, else below /tmp",
     ),
-    _text("build", "compression", "gzip", values.one_of("gzip", "zstd"), "Compression of the image: gzip or zstd"),
+    _text(
+        "build",
+        "compression",
+        "gzip",
+        values.one_of("gzip", "zstd"),
+        "Compression of the image: gzip, or zstd, which engines before docker 23 refuse",
+    ),
     _text(
         "build",
         "image_name",

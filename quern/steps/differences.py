@@ -19,12 +19,13 @@ OPTIONS = {
     "profile": "build.profile",
     "closure": "build.closure",
 }
-OUTPUTS = {  # inputs that are the digest of another step's output
+OUTPUTS = {  # inputs that come from another step
     "portage": "Portage's configuration",
     "packages": "the binary packages",
     "root": "the image root",
     "strip": "the stripped root",
     "tarball": "the tarball",
+    "platform": "the profile's architecture",
 }
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from quern import __version__
 from quern.config.container import DATE
 from quern.errors import BuildError, display
+from quern.portage.platform import Platform
 from quern.portage.setup import Setup
 from quern.project import Image
 from quern.steps import receipt as receipts
@@ -51,9 +52,11 @@ class ImageStep(Step):
         image = self.setup.image
         return {
             "tarball": self.place.beside("tarball").digest_text(),
+            "platform": self._platform(),
             "dockergen": image.settings.dockergen._asdict(),
             "profile": self.setup.profile,
             "version": __version__,
+            "closure": image.settings.build.closure,
             "archive": str(image.archive),
             "source_date_epoch": image.settings.build.source_date_epoch,
         }
@@ -61,8 +64,12 @@ class ImageStep(Step):
     def build(self, staging: Path, run: Run) -> Made:
         """Write the archive around the tarball, and what is in it."""
         from quern import inventory, oci
+        from quern.steps import start
 
         layer, packed = layer_of(self.setup.image)
+        content = self._content(run)
+        root, strip = (self.place.beside(name).output / "image" for name in ("root", "strip"))
+        start.check(self.setup.image, strip, root, run)
         epoch, reference, config = packed["epoch"], self._reference(packed["date"]), self._config(packed["epoch"])
         archive = oci.write_archive(staging / FILE, layer, config, reference, epoch)
         inventory.write(
@@ -71,7 +78,7 @@ class ImageStep(Step):
                 reference,
                 [archive.config_digest, archive.manifest_digest],
                 oci.image_json(config, layer.diff_id, epoch),
-                *self._content(run),
+                *content,
             ),
         )
         former = (self.place.output, self.place.aside)  # one of them, if an earlier run was killed
@@ -94,10 +101,17 @@ class ImageStep(Step):
         """NAME:TAG; `date` (YYYY-MM-DD) is the content's day."""
         return self.setup.image.reference.replace(DATE, date.replace("-", ""))
 
+    def _platform(self) -> Platform | None:
+        """What the packages are for, as their step read it from the plan; None while there is no plan."""
+        receipt = receipts.read(self.place.beside("packages").receipt)
+        return Platform(*receipt.info["platform"]) if receipt and "platform" in receipt.info else None
+
     def _config(self, epoch: int) -> oci.ImageConfig:
         from quern import oci
 
         image, said = self.setup.image, self.setup.image.settings.dockergen
+        platform = self._platform()
+        assert platform is not None
         labels = oci.image_labels(
             said.labels,
             name=image.output_name,
@@ -116,6 +130,8 @@ class ImageStep(Step):
             env=said.env,
             labels=labels,
             author=said.maintainer,
+            architecture=platform.architecture,
+            variant=platform.variant,
         )
 
     def made(self, receipt: Receipt) -> str:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from quern.errors import BuildError, ConfigError, QuernError, display
+from quern.errors import BuildError, ConfigError, ProfileError, QuernError, display
 from quern.portage import watch
 from quern.portage.setup import Setup
 from quern.steps import committed
@@ -50,7 +50,7 @@ class PackagesStep(Step):
     name: ClassVar[str] = "packages"
     doc: ClassVar[str] = "build the packages of"
     parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS, PROVENANCE, LEDGER)
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     emerges: ClassVar[bool] = True
 
     setup: Setup
@@ -93,6 +93,7 @@ class PackagesStep(Step):
         """Resolve, build what the store lacks, and lay out the view."""
         from quern.portage import ledger, lockfile, provenance, store
         from quern.portage.keys import ingredients, write_ingredients
+        from quern.portage.platform import platform_of
         from quern.steps.emerging import Build
         from quern.steps.resolution import resolve
 
@@ -104,8 +105,9 @@ class PackagesStep(Step):
         made_of = ingredients(plan, self.machine())
         lock = [lockfile.of_recipe(made_of.recipes[package.id]) for package in plan.packages]
         try:
+            platform = platform_of(plan.variables)
             committed.check(image, lock)
-        except BuildError:
+        except (BuildError, ProfileError):
             build.forsake()
             raise
         why = self._fill_view(build, plan, made_of)
@@ -120,7 +122,7 @@ class PackagesStep(Step):
         provenance.write(staging / PROVENANCE, plan)
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
-        info = {"packages": len(plan.packages), "built": len(why)}
+        info = {"packages": len(plan.packages), "built": len(why), "platform": platform}
         return Made(info, digest_of(stanzas, text), {"repositories": watched}, build.tally.shares)
 
     def made(self, receipt: Receipt) -> str:

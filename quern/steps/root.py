@@ -32,7 +32,7 @@ class RootStep(Step):
     parts: ClassVar[tuple[str, ...]] = ("image",)
     folders: ClassVar[tuple[str, ...]] = ("checkpoints",)
     emerges: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     setup: Setup
 
@@ -63,6 +63,7 @@ class RootStep(Step):
         plan = build.plan(emerge.install_options(build.jobs), self._targets())
         self._merge(build, plan)
         run.driver.call("finish", root=str(build.root), epoch=emerge.PACKAGE_EPOCH)
+        run.driver.call("clear", root=str(build.root))
         build.clear()
         return Made({"packages": len(plan.packages)}, times=build.tally.shares)
 

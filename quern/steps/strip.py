@@ -15,7 +15,7 @@ from quern.errors import BuildError
 from quern.project import Image
 from quern.steps.base import Made, Run, Step, megabytes
 from quern.steps.receipt import Receipt
-from quern.steps.unresolved import lines, shown
+from quern.steps.unresolved import high_ids, lines, shown, unfit
 from quern.strip_rules import rules
 from quern.terminal import harmless
 
@@ -41,6 +41,7 @@ class StripStep(Step):
             "root": self.place.beside("root").digest_text(),
             "rules": rules(settings.strip),
             "closure": settings.build.closure,
+            "dockergen": {"env": list(self._environment().items())},
         }
 
     def build(self, staging: Path, run: Run) -> Made:
@@ -55,14 +56,38 @@ class StripStep(Step):
                 run.say(f"Pruning {source}{rule['rule']}")
             elif rule["rule"] in strip.paths:
                 run.say(f"Warning: strip.paths: {rule['rule']} matches nothing in the image")
+        self._check_layer(staging / "image", source, run)
         self._check_closure(staging / "image", source, run)
         return Made({"removed": answer["removed"], "rules": answer["rules"]})
+
+    def _check_layer(self, image: Path, whole: Path, run: Run) -> None:
+        """Say which files not every engine can have. Raises BuildError for those that none can."""
+        answer = run.driver.call("layer", root=str(image), whole=str(whole))
+        if answer["refused"]:
+            text = "\n  ".join(shown(list(map(harmless, unfit(answer["refused"])))))
+            raise BuildError(
+                f"no layer of an image can hold files of {self.image.name}; strip.paths could leave them out:\n  {text}"
+            )
+        for line in high_ids(answer["ids"]):
+            run.say(f"Warning: {harmless(line)}")
+
+    def _environment(self) -> dict[str, str]:
+        """What [dockergen] sets of where programs and libraries are looked for."""
+        return {name: value for name, value in self.image.settings.dockergen.env if name in ("PATH", "LD_LIBRARY_PATH")}
 
     def _check_closure(self, image: Path, whole: Path, run: Run) -> None:
         """Say what files of the image name and is not in it. Raises BuildError where that is an error."""
         settings, log = self.image.settings, self.place.log
         log.unlink(missing_ok=True)
-        answer = run.driver.call("closure", root=str(image), whole=str(whole), rules=rules(settings.strip))
+        around = self._environment()
+        answer = run.driver.call(
+            "closure",
+            root=str(image),
+            whole=str(whole),
+            rules=rules(settings.strip),
+            path=around.get("PATH", ""),
+            library_path=around.get("LD_LIBRARY_PATH", ""),
+        )
         found = lines(answer["unresolved"], settings.strip)
         if not found:
             return

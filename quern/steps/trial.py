@@ -171,7 +171,10 @@ def _not_started(test: Path, lines: list[str]) -> str:
     with test.open("rb") as file:
         head = file.read(HEAD)
     if head.startswith(b"#!"):
-        first = head.splitlines()[0].decode(errors="replace")
+        line = head.partition(b"\n")[0]
+        if line.endswith(b"\r"):
+            return "its lines end with CR LF, and the kernel takes the CR for a part of a name: save it with LF"
+        first = line.decode(errors="replace")
         return f"the image cannot run `{first}`: what is named there must be in the image"
     if head.startswith(b"\x7fELF"):
         return "the image cannot run it: its dynamic loader must be in the image, or link it statically"

@@ -1,7 +1,8 @@
-"""Whether what the files of an image name is in it: libraries, interpreters, the targets of links.
+"""Check that the files of an image have the libraries, interpreters and targets of links that they name.
 
-Where the loader looks is the image's own affair (RUNPATH, ld.so.conf, dlopen), so a library counts wherever it lies. Of
-scripts those count that can be executed. Links may lead to where an engine mounts something when the image runs.
+A library has to be where the loader looks (see libraries.py). Of scripts those count that can be executed. Links may
+lead to where an engine mounts something when the image runs. starting.py
+is for what quern.conf names.
 """
 
 from __future__ import annotations
@@ -12,51 +13,47 @@ import stat
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from . import elf, vdb
+from . import elf, loader, starting
+from .libraries import Libraries
 from .links import follow
-from .rules import matches
+from .missing import Missing
+from .starting import MOUNTED
 from .walk import Entry, walk
 
-MOUNTED = re.compile(rb"(proc|sys|dev|run|tmp|var/run|var/tmp)(/|\Z)")
-PATH = (b"usr/local/sbin", b"usr/local/bin", b"usr/sbin", b"usr/bin", b"sbin", b"bin")
 LINE = 256  # bytes of a script's first line that the kernel looks at: execve(2), BINPRM_BUF_SIZE
-# Names that musl's loader takes for itself, whatever is on disk (musl, ldso/dynlink.c).
-_OF_MUSL = re.compile(rb"lib(c|pthread|rt|m|dl|util|xnet)\.")
 
 LIBRARY, INTERPRETER, PROGRAM, TARGET = "library", "interpreter", "program", "target"
 
 
 class Need(NamedTuple):
-    """What a file names: `kind` says how, `elf` of which ELF kind a library has to be."""
+    """What a file names: `kind` says how."""
 
     file: bytes
     kind: str
     name: bytes
-    elf: tuple[int, int, int] | None = None
 
 
 class _Tree:
     """What there is below a root, and what of it names others."""
 
-    def __init__(self, root: bytes) -> None:
+    def __init__(self, root: bytes, path: list[bytes], library_path: bytes) -> None:
         self.root = root
         self.needs: list[Need] = []
-        self.libraries: dict[tuple[tuple[int, int, int], bytes], bytes] = {}  # by kind and base name: a name in root
-        self.links: list[bytes] = []
-        kinds: dict[bytes, tuple[int, int, int]] = {}
+        self.elves: dict[bytes, elf.Elf] = {}
+        self._path = path
+        links: dict[bytes, bytes] = {}
         for entry in walk(root):
             if stat.S_ISREG(entry.status.st_mode):
-                self._read(entry, kinds)
+                self._read(entry)
             elif stat.S_ISLNK(entry.status.st_mode):
-                self.links.append(entry.name)
-        for name in self.links:
-            target = follow(root, name)
-            if target.name in kinds:
-                self.libraries.setdefault((kinds[target.name], os.path.basename(name)), name)
-            if target.mode is None and not MOUNTED.match(target.name):
+                links[entry.name] = follow(root, entry.name).name
+        for name, target in links.items():
+            if not MOUNTED.match(target):
                 self.needs.append(Need(name, TARGET, os.readlink(os.path.join(root, name))))
+        to_elves = {name: target for name, target in links.items() if target in self.elves}
+        self.libraries = Libraries(root, self.elves, to_elves, library_path)
 
-    def _read(self, entry: Entry, kinds: dict[bytes, tuple[int, int, int]]) -> None:
+    def _read(self, entry: Entry) -> None:
         path = os.path.join(self.root, entry.name)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -66,31 +63,29 @@ class _Tree:
             first = file.read(LINE).partition(b"\n")[0]
             found = elf.read(file) if first.startswith(elf.MAGIC) else None
         if found:
-            kinds[entry.name] = found.kind
-            self.libraries.setdefault((found.kind, os.path.basename(entry.name)), entry.name)
+            self.elves[entry.name] = found
             if found.interpreter:
                 self.needs.append(Need(entry.name, INTERPRETER, found.interpreter))
-            self.needs += [Need(entry.name, LIBRARY, name, found.kind) for name in found.needed]
         elif first.startswith(b"#!") and entry.mode & 0o111:
             self.needs += [Need(entry.name, *need) for need in _of_script(first)]
 
-    def find(self, need: Need) -> bytes | None:
-        """The name in this tree of what is needed, if it is there; b"" where no file of that name has to be."""
-        if need.kind == LIBRARY and b"/" not in need.name:
-            return self._library(need)
-        if need.kind == PROGRAM:
-            return next((found for folder in PATH if (found := self._there(folder + b"/" + need.name))), None)
-        if need.kind == TARGET:
-            return self._there(need.file)
-        return self._there(need.name)
+    def lost(self) -> list[Need]:
+        """What is named and not there, in the order of the files."""
+        missing = [Need(each.file, LIBRARY, each.library) for each in self.libraries.missing.values()]
+        return sorted([*missing, *(need for need in self.needs if self.find(need) is None)])
 
-    def _library(self, need: Need) -> bytes | None:
-        assert need.elf
-        found = self.libraries.get((need.elf, need.name))
-        if found is None and _OF_MUSL.match(need.name):
-            is_there = any(kind == need.elf and name.startswith(b"ld-musl-") for kind, name in self.libraries)
-            return b"" if is_there else None
-        return found
+    def find(self, need: Need) -> bytes | None:
+        """The name in this tree of what is needed, if it is there."""
+        if need.kind == LIBRARY:
+            return self.libraries.found.get((need.file, need.name)) or self.anywhere(need)
+        if need.kind == PROGRAM:
+            return next((found for folder in self._path if (found := self._there(folder + b"/" + need.name))), None)
+        return self._there(need.file if need.kind == TARGET else need.name)
+
+    def anywhere(self, need: Need) -> bytes | None:
+        """Where a library lies, whether or not a loader looks there."""
+        found = self.elves.get(need.file)
+        return self.libraries.anywhere(found.kind, need.name) if found else None
 
     def _there(self, name: bytes) -> bytes | None:
         found = follow(self.root, name)
@@ -98,49 +93,63 @@ class _Tree:
 
 
 def _of_script(line: bytes) -> Iterator[tuple[str, bytes]]:
-    """What a script's first line names: the interpreter and, of env, the program that it will look for."""
-    words = line[2:].split()
-    if not words or not words[0].startswith(b"/"):
+    """What a script's first line names: the interpreter and, of env, the program that it will look for.
+
+    To the kernel a blank is a space or a tab, and what follows the interpreter is one word (fs/binfmt_script.c).
+    """
+    name, *rest = re.split(rb"[ \t]+", line[2:].strip(b" \t"), maxsplit=1)
+    if not name.startswith(b"/"):
         return
-    yield INTERPRETER, words[0]
-    if os.path.basename(words[0]) == b"env":
-        program = next((word for word in words[1:] if not word.startswith(b"-") and b"=" not in word), None)
+    yield INTERPRETER, name
+    if os.path.basename(name) == b"env" and rest:
+        program = _of_env(rest[0])
         if program:
             yield (INTERPRETER if b"/" in program else PROGRAM), program
 
 
-def closure(root: str, whole: str, rules: list[str]) -> dict[str, Any]:
+def _of_env(word: bytes) -> bytes | None:
+    """The program that env(1) runs when `word` is its only argument; None if that cannot be said."""
+    split = re.match(rb"-\w*S|--split-string=?", word)
+    if split:
+        words = word[split.end() :].split()
+        return next((each for each in words if not each.startswith(b"-") and b"=" not in each), None)
+    return None if word.startswith(b"-") or b"=" in word else word
+
+
+def closure(root: str, whole: str, rules: list[str], path: str = "", library_path: str = "") -> dict[str, Any]:
     """What files in `root` name and is not there; `whole` is the root that `rules` were applied to (see rules.py).
 
-    Returns {"unresolved": [{"file", "package", "kind", "needs", "was", "of", "rule"}, ...]} in the order of the files:
-    `was` is the path that it had in `whole`, `of` that one's package and `rule` what took it out, or "".
+    `path` and `library_path` are the image's PATH and LD_LIBRARY_PATH. Returns {"unresolved": [row, ...]} in the order
+    of the files, rows as in missing.py.
     """
-    tree = _Tree(os.fsencode(root))
-    lost = [need for need in tree.needs if tree.find(need) is None]
+    folders = starting.folders(path)
+    tree = _Tree(os.fsencode(root), folders, os.fsencode(library_path))
+    lost = tree.lost()
     if not lost:
         return {"unresolved": []}
-    top = os.fsencode(whole)
-    before, owners = _Tree(top), vdb.owners(whole)
-    matched = {rule: matches(top, rule) for rule in rules}
-    rows = []
-    for need in sorted(lost):
+    before, missing = _Tree(os.fsencode(whole), folders, os.fsencode(library_path)), Missing(whole, rules)
+    return {"unresolved": [_row(need, tree, before, missing) for need in lost]}
+
+
+def _row(need: Need, tree: _Tree, before: _Tree, missing: Missing) -> dict[str, str]:
+    file, needs, was, more = os.fsdecode(b"/" + need.file), os.fsdecode(need.name), b"", {}
+    at = tree.anywhere(need) if need.kind == LIBRARY else None
+    if at:
+        sought = tree.libraries.missing[need.file, need.name]
+        folders = os.fsdecode(b" ".join(sought.folders))
+        more = {"at": os.fsdecode(b"/" + at), "program": os.fsdecode(b"/" + sought.program), "folders": folders}
+        if b"/" + os.path.dirname(at) in loader.without_cache(tree.root):
+            more["why"] = "; ld.so.conf names that folder, but there is no /etc/ld.so.cache, which ldconfig makes"
+    else:
         was = before.find(need) or b""
-        path, file = os.fsdecode(b"/" + was) if was else "", os.fsdecode(b"/" + need.file)
-        rows.append(
-            {
-                "file": file,
-                "package": owners.get(file, ""),
-                "kind": need.kind,
-                "needs": os.fsdecode(need.name),
-                "was": path,
-                "of": owners.get(path, ""),
-                "rule": next((rule for rule, names in matched.items() if _is_among(was, names)), ""),
-            }
-        )
-    return {"unresolved": rows}
+        more = {"why": "" if was else _of_name(need)}
+    return missing.row(file, need.kind, needs, was, **more)
 
 
-def _is_among(name: bytes, names: set[bytes]) -> bool:
-    """Whether `name` is one of `names` or below one."""
-    parts = name.split(b"/")
-    return any(b"/".join(parts[:end]) in names for end in range(1, len(parts) + 1))
+def _of_name(need: Need) -> str:
+    """Why what a script names cannot be there, if its first line says that."""
+    if need.kind in (INTERPRETER, PROGRAM) and need.name.endswith(b"\r"):
+        return "its first line ends with CR LF, and the kernel takes the CR for a part of the name: save it with LF"
+    if need.kind == PROGRAM and re.search(rb"[ \t]", need.name):
+        return "the kernel gives env one word: write `env -S`"
+    return ""

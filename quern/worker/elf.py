@@ -9,16 +9,32 @@ from typing import BinaryIO, NamedTuple
 MAGIC = b"\x7fELF"
 _EXECUTABLE, _SHARED = 2, 3  # e_type
 _LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3  # p_type
-_NULL, _NEEDED, _STRINGS, _STRINGS_SIZE = 0, 1, 5, 10  # d_tag
+_NULL, _NEEDED, _STRINGS, _STRINGS_SIZE, _SONAME, _RPATH, _RUNPATH = 0, 1, 5, 10, 14, 15, 29  # d_tag
 _MOST = 1 << 24  # bytes: no dynamic section or table of strings is longer, but a hostile file may say so
 
 
 class Elf(NamedTuple):
-    """A program or shared library. `kind` is word size, byte order and machine: only the same go together."""
+    """A program or shared library.
+
+    `kind` is word size, byte order and machine: only the same go together. `rpath` and `runpath` are search paths as
+    they are in the file, $ORIGIN and all; None: there is none.
+    """
 
     kind: tuple[int, int, int]
     interpreter: bytes | None
-    needed: tuple[bytes, ...]
+    needed: tuple[bytes, ...] = ()
+    soname: bytes | None = None
+    rpath: bytes | None = None
+    runpath: bytes | None = None
+
+
+class _Dynamic(NamedTuple):
+    """What a dynamic section says; the fields are those of `Elf`."""
+
+    needed: tuple[bytes, ...] = ()
+    soname: bytes | None = None
+    rpath: bytes | None = None
+    runpath: bytes | None = None
 
 
 class _Segment(NamedTuple):
@@ -46,13 +62,13 @@ def _read(file: BinaryIO) -> Elf | None:
         return None
     segments = list(_segments(file, head, order))
     interpreter: bytes | None = None
-    needed: tuple[bytes, ...] = ()
+    asked = _Dynamic()
     for segment in segments:
         if segment.kind == _INTERPRETER:
             interpreter = _at(file, segment.offset, segment.size).rstrip(b"\0")
         elif segment.kind == _DYNAMIC:
-            needed = tuple(_needed(file, segment, segments, f"{order}{'QQ' if head[4] == 2 else 'II'}"))
-    return Elf((head[4], head[5], machine), interpreter, needed)
+            asked = _dynamic(file, segment, segments, f"{order}{'QQ' if head[4] == 2 else 'II'}")
+    return Elf((head[4], head[5], machine), interpreter, *asked)
 
 
 def _segments(file: BinaryIO, head: bytes, order: str) -> Iterator[_Segment]:
@@ -68,7 +84,7 @@ def _segments(file: BinaryIO, head: bytes, order: str) -> Iterator[_Segment]:
         yield _Segment(kind, offset, address, length)
 
 
-def _needed(file: BinaryIO, dynamic: _Segment, segments: list[_Segment], form: str) -> Iterator[bytes]:
+def _dynamic(file: BinaryIO, dynamic: _Segment, segments: list[_Segment], form: str) -> _Dynamic:
     data = _at(file, dynamic.offset, dynamic.size)
     data = data[: len(data) // struct.calcsize(form) * struct.calcsize(form)]
     needed, values = [], {}
@@ -78,11 +94,15 @@ def _needed(file: BinaryIO, dynamic: _Segment, segments: list[_Segment], form: s
         if tag == _NEEDED:
             needed.append(value)
         values[tag] = value
-    if not needed:
-        return
+    if not needed and not values.keys() & {_SONAME, _RPATH, _RUNPATH}:
+        return _Dynamic()
     strings = _at(file, _offset(values.get(_STRINGS, 0), segments), values.get(_STRINGS_SIZE, 0))
-    for start in needed:
-        yield strings[start : strings.index(b"\0", start)]
+
+    def string(start: int) -> bytes:
+        return strings[start : strings.index(b"\0", start)]
+
+    named = (string(values[tag]) if tag in values else None for tag in (_SONAME, _RPATH, _RUNPATH))
+    return _Dynamic(tuple(map(string, needed)), *named)
 
 
 def _offset(address: int, segments: list[_Segment]) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 from . import WorkerError
 from .gentoo import adopt
+from .line_ends import check_named, check_sourced
 from .sourced import sourced
 from .watching import Watch, eclass_file
 
@@ -67,6 +68,8 @@ def resolve(arguments: list[str], settings: str = "") -> dict[str, Any]:
         noise.seek(0)
         output = noise.read().decode(errors="replace")
     watch.check()
+    if not answer:
+        check_named(output)
     return {"success": bool(answer), "output": output, **answer}
 
 
@@ -79,6 +82,7 @@ def _plan(arguments: list[str], watch: Watch) -> dict[str, Any]:
     action, options, targets = parse_opts(arguments, silent=True)
     config = load_emerge_config(action=action, args=targets, opts=options)
     _check_settings(config.target_config.settings)
+    check_sourced(config.target_config.settings)
     if options.get("--usepkgonly") is True:
         options["--usepkg"] = True
     if options.get("--usepkg") is True:
