@@ -8,16 +8,20 @@ SIZE = 4 << 20  # bytes; what containers/image and docker's registry allow a man
 DEPTH = 32  # an image's configuration has 4 levels
 
 
+class Excessive(ValueError):
+    """A value that is bigger or deeper than anything that has to be said."""
+
+
 def parse(data: bytes) -> Any:  # noqa: ANN401 (JSON)
-    """The value of a JSON text. Raises ValueError, with the reason, also if it is too big or nested too deeply."""
+    """The value of a JSON text. Raises ValueError, with the reason; Excessive if it is too big or nested too deeply."""
     import json
 
     if len(data) > SIZE:
-        raise ValueError(f"JSON of more than {SIZE >> 20} MiB")
+        raise Excessive(f"JSON of more than {SIZE >> 20} MiB")
     try:
         value = json.loads(data)
     except RecursionError:
-        raise ValueError(f"JSON of more than {DEPTH} levels") from None
+        raise Excessive(f"JSON of more than {DEPTH} levels") from None
     except ValueError as error:
         raise ValueError(f"no JSON: {error}") from None
     _check(value)
@@ -25,11 +29,11 @@ def parse(data: bytes) -> Any:  # noqa: ANN401 (JSON)
 
 
 def _check(value: Any) -> None:  # noqa: ANN401
-    """Raise ValueError for what cannot be written again: too many levels, or text that UTF-8 cannot say."""
+    """Raise Excessive for what cannot be written again: too many levels, or text that UTF-8 cannot say."""
     level, depth = [value], 0
     while level:
         if depth > DEPTH:
-            raise ValueError(f"JSON of more than {DEPTH} levels")
+            raise Excessive(f"JSON of more than {DEPTH} levels")
         below: list[Any] = []
         for each in level:
             if isinstance(each, dict):
@@ -41,5 +45,5 @@ def _check(value: Any) -> None:  # noqa: ANN401
                 try:
                     each.encode()
                 except UnicodeEncodeError:
-                    raise ValueError("JSON with text that is not Unicode") from None
+                    raise Excessive("JSON with text that is not Unicode") from None
         level, depth = below, depth + 1
