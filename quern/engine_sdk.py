@@ -35,11 +35,11 @@ class _Api(docker.APIClient):  # type: ignore[misc]  # the SDK ships no types
         """See requests.Session."""
         request.headers["Accept-Encoding"] = "identity"
         response: requests.Response = super().send(request, **{**options, "stream": True})
-        if options.get("stream") and response.status_code == 200:
+        if options.get("stream") and response.status_code < 300:
             return response
         data = b"".join(pieces(response, untrusted_json.SIZE, options.get("timeout")))
         response.raw.release_conn()
-        if response.status_code != 200:
+        if response.status_code >= 300:
             data = json.dumps({"message": explanation(data)}).encode()
         checked(data)
         response._content, response._content_consumed = data, True
