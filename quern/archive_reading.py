@@ -1,155 +1,178 @@
 """The inventory of an archive: an OCI layout or docker's format in a tar, with its layers applied, or a root's tarball.
 
-Compression is whatever Python's tarfile knows, and zstd. Nothing is unpacked.
+Compression is gzip, bzip2, xz or zstd, of the archive and of its layers. Nothing is unpacked, and nothing that is in
+the archive is trusted: see archive_stream.py for what is read of it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import posixpath
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple, TypeVar, cast
 
-from quern.errors import BuildError, DriverError, display
-from quern.inventory import File, Inventory
+from quern import untrusted_json
+from quern.archive_layers import Tree
+from quern.archive_stream import Budget, Refused, Stream, members, naming, oddities, reason
+from quern.errors import BuildError, display
+from quern.inventory import Inventory
+from quern.worker.special import instead
 
-ZSTD = b"\x28\xb5\x2f\xfd"
-WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"  # OCI image-spec, layer.md
-KINDS = {
-    tarfile.DIRTYPE: "folder",
-    tarfile.SYMTYPE: "link",
-    tarfile.FIFOTYPE: "pipe",
-    tarfile.CHRTYPE: "device",
-    tarfile.BLKTYPE: "device",
-}
+EXPECTED = "expected an image's archive or a root's tarball"
+LAYERS = 512  # at most; docker's limit is 127
+LEVELS = 4  # of indexes in an index, at most
+LINKS = 8  # from one member to another, at most: what `docker save` wrote before version 25 has one
+UNKNOWN = "unknown"  # the platform of what is no image (buildx's attestations)
+
+Kind = TypeVar("Kind", dict[str, Any], list[Any], str)
+KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
 
 
-def read_archive(path: Path) -> Inventory:
-    """What is in the archive at `path`. Raises BuildError if it is none, DriverError where nothing unpacks zstd."""
+class _Image(NamedTuple):
+    """What an archive says of an image: its name, and the members that are its configuration and its layers."""
+
+    name: str
+    config: str
+    layers: list[str]
+
+
+def read_archive(path: Path, architecture: str | None = None) -> Inventory:
+    """What is in the archive at `path`: of images for several architectures the one for `architecture`, else the first.
+
+    Raises BuildError, which names the member, for what is none, is damaged or takes too much to be read; DriverError
+    where nothing unpacks zstd.
+    """
+    if found := instead(path):
+        raise BuildError(f"{display(path)}: {EXPECTED}, found {found}")
     try:
-        with path.open("rb") as stream:
-            with _opened(stream) as archive:
-                if image := _image(archive, str(path)):
-                    return image
-            stream.seek(0)
-            files: dict[str, File] = {}
-            with _opened(stream) as archive:
-                _apply(archive, files)
-            return Inventory(str(path), [], None, None, sorted(files.values()))
-    except OSError as error:
-        raise BuildError(f"{display(path)}: {error.strerror or error}") from None
-    except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise BuildError(
-            f"{display(path)}: expected an image's archive or a root's tarball, and cannot read it: {error}"
-        ) from None
+        with path.open("rb") as file:
+            return _inventory(file, str(path), architecture)
+    except Refused as error:
+        raise BuildError(f"{display(path)}: {error}") from None
+    except oddities() as error:
+        expected = "" if isinstance(error, OSError) and error.errno else f"{EXPECTED}, and cannot read it: "
+        raise BuildError(f"{display(path)}: {expected}{reason(error)}") from None
 
 
-def _image(archive: tarfile.TarFile, name: str) -> Inventory | None:
-    """The image in the archive, None if it holds none."""
-    members = {posixpath.normpath(member.name): member for member in archive}
-    if "manifest.json" not in members and "oci-layout" not in members:
-        return None
-
-    def blob(path: str) -> bytes:
-        stream = archive.extractfile(members[posixpath.normpath(path)])
-        return stream.read() if stream else b""
-
-    reference, config, layers = _of_docker(blob) if "manifest.json" in members else _of_layout(blob)
-    settings = blob(config)
-    files: dict[str, File] = {}
-    for path in layers:
-        stream = archive.extractfile(members[posixpath.normpath(path)])
-        assert stream is not None
-        with _opened(stream) as layer:
-            _apply(layer, files)
-    ids = [f"sha256:{hashlib.sha256(settings).hexdigest()}"]
-    return Inventory(reference or name, ids, json.loads(settings), None, sorted(files.values()))
-
-
-def _of_docker(blob: Callable[[str], bytes]) -> tuple[str, str, list[str]]:
-    """Name, configuration and layers of the first image in docker's format."""
-    image = json.loads(blob("manifest.json"))[0]
-    return (image.get("RepoTags") or [""])[0], image["Config"], image["Layers"]
+def _inventory(file: IO[bytes], name: str, architecture: str | None) -> Inventory:
+    budget = Budget()
+    archive = _Archive(Stream(file, budget))
+    tree = Tree(budget)
+    if "manifest.json" in archive.found:
+        image = _of_docker(archive)
+    elif "oci-layout" in archive.found:
+        image = _of_layout(archive, architecture)
+    else:
+        tree.apply(Stream(file, budget))
+        return Inventory(name, [], None, None, tree.files())
+    text = archive.text(image.config)
+    settings = _settings(_json(text, image.config), image.config)
+    if len(image.layers) > LAYERS:
+        raise Refused(f"{image.config}: expected at most {LAYERS} layers, found {len(image.layers)}")
+    for path in image.layers:
+        with naming(path):
+            tree.apply(Stream(archive.open(path), budget))
+    return Inventory(image.name or name, [f"sha256:{hashlib.sha256(text).hexdigest()}"], settings, None, tree.files())
 
 
-def _of_layout(blob: Callable[[str], bytes]) -> tuple[str, str, list[str]]:
-    """The same of an OCI layout; an index in the index is followed by its first image."""
-    entry: Any = {}
-    found = json.loads(blob("index.json"))
-    while "manifests" in found:
-        entry = next(each for each in found["manifests"] if "artifactType" not in each)
-        found = json.loads(blob(_path(entry)))
-    name = entry.get("annotations", {}).get("org.opencontainers.image.ref.name", "")
-    return name, _path(found["config"]), [_path(layer) for layer in found["layers"]]
+class _Archive:
+    """The members of a tar, by name."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.found: dict[str, tarfile.TarInfo] = {}
+        for tar, member in members(stream):
+            self._tar = tar
+            if member.isreg() or member.islnk() or member.issym():
+                self.found[posixpath.normpath(member.name)] = member
+
+    def open(self, path: str) -> IO[bytes]:
+        """The member at `path`, read where it is. Raises Refused."""
+        name = posixpath.normpath(path)
+        for _ in range(LINKS):
+            member = self.found.get(name)
+            if member is None:
+                raise Refused("expected it in the archive; it is not there")
+            if member.isreg():
+                return cast("IO[bytes]", self._tar.extractfile(member))
+            folder = posixpath.dirname(name) if member.issym() else ""
+            name = posixpath.normpath(posixpath.join(folder, member.linkname))
+        raise Refused("expected a file, found links to links")
+
+    def text(self, path: str) -> bytes:
+        """All that is in a small member."""
+        with naming(path):
+            return self.open(path).read(untrusted_json.SIZE + 1)
 
 
-def _path(descriptor: Mapping[str, Any]) -> str:
-    return f"blobs/{descriptor['digest'].replace(':', '/')}"
+def _of_docker(archive: _Archive) -> _Image:
+    """The first image in docker's format."""
+    where = "manifest.json"
+    images = _expect(list, _json(archive.text(where), where), where)
+    if not images:
+        raise Refused(f"{where}: expected an image, found none")
+    image = _expect(dict, images[0], where)
+    names = _texts(image.get("RepoTags") or [], where)
+    config = _expect(str, image.get("Config"), where)
+    return _Image(names[0] if names else "", config, _texts(image.get("Layers"), where))
 
 
-@contextmanager
-def _opened(stream: IO[bytes]) -> Iterator[tarfile.TarFile]:
-    """The tar in `stream`, whatever it is compressed with."""
-    magic = stream.read(len(ZSTD))
-    stream.seek(0)
-    if magic != ZSTD:
-        with tarfile.open(fileobj=stream, mode="r:*") as archive:
-            yield archive
-        return
+def _of_layout(archive: _Archive, architecture: str | None) -> _Image:
+    """The same of an OCI layout (image-spec, image-index.md); an index in the index is followed."""
+    where, name = "index.json", ""
+    for _ in range(LEVELS):
+        found = _expect(dict, _json(archive.text(where), where), where)
+        if "manifests" not in found:
+            config = _expect(dict, found.get("config"), where)
+            layers = [_expect(dict, layer, where) for layer in _expect(list, found.get("layers"), where)]
+            return _Image(name, _blob(config, where), [_blob(layer, where) for layer in layers])
+        entry = _chosen(_expect(list, found["manifests"], where), where, architecture)
+        noted = _expect(dict, entry.get("annotations") or {}, where)
+        name = _expect(str, noted.get("org.opencontainers.image.ref.name", name), where)
+        where = _blob(entry, where)
+    raise Refused(f"{where}: expected an image, found indexes in {LEVELS} levels")
+
+
+def _chosen(entries: list[Any], where: str, architecture: str | None) -> dict[str, Any]:
+    """The image of an index that is for `architecture`, else the first."""
+    images = []
+    for entry in entries:
+        platform = _expect(dict, _expect(dict, entry, where).get("platform") or {}, where)
+        if "artifactType" not in entry and platform.get("os") != UNKNOWN:
+            images.append((platform.get("architecture"), entry))
+    if not images:
+        raise Refused(f"{where}: expected an image, found none")
+    fitting = [entry for built_for, entry in images if built_for == architecture]
+    return cast("dict[str, Any]", fitting[0] if architecture and fitting else images[0][1])
+
+
+def _settings(value: object, where: str) -> Mapping[str, Any]:
+    """An image's configuration (image-spec, config.md), as far as it is looked at one by one."""
+    settings = _expect(dict, value, where)
+    said = _expect(dict, settings.get("config") or {}, where)
+    _texts(said.get("Env") or [], where)
+    return settings
+
+
+def _blob(descriptor: Mapping[str, Any], where: str) -> str:
+    return f"blobs/{_expect(str, descriptor.get('digest'), where).replace(':', '/')}"
+
+
+def _texts(value: object, where: str) -> list[str]:
+    return [_expect(str, each, where) for each in _expect(list, value, where)]
+
+
+def _json(text: bytes, where: str) -> Any:  # noqa: ANN401
     try:
-        import zstandard
-    except ImportError:
-        raise DriverError("zstandard is not installed; `pip install 'quern-builder[zstd]'` reads zstd") from None
-    plain = zstandard.ZstdDecompressor().stream_reader(stream, closefd=False)
-    with plain, tarfile.open(fileobj=plain, mode="r|") as archive:
-        yield archive
+        return untrusted_json.parse(text)
+    except ValueError as error:
+        raise Refused(f"{where}: {error}") from None
 
 
-def _apply(layer: tarfile.TarFile, files: dict[str, File]) -> None:
-    """Put a layer upon the files of those below it."""
-    below = set(files)
-    for member in layer:
-        path = posixpath.normpath(f"/{member.name}").lstrip("/")
-        folder, _, name = path.rpartition("/")
-        if name == OPAQUE:
-            _remove(files, below, f"{folder}/" if folder else "")
-        elif name.startswith(WHITEOUT):
-            hidden = posixpath.join(folder, name.removeprefix(WHITEOUT))
-            files.pop(hidden, None)
-            _remove(files, below, f"{hidden}/")
-        else:
-            files[path] = _file(layer, member, path, files)
-
-
-def _remove(files: dict[str, File], below: set[str], prefix: str) -> None:
-    for path in below:
-        if path.startswith(prefix):
-            files.pop(path, None)
-
-
-def _file(layer: tarfile.TarFile, member: tarfile.TarInfo, path: str, files: Mapping[str, File]) -> File:
-    size, content = 0, ""
-    kind = KINDS.get(member.type, "file")
-    if kind == "link":
-        content = member.linkname
-    elif kind == "device":
-        content = f"{member.devmajor}:{member.devminor}"
-    elif member.islnk():
-        first = files[posixpath.normpath(f"/{member.linkname}").lstrip("/")]
-        return first._replace(path=path, size=0)
-    elif kind == "file":
-        size, content = member.size, _digest(layer, member)
-    return File(path, kind, f"{member.mode:o}", f"{member.uid}:{member.gid}", size, content)
-
-
-def _digest(layer: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-    digest = hashlib.sha256()
-    stream = layer.extractfile(member)
-    assert stream is not None
-    while piece := stream.read(1 << 20):
-        digest.update(piece)
-    return digest.hexdigest()
+def _expect(kind: type[Kind], value: object, where: str) -> Kind:
+    """`value`, which must be of this kind."""
+    if not isinstance(value, kind):
+        found = KINDS.get(type(value), "nothing" if value is None else f"`{str(value)[:40]}`")
+        raise Refused(f"{where}: expected {KINDS[kind]}, found {found}")
+    return value

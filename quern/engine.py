@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from quern.errors import QuernError
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import socket
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+ANSWER = 1 << 20  # bytes of an answer at most; what docker says of an image are some thousand
+SHOWN, LINE = 200, 500  # characters of an answer, and of another's message, in ours
+Kind = TypeVar("Kind", str, int, bool, dict[str, Any], list[Any])
 ASK_TIMEOUT = 0.5  # seconds for a question at every run; a daemon that is well answers in 0.002
 LOAD_TIMEOUT = 600  # seconds without a word while loading; 600 MB took 15 s
 
@@ -49,15 +52,16 @@ def tagged_image_id(address: str | None, reference: str, timeout: float = ASK_TI
     status, body = _get(address or DEFAULT_ADDRESS, f"/images/{reference}/json", timeout)
     if status == 404:
         return None
-    import json
+    from quern import untrusted_json
 
     try:
-        answer = json.loads(body)
-        if status == 200:
-            return _normal(answer["Id"])
-    except (ValueError, KeyError, TypeError):
+        answer = untrusted_json.parse(body)
+    except ValueError:
         answer = None
-    said = answer.get("message") if isinstance(answer, dict) else body[:200].decode(errors="replace")
+    said = answer.get("Id" if status == 200 else "message") if isinstance(answer, dict) else None
+    if isinstance(said, str) and status == 200:
+        return _normal(said)
+    said = one_line(said if isinstance(said, str) else body[:SHOWN].decode(errors="replace"))[:SHOWN]
     raise EngineError(f"docker daemon at {address or DEFAULT_ADDRESS}: status {status}: {said}")
 
 
@@ -78,27 +82,44 @@ def load_and_tag(address: str | None, archive: Path, references: Sequence[str], 
     `ids` are those it may have (ArchiveInfo.ids). EngineError if it has another one afterwards.
     """
     with connect(address, timeout=LOAD_TIMEOUT) as client:
+        from quern.engine_sdk import load
+
         with archive.open("rb") as stream:
-            loaded = client.images.load(stream)
-        found = next((image for image in loaded if _normal(image.id) in ids), None)
+            loaded = {name: _sdk_image_id(client, name) for name in load(client, stream)}
+        found = next((name for name, image_id in loaded.items() if image_id in ids), None)
         if found is None:
-            names = ", ".join(str(image.id) for image in loaded) or "nothing"
+            names = ", ".join(map(str, loaded.values())) or "nothing"
             raise EngineError(f"{archive}: the daemon loaded {names}, expected {' or '.join(sorted(ids))}")
         for reference in references:
             repository, _, tag = reference.rpartition(":")
-            found.tag(repository, tag=tag)
+            client.api.tag(found, repository, tag)
             if _sdk_image_id(client, reference) not in ids:
                 raise EngineError(f"{reference}: the daemon gave this name to another image")
-        return _normal(found.id)
+        return str(loaded[found])
 
 
 def _sdk_image_id(client: Any, reference: str) -> str | None:  # noqa: ANN401 (the SDK ships no types)
     import docker
 
     try:
-        return _normal(client.images.get(reference).id)
+        return _normal(field(client.api.inspect_image(reference), str, "Id"))
     except docker.errors.ImageNotFound:
         return None
+
+
+def field(answer: object, kind: type[Kind], *keys: str) -> Kind:
+    """What the daemon's `answer` has at these keys, one below the other. Raises EngineError if that is of another kind.
+
+    `None` where a list or an object is expected is an empty one: Go writes those so.
+    """
+    for key in keys:
+        answer = answer.get(key) if isinstance(answer, dict) else None
+    if answer is None and kind in (dict, list):
+        return kind()
+    if not isinstance(answer, kind):
+        expected = f"{kind.__name__} {'.'.join(keys)}".strip()
+        raise EngineError(f"the docker daemon's answer makes no sense: expected {expected}, got {str(answer)[:SHOWN]}")
+    return answer
 
 
 def _normal(image_id: str) -> str:
@@ -116,23 +137,25 @@ def connect(address: str | None, timeout: float) -> Iterator[Any]:
     import docker
     import requests
 
+    from quern.engine_sdk import client_of
+
     where = address or DEFAULT_ADDRESS
     environment = {**os.environ, "DOCKER_HOST": where}
     try:
         with _without(*(() if _is_plain(where) else AUTHORITIES)):
-            client = docker.from_env(environment=environment, timeout=timeout, use_ssh_client=where.startswith("ssh:"))
+            client = client_of(environment, timeout, where.startswith("ssh:"))
             with closing(client):
                 yield client
     except docker.errors.APIError as error:  # ImageNotFound too
-        raise EngineError(f"docker daemon at {where}: {_one_line(error.explanation or error)}") from error
+        raise EngineError(f"docker daemon at {where}: {one_line(error.explanation or error)}") from error
     except docker.errors.ImageLoadError as error:
-        raise EngineError(f"docker daemon at {where} cannot load the image: {_one_line(error)}") from error
+        raise EngineError(f"docker daemon at {where} cannot load the image: {one_line(error)}") from error
     except requests.exceptions.Timeout as error:
         raise EngineSilent(f"docker daemon at {where} does not answer within {timeout:g} s") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         if isinstance(error.__cause__, requests.exceptions.Timeout):  # of the version, which the SDK asks first
             raise EngineSilent(f"docker daemon at {where} does not answer within {timeout:g} s") from error
-        raise EngineUnavailable(f"no docker daemon at {where}: {_one_line(error)}") from error
+        raise EngineUnavailable(f"no docker daemon at {where}: {one_line(error)}") from error
 
 
 @contextmanager
@@ -145,8 +168,10 @@ def _without(*variables: str) -> Iterator[None]:
         os.environ.update(kept)
 
 
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
+def one_line(error: object) -> str:
+    """A message of others, in one line that is not too long."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= LINE else f"{text[:LINE]}..."
 
 
 def _get(address: str, path: str, timeout: float) -> tuple[int, bytes]:
@@ -171,7 +196,7 @@ def _get(address: str, path: str, timeout: float) -> tuple[int, bytes]:
         raise EngineUnavailable(f"no docker daemon at {address}: {reason}") from None
     head, _, body = answer.partition(b"\r\n\r\n")
     words = head.split(None, 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit() or len(words[1]) != 3:
         raise EngineError(f"what listens at {address} does not speak HTTP")
     return int(words[1]), body
 
@@ -202,7 +227,10 @@ def _connected(address: str, timeout: float) -> Iterator[socket.socket]:
 
 
 def _exchange(connection: socket.socket, request: bytes, deadline: float) -> bytes:
-    """All that comes back on `request`; TimeoutError at `deadline` (monotonic), however busily the other side drips."""
+    """All that comes back on `request`; TimeoutError at `deadline` (monotonic), however busily the other side drips.
+
+    Raises EngineError if it is more than ANSWER.
+    """
     from time import monotonic
 
     connection.sendall(request)
@@ -213,4 +241,6 @@ def _exchange(connection: socket.socket, request: bytes, deadline: float) -> byt
         if not piece:
             return answer
         answer += piece
+        if len(answer) > ANSWER:
+            raise EngineError(f"what listens there answers with more than {ANSWER >> 20} MiB")
     raise TimeoutError

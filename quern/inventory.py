@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from quern.errors import BuildError, display
 
 NAME, FORMER = "inventory.json.gz", "former.json.gz"
-FORMAT = 1
+FORMAT = 2
 
 
 class File(NamedTuple):
@@ -32,6 +32,7 @@ class File(NamedTuple):
     size: int
     content: str
     package: str = ""
+    attributes: str = ""
 
 
 class Inventory(NamedTuple):
@@ -76,7 +77,7 @@ def read(path: Path) -> Inventory | None:
         return Inventory(**{**data, "files": of_rows(data["files"])})
     except FileNotFoundError:
         return None
-    except (gzip.BadGzipFile, zlib.error, EOFError, ValueError, TypeError, KeyError, AttributeError):
+    except (gzip.BadGzipFile, zlib.error, EOFError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise BuildError(f"{display(path)} was damaged; remove {display(path.parent)}, and it is made anew") from None
 
 

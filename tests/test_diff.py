@@ -85,7 +85,7 @@ def test_the_same() -> None:
     assert difference(without, before).is_same
     other = before._replace(ids=["sha256:2"])
     assert list(lines(before, other, difference(before, other)))[1:] == [
-        "the same packages, files and configuration; what differs is times, attributes, or how it is packed"
+        "the same packages, files and configuration; what differs is times, or how it is packed"
     ]
 
 

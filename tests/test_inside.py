@@ -21,7 +21,8 @@ from tests.test_confine import AS_USER, USER
 from tests.trying import compiled
 
 ACCOUNTS = {
-    "etc/passwd": "root:x:0:0::/root:/bin/sh\nbroken:x\napp:x:7:8:::/bin/sh\n",
+    "etc/passwd": "root:x:0:0::/root:/bin/sh\nbroken:x\napp:x:7:8:::/bin/sh\n"
+    "huge:x:9999999999:1:::\nodd:x:\u00b2:1:::\n",
     "etc/group": "root:x:0:\nweb:x:9:app,other\nmail:x:10:app\n",
 }
 Inside = Callable[..., list[str]]
@@ -36,13 +37,16 @@ Inside = Callable[..., list[str]]
         ("app:web", User(7, 9, [], "/")),
         ("12:13", User(12, 13, [], "/")),
         ("12", User(12, 0, [], "/")),
+        ("2147483647", User((1 << 31) - 1, 0, [], "/")),
     ],
 )
 def test_users(tmp_path: Path, text: str, expected: User) -> None:
     assert identity(str(write(tmp_path, ACCOUNTS)), text) == expected
 
 
-@pytest.mark.parametrize("text", ["nobody", "app:nobody", "broken"])
+@pytest.mark.parametrize(
+    "text", ["nobody", "app:nobody", "broken", "huge", "odd", "2147483648", "1:2147483648", "9" * 5000, "\u00b2"]
+)
 def test_users_that_there_are_not(tmp_path: Path, text: str) -> None:
     with pytest.raises(WorkerError, match=f"user = {text}: the image's"):
         identity(str(write(tmp_path, ACCOUNTS)), text)
@@ -100,7 +104,6 @@ def inside(request: pytest.FixtureRequest, tmp_path: Path) -> Inside:
 
 def test_there_is_nothing_else(inside: Inside, tmp_path: Path) -> None:
     assert inside(f"read {tmp_path}/secret") == [f"{tmp_path}/secret: No such file or directory", "exit 1"]
-    assert inside("read /.quern-old") == ["/.quern-old: No such file or directory", "exit 1"]
     assert inside("link /proc/self\nread /proc/1/comm")[0] == "2"  # its own processes only
     mounts = inside("read /proc/mounts")
     assert {line.split()[1] for line in mounts[:-1] if not line.startswith(("devtmpfs", "udev", "devpts"))} >= {"/"}
@@ -129,6 +132,64 @@ def test_what_it_may_do(inside: Inside) -> None:
     assert next(line for line in status if line.startswith("CapBnd")).endswith("880400fb")  # see namespaces.KEPT
 
 
+@pytest.mark.parametrize("made", ["a pipe", "a folder", "a file", "a loop", "nothing", "to nothing", "to a device"])
+@pytest.mark.parametrize("name", ["hosts", "resolv.conf"])
+def test_what_is_in_the_place_of_a_file(inside: Inside, tmp_path: Path, name: str, made: str) -> None:
+    """A test finds what a container has, and never waits for anybody."""
+    path = tmp_path / "root/etc" / name
+    links = {"a loop": name, "to nothing": "../run/x/y", "to a device": "/dev/null"}
+    if made in links:
+        path.symlink_to(links[made])
+    elif made == "a pipe":
+        os.mkfifo(path)
+    elif made == "a folder":
+        path.mkdir()
+    elif made == "a file":
+        path.write_text("the image's own")
+        (tmp_path / "root/other").hardlink_to(path)
+    said = inside(f"read /etc/{name}")
+    if made == "a folder":
+        assert said == [f"/etc/{name} in the image: expected a file, found a folder", "exit 1"]
+        return
+    assert said[-1] == "exit 0"
+    assert ("127.0.0.1\tlocalhost" in said) == (name == "hosts" and made != "to a device")
+    assert "the image's own" not in said
+    if made == "a file":
+        assert (tmp_path / "root/other").read_text() == "the image's own"
+
+
+@pytest.mark.parametrize("path", ["/dev", "/proc", "/etc", "/shown", "/some", "/some/data"])
+@pytest.mark.parametrize("kind", ["file", "pipe", "loop"])
+def test_what_is_in_the_place_of_a_folder(inside: Inside, tmp_path: Path, path: str, kind: str) -> None:
+    """One line that names the path in the image, and says nothing of namespaces."""
+    root = tmp_path / "root"
+    (root / "some").mkdir()
+    place = root / path[1:]
+    subprocess.run(["rm", "-rf", place], check=True)
+    if kind == "file":
+        place.write_text("")
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(place.name)
+    subprocess.run(["chown", "-hR", f"--reference={root}", root], check=True)
+    line, last = inside("say never", folders=["/some/data"])
+    assert last == "exit 1"
+    assert line.startswith("/etc/hosts: /etc" if path == "/etc" else path)
+    assert " in the image: expected a folder, found a " in line
+
+
+def test_names_that_we_had_use_for(inside: Inside, tmp_path: Path) -> None:
+    """/.quern-old is the image's, like every other name; what is shown is where a link of the image leads."""
+    root = write(tmp_path / "root", {".quern-old": "the image's own\n"})
+    assert inside("read /.quern-old") == ["the image's own", "exit 0"]
+    shutil.rmtree(root / "shown")
+    (root / "shown").symlink_to("elsewhere")
+    assert inside("say well\nread /elsewhere/script")[0] == "well"
+    (root / "run").symlink_to("/nothing/../..")
+    assert inside("say", folders=["/run"])[-1] == "exit 1"
+
+
 def test_links_in_a_tree_lead_nowhere_else(inside: Inside, tmp_path: Path) -> None:
     """Those by which what is put into the tree would come to be on this machine."""
     outside = tmp_path / "outside"
@@ -140,8 +201,8 @@ def test_links_in_a_tree_lead_nowhere_else(inside: Inside, tmp_path: Path) -> No
     (root / "dev").symlink_to("/srv/devices")
     (root / "data").symlink_to("/srv/../../../srv/data")
     assert inside("read /etc/hosts\nwrite /dev/null", folders=["/data/x"])[-1] == "exit 0"
-    (root / "volume").symlink_to(f"/.quern-old{outside}/volume")  # where this machine is, for a moment
-    assert inside("", folders=["/volume"])[-1] == "exit 125"
+    (root / "volume").symlink_to(f"{outside}/volume")
+    assert inside("", folders=["/volume"])[-1] == "exit 0"
     assert list(outside.iterdir()) == []
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from quern.config.settings import Docker, Storage
 from quern.drivers.raw import undisturbed
 from quern.drivers.stream import Attached
-from quern.engine import DEFAULT_ADDRESS, EngineUnavailable, connect
+from quern.engine import DEFAULT_ADDRESS, EngineUnavailable, connect, field, one_line
 from quern.errors import ConfigError, DriverError
 
 # what emerge needs as root: to give files their owners and modes, and to run as another user where it is told to
@@ -95,9 +95,9 @@ def _asked_for(docker: Docker) -> Iterator[None]:
                 f"the builder image {docker.image} has no {PYTHON}: it must have Portage, and a Python of 3.9 or later"
             ) from None
         options = ("network", "memory", "cpus", "capabilities", "workdir_storage")
-        said = [f"docker.{name}" for name in options if getattr(docker, name) not in (None, (), Storage())]
-        hint = f" (see {', '.join(said)})" if said else ""
-        raise DriverError(f"docker makes no container: {' '.join(str(error.explanation).split())}{hint}") from error
+        named = [f"docker.{name}" for name in options if getattr(docker, name) not in (None, (), Storage())]
+        hint = f" (see {', '.join(named)})" if named else ""
+        raise DriverError(f"docker makes no container: {one_line(error.explanation)}{hint}") from error
 
 
 def sweep(docker: Docker, work: Path) -> None:
@@ -124,28 +124,29 @@ def swept(docker: Docker, work: Path) -> bool:
 
 
 def _is_podman(client: Any) -> bool:  # noqa: ANN401 (the SDK ships no types)
-    return any("podman" in part.get("Name", "").lower() for part in client.version().get("Components", []))
+    parts = field(client.version(), list, "Components")
+    return any("podman" in field(part, str, "Name").lower() for part in parts)
 
 
 def _sweep(client: Any, work: Path) -> None:  # noqa: ANN401
-    for found in client.api.containers(all=True, filters={"label": f"{PROJECT}={work.parent}"}):
-        other = Path(found["Labels"][WORK])
-        if other == work or (found["State"] == "running" and not _is_locked(other / "lock")):
-            _remove(client, found["Id"])
-    for found in client.api.images(filters={"label": f"{WORK}={work}"}):
-        _remove_image(client, found["Id"])
+    for found in field(client.api.containers(all=True, filters={"label": f"{PROJECT}={work.parent}"}), list):
+        other = Path(field(found, str, "Labels", WORK))
+        if other == work or (field(found, str, "State") == "running" and not _is_locked(other / "lock")):
+            _remove(client, field(found, str, "Id"))
+    for found in field(client.api.images(filters={"label": f"{WORK}={work}"}), list):
+        _remove_image(client, field(found, str, "Id"))
 
 
 @contextmanager
 def as_left(docker: Docker, work: Path, image: str) -> Iterator[str]:
     """An image of the container that was kept of a failure, with what was done to its `/`; `image` if there is none."""
     with connect(address_of(docker), TIMEOUT) as client:
-        kept = client.api.containers(all=True, filters={"label": f"{WORK}={work}", "status": "exited"})
+        kept = field(client.api.containers(all=True, filters={"label": f"{WORK}={work}", "status": "exited"}), list)
         if not kept:
             yield image
             return
         with _asked_for(docker):
-            made = client.api.commit(kept[0]["Id"])["Id"]
+            made = field(client.api.commit(field(kept[0], str, "Id")), str, "Id")
         try:
             yield made
         finally:
@@ -232,7 +233,7 @@ class Container:
                     **(program or _supervised(shell)),
                     host_config=client.api.create_host_config(mounts=mounts, **options),
                 )
-            container = cls(client, docker, created["Id"], name)
+            container = cls(client, docker, field(created, str, "Id"), name)
             try:
                 yield container
             finally:
@@ -280,17 +281,17 @@ class Container:
         import requests
 
         try:
-            status = self._client.api.wait(self._id, timeout=TIMEOUT)["StatusCode"]
-            state = self._client.api.inspect_container(self._id)["State"]
+            status = field(self._client.api.wait(self._id, timeout=TIMEOUT), int, "StatusCode")
+            state = field(self._client.api.inspect_container(self._id), dict, "State")
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             self._kept = True  # there is nobody to remove it; the next run does
             raise EngineUnavailable(
                 f"the docker daemon at {address_of(self._docker)} went away while container {self.name} ran{where}"
             ) from error
-        if state["OOMKilled"]:
+        if field(state, bool, "OOMKilled"):
             limit = f"docker.memory = {self._docker.memory >> 20}m" if self._docker.memory else "this machine's memory"
             raise DriverError(f"a process in container {self.name} was killed for want of memory ({limit}){where}")
-        return int(status)
+        return status
 
     def keep(self) -> None:
         """Leave it where it is at the end."""

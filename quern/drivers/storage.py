@@ -14,7 +14,7 @@ from typing import Any
 
 from quern.config.settings import Docker, Storage
 from quern.drivers.containers import PROJECT, TIMEOUT, address_of
-from quern.engine import connect
+from quern.engine import connect, field
 
 INSIDE = "/quern/scratch"
 
@@ -70,6 +70,6 @@ def remove_volumes(docker: Docker, work: Path) -> None:
     from docker.errors import APIError
 
     with connect(address_of(docker), TIMEOUT) as client:
-        for found in client.api.volumes(filters={"label": f"{PROJECT}={work.parent}"})["Volumes"] or []:
+        for found in field(client.api.volumes(filters={"label": f"{PROJECT}={work.parent}"}), list, "Volumes"):
             with suppress(APIError):
-                client.api.remove_volume(found["Name"])
+                client.api.remove_volume(field(found, str, "Name"))

@@ -14,6 +14,8 @@ from quern.engine import EngineError
 
 HEADER = struct.Struct(">BxxxL")
 STDOUT, STDERR = 1, 2
+TIMEOUT = 60  # seconds for each piece of the answer's head
+HEAD, FRAME = 1 << 16, 1 << 24  # bytes at most
 
 
 class Attached:
@@ -22,12 +24,14 @@ class Attached:
     def __init__(self, address: str, container: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            self._socket.settimeout(TIMEOUT)
             self._socket.connect(address.removeprefix("unix://"))
             self._socket.sendall(
                 f"POST /containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\nHost: docker\r\n"
                 "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n".encode()
             )
             self._buffer = self._head()
+            self._socket.settimeout(None)
         except BaseException:
             self._socket.close()
             raise
@@ -40,6 +44,8 @@ class Attached:
             if not piece:
                 raise EngineError("docker: the daemon closed the connection to the container")
             data += piece
+            if len(data) > HEAD:
+                raise EngineError("docker: the daemon does not say that it connects to the container")
         head, _, rest = data.partition(b"\r\n\r\n")
         status = head.split(None, 2)[1:2]
         if status not in ([b"101"], [b"200"]):
@@ -60,6 +66,8 @@ class Attached:
         """What the container writes, as (STDOUT or STDERR, bytes), until it ends or the daemon does."""
         while (header := self._read(HEADER.size)) is not None:
             stream, size = HEADER.unpack(header)
+            if stream not in (STDOUT, STDERR) or size > FRAME:
+                raise EngineError("docker: what the daemon sends of the container is not in frames of its protocol")
             content = self._read(size)
             if content is None:
                 return

@@ -13,6 +13,7 @@ from quern.questions.bill import CHAIN
 from quern.steps.image import INVENTORY, ImageStep
 from quern.steps.packages import LOCK
 from quern.steps.receipt import Place, of_one_build
+from quern.worker.special import instead
 
 NOBODYS = "no package's"
 PACKED = ("rootfs", "history")  # of an image's configuration: how its files are packed
@@ -30,8 +31,9 @@ class Files(NamedTuple):
 class Difference(NamedTuple):
     """`packages` are in words, a line each, and None where one of the sides is not known; so are `settings`.
 
-    `files` are by package, biggest change first; `sizes` in bytes, before and after. `is_same` is the image id's word
-    where both sides have one: then it is False too where only times differ, say.
+    `files` are by package, biggest change first; `sizes` in bytes, before and after. `is_same` is False too where only
+    the image ids differ, of both sides that have one: then times do, say. The id alone does not make it True: an
+    archive need not have the layers that its configuration names.
     """
 
     is_same: bool
@@ -61,6 +63,8 @@ def moves(image: Image, path: Path) -> list[str]:
     from quern.portage import changes, lockfile
 
     own = Place(image.work, "packages").output / LOCK
+    if found := instead(path):
+        raise BuildError(f"{display(path)}: expected a lock, found {found}")
     try:
         before, after = (lockfile.parse(each.read_text("utf-8", "replace"), display(each)) for each in (path, own))
     except OSError as error:
@@ -78,9 +82,9 @@ def difference(before: Inventory, after: Inventory) -> Difference:
     if before.settings is not None and after.settings is not None:
         settings = _settings(_flat(before.settings), _flat(after.settings))
     files = _files(before.files, after.files)
-    known = before.ids and after.ids
+    moved = before.ids and after.ids and not {*before.ids} & {*after.ids}
     return Difference(
-        is_same=bool({*before.ids} & {*after.ids}) if known else not (packages or settings or files),
+        is_same=not (moved or packages or settings or files),
         packages=packages,
         settings=settings,
         files=files,

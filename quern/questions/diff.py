@@ -27,7 +27,7 @@ def answer(image: Image, run: Run, *, lock: str, archive: str, json: bool) -> No
     with locked(image.work / "lock", run.say):
         last, former = compared.kept(image)
         moves = compared.moves(image, Path(lock)) if lock else []
-    other = read_archive(Path(archive)) if archive else former
+    other = read_archive(Path(archive), (last.settings or {}).get("architecture")) if archive else former
     if lock:
         lines, record = moves or [diff_text.IDENTICAL], {"identical": not moves, "packages": moves}
     elif other is None:

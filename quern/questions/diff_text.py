@@ -12,7 +12,7 @@ from quern.questions.size_text import amount
 
 SHOWN = 15  # packages whose files differ
 IDENTICAL = "identical"
-ELSE = "the same packages, files and configuration; what differs is times, attributes, or how it is packed"
+ELSE = "the same packages, files and configuration; what differs is times, or how it is packed"
 
 
 def lines(before: Inventory, after: Inventory, found: Difference) -> Iterator[str]:

@@ -40,6 +40,7 @@ class ImageStep(Step):
     name: ClassVar[str] = "image"
     doc: ClassVar[str] = "make and tag the image"
     parts: ClassVar[tuple[str, ...]] = (FILE, INVENTORY)
+    version: ClassVar[int] = 2
 
     setup: Setup
 

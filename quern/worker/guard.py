@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 
 DONE = b"done"
 PATIENCE = 60  # seconds; a daemon on a slow disk takes its time
@@ -22,12 +23,13 @@ def guard(address: str, container: str) -> int:
 
 def ask(address: str, method: str, path: str) -> None:
     """One request to the daemon, and no more than a wait for its answer: there may be nothing left to be done."""
+    deadline = time.monotonic() + PATIENCE
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(PATIENCE)
         try:
             connection.connect(address)
             connection.sendall(os.fsencode(f"{method} {path} HTTP/1.0\r\nHost: docker\r\n\r\n"))
-            while connection.recv(1 << 16):
+            while connection.recv(1 << 16) and time.monotonic() < deadline:
                 pass
         except OSError:
             return

@@ -8,16 +8,23 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import stat
 import sys
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from . import WorkerError, namespaces
 from .confine import NOT_FOUND, isolated
+from .links import follow
+from .special import KINDS
 
 PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start"  # of this network namespace
 HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"  # as docker writes it
 RESOLVER = "/etc/resolv.conf"
+READ = 1 << 24  # characters of a file of accounts at most
+MAX_ID = (1 << 31) - 1  # as docker has it
+MISPLACED = "{path} in the image: expected {expected}, found {found}"
 NOBODY = "[dockergen] user = {user}: the image's /etc/passwd and /etc/group do not have it"
 
 
@@ -45,10 +52,13 @@ def inside(request: str, *argv: str) -> int:
                 _write(PORTS, "0")  # as docker does: any user's server may listen on port 80
 
     def arrange() -> None:
-        folders = ["/etc", *asked["folders"], asked["folder"]]
-        namespaces.enter(asked["root"], asked["shown"], asked["at"], folders)
-        _write("/etc/hosts", HOSTS)
-        _write(RESOLVER, resolver)
+        folders = [*asked["folders"], asked["folder"]]
+        try:
+            at = furnish(asked["root"], asked["at"], folders, {"/etc/hosts": HOSTS, RESOLVER: resolver})
+        except WorkerError as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)
+        namespaces.enter(asked["root"], asked["shown"], at, folders)
         namespaces.restrict()
 
     def become() -> NoReturn:
@@ -66,6 +76,44 @@ def inside(request: str, *argv: str) -> int:
     return isolated(begin, arrange, become if argv else None)
 
 
+def furnish(root: str, at: str, folders: Iterable[str], files: Mapping[str, str]) -> str:
+    """Make what a container has in the tree `root`: its folders, `at` with them, and files with their texts.
+
+    Links are followed within the tree; what is in the place of a file is replaced. Returns where `at` really is. Raises
+    WorkerError, which names the path in the image, where there can be no such folder or file.
+    """
+    for folder in ("/dev", "/proc", at, *folders):
+        _make_folder(root, folder, folder)
+    for path, text in files.items():
+        _make_folder(root, os.path.dirname(path), path)
+        found = follow(os.fsencode(root), os.fsencode(path))
+        if found.name.split(b"/")[0] in (b"dev", b"proc"):
+            continue  # upon which something is mounted: `resolv.conf -> /dev/null`
+        if found.mode is not None and stat.S_ISDIR(found.mode):
+            raise WorkerError(MISPLACED.format(path=path, expected="a file", found="a folder"))
+        folder, _, name = f"/{os.fsdecode(found.name)}".rpartition("/")
+        target = os.path.join(_make_folder(root, folder, path), name)
+        with suppress(FileNotFoundError):
+            os.unlink(target)
+        _write(target, text)
+    return "/" + os.path.relpath(_make_folder(root, at, at), root)
+
+
+def _make_folder(root: str, folder: str, path: str) -> str:
+    """Make a folder of the tree, for the sake of `path`; returns where it is on this machine."""
+    found = follow(os.fsencode(root), os.fsencode(folder))
+    real = os.path.join(root, os.fsdecode(found.name))
+    kind = "a file" if found.mode is None else KINDS.get(stat.S_IFMT(found.mode), "a file")
+    try:
+        if b".." not in found.name.split(b"/"):  # of a link to what is not there
+            os.makedirs(real, exist_ok=True)
+            return real
+    except (FileExistsError, NotADirectoryError):
+        pass
+    where = path if folder == path else f"{path}: {folder}"
+    raise WorkerError(MISPLACED.format(path=where, expected="a folder", found=kind))
+
+
 class User(NamedTuple):
     """Who a command runs as."""
 
@@ -78,19 +126,19 @@ class User(NamedTuple):
 def identity(root: str, text: str) -> User:
     """What USER[:GROUP], names or numbers, means in the tree `root` (OCI image-spec config.md, User).
 
-    Raises WorkerError for a name that its /etc/passwd or /etc/group does not have.
+    Raises WorkerError for a name that its /etc/passwd or /etc/group does not have, or a number that is no id.
     """
     name, _, group = text.partition(":")
     name = name or "0"
     accounts, groups = _table(root, "passwd", 7), _table(root, "group", 4)
     account = next((row for row in accounts if name in (row[0], row[2])), None)
-    if account is None and not name.isdigit():
+    if account is None and not _is_id(name):
         raise WorkerError(NOBODY.format(user=text))
     uid, gid, home = (int(account[2]), int(account[3]), account[5]) if account else (int(name), 0, "")
     more = [int(row[2]) for row in groups if account and account[0] in row[3].split(",")]
     if group:
         row = next((row for row in groups if group in (row[0], row[2])), None)
-        if row is None and not group.isdigit():
+        if row is None and not _is_id(group):
             raise WorkerError(NOBODY.format(user=text))
         gid, more = int(row[2] if row else group), []
     return User(uid, gid, more, home or "/")
@@ -99,23 +147,28 @@ def identity(root: str, text: str) -> User:
 def _table(root: str, name: str, columns: int) -> list[list[str]]:
     """The lines of passwd(5) or group(5) that are in order.
 
-    A link is not followed, which could lead out of the tree, and nothing but a file is opened: an image may be hostile.
+    Links are followed within the tree, and nothing but a file is opened: an image may be hostile.
     """
-    path = os.path.join(os.path.realpath(root), "etc", name)
-    is_plain = os.path.realpath(path) == path and os.path.isfile(path)
-    rows = [line.split(":") for line in (_read(path) if is_plain else "").splitlines()]
-    return [row for row in rows if len(row) == columns and row[2].isdigit() and (columns < 7 or row[3].isdigit())]
+    found = follow(os.fsencode(root), os.fsencode(f"etc/{name}"))
+    is_file = found.mode is not None and stat.S_ISREG(found.mode)
+    text = _read(os.path.join(root, os.fsdecode(found.name))) if is_file else ""
+    rows = [line.split(":") for line in text.split("\n")]
+    return [row for row in rows if len(row) == columns and _is_id(row[2]) and (columns < 7 or _is_id(row[3]))]
+
+
+def _is_id(text: str) -> bool:
+    """Whether it is a number that an account or group can have."""
+    return text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAX_ID
 
 
 def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
+            return file.read(READ)
     except OSError:
         return ""
 
 
 def _write(path: str, text: str) -> None:
-    os.makedirs(os.path.dirname(os.path.realpath(path)), exist_ok=True)
     with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Mapping
 from typing import Any
 
 from . import vdb
-from .walk import content, walk
+from .walk import content, walk, xattrs
 
 KINDS = {
     stat.S_IFDIR: "folder",
@@ -23,9 +24,10 @@ KINDS = {
 def inventory(root: str, database: str) -> dict[str, Any]:
     """The content of `root`; `database` is the root whose package database says what is whose.
 
-    Returns {"packages": [cpv, ...], "files": [[name, kind, mode, owner, size, content, package], ...]}: `mode` as in
-    chmod, `owner` UID:GID, `size` in bytes (0 for the further names of a file with several), `content` a digest, what a
-    link points to, or a device's numbers; names that are no UTF-8 have surrogates (os.fsdecode).
+    Returns {"packages": [cpv, ...], "files": [[name, kind, mode, owner, size, content, package, attributes], ...]}:
+    `mode` as in chmod, `owner` UID:GID, `size` in bytes (0 for the further names of a file with several), `content` a
+    digest, what a link points to, or a device's numbers, `attributes` see attributes_digest(); names that are no UTF-8
+    have surrogates (os.fsdecode).
     """
     owners = vdb.owners(database)
     digests: dict[bytes, str] = {}
@@ -46,8 +48,15 @@ def inventory(root: str, database: str) -> dict[str, Any]:
         kind = KINDS[stat.S_IFMT(mode)]
         owner = ":".join(map(str, entry.owner))
         package = owners.get("/" + os.fsdecode(entry.name), "")
-        rows.append([os.fsdecode(entry.name), kind, f"{entry.mode:o}", owner, size, said, package])
+        attributes = attributes_digest(xattrs(path))
+        rows.append([os.fsdecode(entry.name), kind, f"{entry.mode:o}", owner, size, said, package, attributes])
     return {"packages": list(vdb.described(database)), "files": rows}
+
+
+def attributes_digest(found: Mapping[str, bytes]) -> str:
+    """What stands for extended attributes, by name (see walk.xattrs); empty if there are none."""
+    text = b"".join(f"{name}={len(found[name])}:".encode() + found[name] for name in sorted(found))
+    return hashlib.sha256(text).hexdigest() if found else ""
 
 
 def _digest(path: bytes, size: int) -> str:

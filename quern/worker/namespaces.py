@@ -23,7 +23,6 @@ AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
 RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8  # the same for mount(2) and mount_setattr(2)
 MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
-OLD = "/.quern-old"  # where the former root is while a new one is entered
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
 CAPABILITY_VERSION = 0x20080522
 
@@ -113,8 +112,7 @@ def enter(root: str, shown: str, at: str, folders: Iterable[str]) -> None:
     _set("/", RDONLY)  # until it is gone, a link in the tree may lead there
     _attach(tree, root)
     os.chdir(root)
-    os.mkdir(OLD[1:])
-    _check("pivot_root", _libc.pivot_root(b".", OLD[1:].encode()))
+    _check("pivot_root", _libc.pivot_root(b".", b"."))  # the former root is upon it now (pivot_root(2))
     os.chdir("/")
     for folder in ("/dev", "/proc", at, *folders):
         os.makedirs(os.path.realpath(folder), exist_ok=True)  # a link may lead to where nothing is yet
@@ -128,8 +126,7 @@ def enter(root: str, shown: str, at: str, folders: Iterable[str]) -> None:
         os.close(processes)
     else:
         _attach(processes, "/proc")
-    _check("umount2", _libc.umount2(OLD.encode(), MNT_DETACH), OLD)
-    os.rmdir(OLD)
+    _check("umount2", _libc.umount2(b".", MNT_DETACH), "/")  # the former one, which a user's new /proc needs
 
 
 def _devices() -> dict[str, int]:

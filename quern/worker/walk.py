@@ -75,15 +75,16 @@ def xattrs(path: bytes) -> dict[str, bytes]:
         if error.errno in (errno.ENOTSUP, errno.ENOSYS):
             return {}
         raise
-    kept = sorted(
-        name
-        for name in names
-        if name == "security.capability" or (name.startswith("user.") and not name.startswith("user.overlay."))
-    )
+    kept = sorted(filter(is_content, names))
     for name in kept:
         if "=" in name or not name.isprintable():
             raise WorkerError(f"{os.fsdecode(path)}: extended attribute {name!r} cannot be written to a tar file")
     return {name: os.getxattr(path, name, follow_symlinks=False) for name in kept}
+
+
+def is_content(name: str) -> bool:
+    """Whether the extended attribute `name` belongs to the content."""
+    return name == "security.capability" or (name.startswith("user.") and not name.startswith("user.overlay."))
 
 
 def content(path: bytes, size: int) -> Iterator[bytes]:
