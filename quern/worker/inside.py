@@ -26,7 +26,7 @@ def inside(request: str, *argv: str) -> int:
 
     `request` is JSON: {"root": the tree, which is written to, "shown": a folder, "at": its path in there, "network":
     bool, "user": USER[:GROUP] or "", "environment": all of it but HOME, "folders": those that must be there, "folder":
-    where to run}. Without a command everything else is done: that it can be.
+    where to run, "filter": see confine}. Without a command everything else is done: that it can be.
     """
     asked = json.loads(request)
     try:
@@ -49,7 +49,7 @@ def inside(request: str, *argv: str) -> int:
         namespaces.enter(asked["root"], asked["shown"], asked["at"], folders)
         _write("/etc/hosts", HOSTS)
         _write(RESOLVER, resolver)
-        namespaces.restrict()
+        namespaces.restrict(asked["filter"])
 
     def become() -> NoReturn:
         try:
