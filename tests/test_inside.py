@@ -93,8 +93,8 @@ def inside(request: pytest.FixtureRequest, tmp_path: Path) -> Inside:
         request = {"root": str(root), "shown": str(tmp_path / "shown"), "at": "/shown", "network": False, "user": ""}
         request |= {"environment": {"A": "b"}, "folders": [], "folder": "/", "filter": seccomp.encoded(), **asked}
         argv = [*command, "-I", "-S", str(worker), "inside", json.dumps(request), "/shown/script"]
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        ran = subprocess.run(argv, env={}, text=True, **streams)
+        nothing, merged = subprocess.DEVNULL, subprocess.STDOUT
+        ran = subprocess.run(argv, env={}, stdin=nothing, stdout=subprocess.PIPE, stderr=merged, text=True)
         return [*ran.stdout.splitlines(), f"exit {ran.returncode}"]
 
     return run

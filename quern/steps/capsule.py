@@ -24,11 +24,13 @@ from quern.portage.repository import available_packages
 from quern.portage.setup import STARTER
 from quern.steps.base import discard
 from quern.terminal import harmless
+from quern.worker import regular
 
 if TYPE_CHECKING:
     from quern.steps.emerging import Build
 
 RECORD = "shell.json"
+LOG_SIZE = 1 << 20  # bytes that are read of a package's log
 LOG_END = 20_000  # characters in which a cause is looked for
 WITH_FOLDER = (Kind.PHASE, Kind.POSTINST, Kind.SPACE)  # what fails later than its build folder is made
 MARKS = {"setup": ".setuped", "unpack": ".unpacked", "prepare": ".prepared", "configure": ".configured"}
@@ -41,6 +43,7 @@ def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
     repositories = build.setup.repositories()
     starter_only = all(repository.location in (STARTER, build.setup.overlay) for repository in repositories)
     machine = failures.Machine(_text, free=shutil.disk_usage(build.setup.image.work).free)
+    discard(build.scratch / RECORD, build.scratch, build.run)  # what failed may have written one
     failure = failures.explain(output, available_packages(repositories), starter_only, machine)
     reason = _reason(output, failure, machine.free)
     log = _text(failure.log) if failure and failure.log else ""  # with --quiet-build emerge itself shows none of it
@@ -112,8 +115,8 @@ def _phase(folder: Path) -> str:
 
 
 def _text(path: str) -> str:
-    """The text of a package's log; empty where there is none. Its path is from emerge's output, which others write."""
+    """The end of a package's log; empty where there is none. Its path is from emerge's output, which others write."""
     try:
-        return harmless(Path(path).read_text(errors="replace")) if Path(path).is_file() else ""
+        return harmless(regular.end(path, LOG_SIZE).decode(errors="replace"))
     except (OSError, ValueError):
         return ""

@@ -10,7 +10,10 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
+
+from . import regular
 
 CONNECT = 10  # seconds
 READ = 60  # seconds without a byte
@@ -39,15 +42,14 @@ def fetch(run_file: str, url: str, target: str) -> int:
     options += [f"--dns-timeout={CONNECT}", "--no-hsts", *_authorities(run["environment"])]
     status = subprocess.call([run["wget"], *options, "-O", target, url], env={**run["environment"], "LC_ALL": "C"})
     if status == NETWORK_FAILURE:
-        with open(dead, "a", encoding="utf-8") as file:
-            file.write(host + "\n")
+        regular.append(dead, host + "\n")
     if status and os.path.exists(target) and not os.path.getsize(target):
         os.unlink(target)  # wget -O makes the file first; Portage would try to resume it
     folder, name = os.path.split(target)
     if not status and name.endswith(PARTIAL):
         made = os.stat(target)  # Portage renames it, so it keeps both
-        with open(os.path.join(folder, RECORD), "a", encoding="utf-8") as file:  # in one write: others may add theirs
-            file.write(f"{made.st_ino} {made.st_mtime_ns} {name[: -len(PARTIAL)]}\n")
+        with suppress(OSError):  # others may add theirs at the same time; without a record it is never removed
+            regular.append(os.path.join(folder, RECORD), f"{made.st_ino} {made.st_mtime_ns} {name[: -len(PARTIAL)]}\n")
     return status
 
 
@@ -69,7 +71,6 @@ def _authorities(environment: Mapping[str, str]) -> list[str]:
 
 def _lines(path: str) -> list[str]:
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().split("\n")
+        return regular.text(path).split("\n")
     except FileNotFoundError:
         return []

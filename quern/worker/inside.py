@@ -12,10 +12,11 @@ import sys
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
-from . import WorkerError, namespaces
+from . import WorkerError, namespaces, regular
 from .confine import NOT_FOUND, isolated
 
 PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start"  # of this network namespace
+ACCOUNTS_LIMIT = 16 << 20  # bytes of a file of accounts
 HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"  # as docker writes it
 RESOLVER = "/etc/resolv.conf"
 NOBODY = "[dockergen] user = {user}: the image's /etc/passwd and /etc/group do not have it"
@@ -102,8 +103,11 @@ def _table(root: str, name: str, columns: int) -> list[list[str]]:
     A link is not followed, which could lead out of the tree, and nothing but a file is opened: an image may be hostile.
     """
     path = os.path.join(os.path.realpath(root), "etc", name)
-    is_plain = os.path.realpath(path) == path and os.path.isfile(path)
-    rows = [line.split(":") for line in (_read(path) if is_plain else "").splitlines()]
+    try:
+        text = regular.text(path, ACCOUNTS_LIMIT) if os.path.realpath(path) == path else ""
+    except OSError:
+        text = ""
+    rows = [line.split(":") for line in text.splitlines()]
     return [row for row in rows if len(row) == columns and row[2].isdigit() and (columns < 7 or row[3].isdigit())]
 
 
