@@ -78,7 +78,7 @@ def of_the_machine(error: OSError) -> QuernError | None:
     """
     in_our_place = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY, errno.ELOOP)
     full = (errno.ENOSPC, errno.EDQUOT)
-    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, *full, *in_our_place):
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG, *full, *in_our_place):
         return None
     hints = {errno.EACCES: " (made by another user? then as that user)", errno.EPERM: " (made by another user?)"}
     # of two files, copying names the source first; it is the target that finds no room

@@ -340,7 +340,7 @@ class Stranger:
         installed = self.folder / "project/build/one/root/image/usr/share/lab"
         assert (installed / "stranger").read_text() == "stranger-1\n"
         said = [line.split() for line in (installed / "attack").read_text().splitlines()]
-        assert len(said) == 21
+        assert len(said) == 28
         harmless = {"private", "loopback", "daemon", "link"}
         assert [words for words in said if words[1] == "done" and words[0] not in harmless] == []
         assert ["loopback", "done"] in said

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from quern.drivers import seccomp
 from quern.drivers.confinement import WORKER, obstacle
 from quern.worker import WorkerError
 from quern.worker.inside import User, identity
@@ -94,9 +95,10 @@ def inside(request: pytest.FixtureRequest, tmp_path: Path) -> Inside:
         (tmp_path / "shown").mkdir(exist_ok=True)
         write(tmp_path / "shown", {"script": f"#!/bin/act\n{script}\n"}).joinpath("script").chmod(0o755)
         request = {"root": str(root), "shown": str(tmp_path / "shown"), "at": "/shown", "network": False, "user": ""}
-        request |= {"environment": {"A": "b"}, "folders": [], "folder": "/", **asked}
+        request |= {"environment": {"A": "b"}, "folders": [], "folder": "/", "filter": seccomp.encoded(), **asked}
         argv = [*command, "-I", "-S", str(worker), "inside", json.dumps(request), "/shown/script"]
-        ran = subprocess.run(argv, env={}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        nothing, merged = subprocess.DEVNULL, subprocess.STDOUT
+        ran = subprocess.run(argv, env={}, stdin=nothing, stdout=subprocess.PIPE, stderr=merged, text=True)
         return [*ran.stdout.splitlines(), f"exit {ran.returncode}"]
 
     return run
@@ -190,6 +192,15 @@ def test_names_that_we_had_use_for(inside: Inside, tmp_path: Path) -> None:
     assert inside("say", folders=["/run"])[-1] == "exit 1"
 
 
+def test_what_is_held_open(inside: Inside) -> None:
+    """Nothing by which mode or content of this machine's files can be changed: descriptors, the worker's program."""
+    for path in ("/proc/self/fd/0", "/proc/1/fd/0", "/proc/1/exe"):
+        assert inside(f"open-to-all {path}")[0] in (f"{path}: Read-only file system", f"{path}: Permission denied")
+    assert inside("link /proc/1/cwd")[0] == "/proc/1/cwd: Permission denied"
+    assert inside("keyring") == ["keyring: Operation not permitted", "exit 1"]
+    assert inside("read /proc/keys\nread /proc/key-users") == ["exit 0"]
+
+
 def test_links_in_a_tree_lead_nowhere_else(inside: Inside, tmp_path: Path) -> None:
     """Those by which what is put into the tree would come to be on this machine."""
     outside = tmp_path / "outside"
@@ -209,7 +220,7 @@ def test_links_in_a_tree_lead_nowhere_else(inside: Inside, tmp_path: Path) -> No
 @needs_root
 def test_where_there_can_be_no_namespaces(tmp_path: Path) -> None:
     request = {"root": str(tmp_path), "shown": str(tmp_path), "at": "/shown", "network": False, "user": ""}
-    request |= {"environment": {}, "folders": [], "folder": "/"}
+    request |= {"environment": {}, "folders": [], "folder": "/", "filter": ""}
     command = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"]
     argv = [*command, sys.executable, "-I", "-S", str(WORKER), "inside", json.dumps(request)]
     ran = subprocess.run(argv, capture_output=True, text=True)

@@ -51,7 +51,8 @@ def store_with(folder: Path, *keys: str) -> Store:
         build(view, ZLIB, build_id=number + 1)
         (package,) = view.glob("*/*/*.tar")
         (stanza,) = read_index(view)
-        store.add(key, package, stanza)
+        with package.open("rb") as file:
+            store.add(key, file, stanza)
     return store
 
 

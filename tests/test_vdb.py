@@ -170,17 +170,19 @@ def test_finish_follows_no_link_in_the_database(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     write(outside, {"one-1/COUNTER": "7", "CONTENTS": CONTENTS})
     folder = entry(root, "app-misc/one-1")
-    for name in ("COUNTER", "CONTENTS"):
-        (folder / name).unlink()
+    (folder / "COUNTER").unlink()
     (folder / "COUNTER").symlink_to(outside / "one-1/COUNTER")
-    (folder / "CONTENTS").symlink_to(outside / "CONTENTS")
     (root / "var/db/pkg/category").symlink_to(outside)
     (root / "var/db/pkg/app-misc/two-1").symlink_to(outside / "one-1")
     finish(str(root), 1)
     assert (outside / "one-1/COUNTER").read_text() == "7"
-    assert (outside / "CONTENTS").read_text() == CONTENTS
     assert (folder / "COUNTER").read_text() == "0\n"
     assert [package["cpv"] for package in merged(str(root))["packages"]] == ["app-misc/one-1"]
+    (folder / "CONTENTS").unlink()
+    (folder / "CONTENTS").symlink_to(outside / "CONTENTS")
+    with pytest.raises(OSError, match="expected a file, got a link"):
+        finish(str(root), 1)
+    assert (outside / "CONTENTS").read_text() == CONTENTS
 
 
 def test_finish_leaves_a_link_that_is_called_like_a_marker(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
+from quern.drivers import seccomp
 from quern.drivers.base import Reach
 from quern.errors import DriverError
 from quern.worker.spellings import names
@@ -44,6 +45,7 @@ def confined(argv: Sequence[str], reach: Reach, folder: Path, network: bool, pyt
         "readable": _prefixes(readable),
         "network": network,
         "folder": str(folder),
+        "filter": seccomp.encoded(),
     }
     return [sys.executable, "-I", "-S", str(WORKER), "confine", json.dumps(request), *argv]
 

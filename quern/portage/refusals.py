@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from quern.worker import regular
 from quern.worker.guards import NOTES
 
+LIMIT = 16 << 20  # bytes
 MESSAGE = """\
 what is built here takes root, or build.driver = docker; files of an ordinary user stand for root's, and no more:
   {cases}
@@ -15,7 +17,7 @@ log: {log}"""
 def read(host: Path) -> dict[str, str]:
     """By package (cpv) a case of what it wanted, from the host side at `host`; where root builds there are none."""
     try:
-        text = (host / NOTES).read_text(encoding="utf-8", errors="replace")
+        text = regular.text(host / NOTES, LIMIT)
     except FileNotFoundError:
         return {}
     notes = [[_printable(word) for word in line.split("\t")] for line in text.splitlines()]

@@ -14,19 +14,24 @@ emerge uses exactly what its index lists, and plans everything from source, sile
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from quern.errors import BuildError, naming
 from quern.portage.plan import package_name
+from quern.worker import regular
 
 INDEX = "Packages"
 SUFFIX = ".gpkg.tar"
 BINHOST = "BINHOST"  # in a stanza, ours: where a package comes from that quern did not build
 CONSTANT = {"TIMESTAMP": "0"}  # the head of an index that only one emerge will read
+LARGEST = 32 << 30  # bytes of a package; a file with holes may say that it has any number
 KEY_DIGITS = 32  # of the 64 in a file's name
 _OURS = re.compile(rf"\.?(.+-[0-9a-f]{{{KEY_DIGITS}}})(?:{re.escape(SUFFIX)}|\.index)(?:\.new)?")
 
@@ -83,16 +88,17 @@ class Store:
         """Where the stanza of the package at `path` is."""
         return path.with_name(path.name.removesuffix(SUFFIX) + ".index")
 
-    def add(self, key: str, package: Path, stanza: Mapping[str, str]) -> None:
-        """Take in a package that emerge has just built; an interrupted call leaves nothing that counts as there."""
+    def add(self, key: str, package: BinaryIO, stanza: Mapping[str, str]) -> None:
+        """Take in a package, an open file, that emerge has just built; a call cut short leaves nothing that counts."""
         path = self.path(stanza["CPV"], key)
         path.parent.mkdir(parents=True, exist_ok=True)
         record = self.record(path)
         record.unlink(missing_ok=True)  # an old one would vouch for the new package
         temporary = self.folder / ".new"  # one name for all: what a kill leaves there, the next package replaces
-        shutil.copyfile(package, temporary)  # no link: what builds can write to may itself lead anywhere
-        temporary.replace(path)
         with naming(temporary):
+            with temporary.open("wb") as copy:
+                shutil.copyfileobj(package, copy, 1 << 20)  # no link: builds may still write to what is there
+            temporary.replace(path)
             temporary.write_text(format_stanza(stanza), encoding="utf-8")
         temporary.replace(record)
 
@@ -133,15 +139,30 @@ def harvest(
     taken = []
     for stanza in read_index(folder):
         cpv = stanza.get("CPV", "")
-        package = folder / stanza.get("PATH", "")
         if cpv in remaining and store.stanza(cpv, keys[cpv]):
             remaining.discard(cpv)
-        if cpv in remaining and package.is_file() and str(package.stat().st_size) == stanza.get("SIZE"):
-            origin = (origins or {}).get((cpv, stanza.get("SHA1", "")))
-            store.add(keys[cpv], package, {**stanza, BINHOST: origin} if origin else stanza)
-            remaining.discard(cpv)
-            taken.append(cpv)
+        if cpv not in remaining:
+            continue
+        with _package(folder, stanza) as package:
+            if package is not None:
+                origin = (origins or {}).get((cpv, stanza.get("SHA1", "")))
+                store.add(keys[cpv], package, {**stanza, BINHOST: origin} if origin else stanza)
+                remaining.discard(cpv)
+                taken.append(cpv)
     return taken
+
+
+@contextmanager
+def _package(folder: Path, stanza: Mapping[str, str]) -> Iterator[BinaryIO | None]:
+    """The package that a stanza of the index in `folder` is about, open, if it is there and of the right size."""
+    try:
+        package = regular.opened_below(folder, stanza.get("PATH", ""))
+    except OSError:
+        yield None
+        return
+    with package:
+        size = os.fstat(package.fileno()).st_size
+        yield package if size <= LARGEST and str(size) == stanza.get("SIZE") else None
 
 
 def check_view(folder: Path, cpvs: Iterable[str]) -> None:
@@ -176,7 +197,7 @@ def digests(package: Path) -> dict[str, str]:
 def _sha1(path: Path) -> str | None:
     """The digest that Portage's index has of every package; None where there is no file."""
     try:
-        with path.open("rb") as file:
+        with regular.opened(path) as file:
             digest = hashlib.sha1(usedforsecurity=False)
             while block := file.read(1 << 20):
                 digest.update(block)
@@ -206,7 +227,7 @@ def read_head(folder: Path) -> dict[str, str]:
 
 def _parts(folder: Path) -> list[dict[str, str]]:
     try:
-        text = (folder / INDEX).read_text(encoding="utf-8", errors="replace")  # a damaged one must not stop a build
+        text = regular.text(folder / INDEX)  # bytes that are no UTF-8 must not stop a build
     except FileNotFoundError:
         return []
     return [parse_stanza(part) for part in text.split("\n\n")]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from quern.steps.base import Run
 from quern.steps.chain import driver_of, setup_of
 from quern.steps.packages import INGREDIENTS, LOCK, PackagesStep, digest_of
 from quern.steps.portage import PortageStep
+from quern.worker import regular
+from quern.worker.walk import walk
 
 if TYPE_CHECKING:
     from quern.portage.keys import Ingredients
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from quern.portage.store import Store
 
 METADATA = "host/var/cache/edb/dep"
+LARGEST = 1 << 20  # bytes of the metadata of one ebuild
 
 
 class Packages(NamedTuple):
@@ -153,10 +157,20 @@ class Foresight:
 
     def _take_metadata(self) -> None:
         """Ebuilds whose metadata is known already need no bash to be read."""
-        passing = shutil.ignore_patterns(".update.*")
-        with suppress(OSError):  # a build may be writing there
-            known, taken = self.image.work / METADATA, self.aside.work / METADATA
-            shutil.copytree(known, taken, symlinks=True, ignore=passing, dirs_exist_ok=True)  # builds may write there
+        known, taken = self.image.work / METADATA, self.aside.work / METADATA
+        with suppress(OSError):  # a build may be writing there, and may have put there anything
+            if known.resolve() == self.image.work.resolve() / METADATA:
+                _copy_files(known, taken)
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    """Copy folders, and the files in them that are not being written. Raises OSError at one that is no cache's."""
+    for entry in walk(os.fsencode(source)):
+        name = os.fsdecode(entry.name)
+        if stat.S_ISDIR(entry.status.st_mode):
+            (target / name).mkdir(parents=True, exist_ok=True)
+        elif ".update." not in name:
+            (target / name).write_bytes(regular.content(source / name, LARGEST))
 
 
 def _stanzas(

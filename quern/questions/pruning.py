@@ -147,7 +147,7 @@ def _walk(paths: Iterable[Path]) -> Iterator[os.stat_result]:
     pending = [os.fspath(path) for path in paths]
     while pending:
         path = pending.pop()
-        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        with suppress(OSError):  # what cannot be named, in folders nested too deeply, is not counted
             status = os.lstat(path)
             yield status
             if stat.S_ISDIR(status.st_mode):

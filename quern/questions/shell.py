@@ -53,12 +53,13 @@ def _latest(image: Image) -> tuple[Path, dict[str, Any]]:
     from quern.steps.capsule import RECORD
     from quern.steps.chain import STEPS
     from quern.steps.receipt import Place
+    from quern.worker import regular
 
     files = [Place(image.work, step.name).staging / "scratch" / RECORD for step in STEPS]
     files = sorted((file for file in files if file.is_file()), key=lambda file: file.stat().st_mtime_ns)
     if not files:
         raise BuildError(NOTHING.format(image=image.name))
-    record = json.loads(files[-1].read_text(encoding="utf-8"))
+    record = json.loads(regular.text(files[-1]))
     if record["driver"] != image.settings.build.driver:
         raise BuildError(ELSEWHERE.format(**record, image=image.name))
     return files[-1], record

@@ -24,6 +24,7 @@ from quern.steps import receipt as receipts
 from quern.steps.chain import TASKS
 from quern.steps.checkpoints import NEW
 from quern.steps.receipt import Place
+from quern.worker import regular
 from quern.worker.fetch import PARTIAL, RECORD
 
 LEFT = "left by builds that failed, were killed, or did not verify"
@@ -130,6 +131,6 @@ def sources(folder: Path, needed: Iterable[Needs]) -> Iterator[Unneeded]:
 def _fetched(folder: Path) -> set[str]:
     """What quern has fetched into `folder`, as the lines of its record: no other file is, even under the same name."""
     try:
-        return set((folder / RECORD).read_text(encoding="utf-8", errors="replace").split("\n"))
+        return set(regular.text(folder / RECORD).split("\n"))
     except OSError:
         return set()

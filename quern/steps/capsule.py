@@ -25,12 +25,14 @@ from quern.portage.setup import STARTER
 from quern.portage.tools import declared_tools
 from quern.steps.base import discard
 from quern.terminal import harmless
+from quern.worker import regular
 
 if TYPE_CHECKING:
     from quern.steps.emerging import Build
 
 RECORD = "shell.json"
 IN_FULL = 10  # failures; of more than that, the rest in a line each
+LOG_SIZE = 1 << 20  # bytes that are read of a package's log
 LOG_END = 20_000  # characters in which a cause is looked for
 WITH_FOLDER = (Kind.PHASE, Kind.POSTINST, Kind.SPACE)  # what fails later than its build folder is made
 MARKS = {"setup": ".setuped", "unpack": ".unpacked", "prepare": ".prepared", "configure": ".configured"}
@@ -49,6 +51,7 @@ def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
     starter_only = all(repository.location in (STARTER, build.setup.overlay) for repository in repositories)
     profile = build.setup.stack().folders[-1]
     machine = failures.Machine(_text, shutil.disk_usage(build.setup.image.work).free, repositories, profile)
+    discard(build.scratch / RECORD, build.scratch, build.run)  # what failed may have written one
     undeclared = not build.setup.in_container and not declared_tools(each.location for each in repositories)
     found = failures.each(output, available_packages(repositories), starter_only, undeclared, machine=machine)
     reasons = [_reason(build, failure, text, fetching) for failure, text in found[:IN_FULL]]
@@ -155,8 +158,8 @@ def _phase(folder: Path) -> str:
 
 
 def _text(path: str) -> str:
-    """The text of a package's log; empty where there is none. Its path is from emerge's output, which others write."""
+    """The end of a package's log; empty where there is none. Its path is from emerge's output, which others write."""
     try:
-        return harmless(Path(path).read_text(errors="replace")) if Path(path).is_file() else ""
+        return harmless(regular.end(path, LOG_SIZE).decode(errors="replace"))
     except (OSError, ValueError):
         return ""

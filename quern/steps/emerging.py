@@ -34,6 +34,7 @@ from quern.steps import capsule, signed
 from quern.steps.base import Run, discard
 from quern.steps.work import check_folders, check_owner, check_sources, take_over
 from quern.terminal import harmless
+from quern.worker import regular
 
 # of the user's environment, what fetching needs: proxies (wget(1), curl(1)), and on this machine also what names paths
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -193,7 +194,7 @@ class Build:
         """Keep the packages that earlier builds made to build with, if they were made under the same `key`."""
         folder = self.surroundings.host_packages
         record = folder / ".key"
-        if not record.is_file() or record.read_text() != key:
+        if not regular.holds(record, key):
             discard(folder, self.host, self.run)
             folder.mkdir(parents=True)
             record.write_text(key)

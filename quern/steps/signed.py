@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quern.errors import BuildError, display
 from quern.portage.store import read_index
+from quern.worker.walk import walk
 
 if TYPE_CHECKING:
     from quern.steps.emerging import Build
@@ -27,7 +31,14 @@ def prepare(build: Build) -> None:
 def packages(build: Build) -> set[Path]:
     """The binary packages that emerge may install, in the root and, where `/` is a Gentoo system's, there."""
     folders = (build.view, build.surroundings.host_packages) if build.keys else ()
-    return {path for folder in folders for path in folder.glob("*/**/*") if path.is_file()}  # not the index beside them
+    return {path for folder in folders if folder.is_dir() for path in _below(folder)}
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Everything in the folders of `folder` that is none; not the index beside them."""
+    for entry in walk(os.fsencode(folder)):
+        if b"/" in entry.name and not stat.S_ISDIR(entry.status.st_mode):
+            yield folder / os.fsdecode(entry.name)
 
 
 def check(build: Build, fetched: set[Path]) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from quern.drivers import containers
+from quern.drivers import containers, seccomp
 from quern.drivers.confinement import WORKER
 from quern.drivers.limit import limited, run_for
 from quern.drivers.raw import RawDriver
@@ -169,6 +169,7 @@ class InNamespaces(NamedTuple):
             "environment": {**ENVIRONMENT, **dict(said.env)},
             "folders": said.volumes,
             "folder": said.workdir or "/",
+            "filter": seccomp.encoded(),
         }
         return [sys.executable, "-I", "-S", str(WORKER), "inside", json.dumps(request), *argv]
 

@@ -26,8 +26,8 @@ NOT_FOUND = 127
 def confine(request: str, *argv: str) -> int:
     """Run `argv`, with this process's environment; returns its exit status, 128 + N for signal N.
 
-    `request` is JSON: {"writable": [path, ...], "readable": [path, ...], "network": bool, "folder": where to run}.
-    Without a command everything else is done: that it can be.
+    `request` is JSON: {"writable": [path, ...], "readable": [path, ...], "network": bool, "folder": where to run,
+    "filter": a seccomp filter in base64, "" for none}. Without a command everything else is done: that it can be.
     """
     asked = json.loads(request)
 
@@ -37,7 +37,7 @@ def confine(request: str, *argv: str) -> int:
 
     def arrange() -> None:
         namespaces.arrange(asked["writable"], asked["readable"], asked["sockets"])
-        namespaces.restrict()
+        namespaces.restrict(asked["filter"])
 
     return isolated(begin, arrange, partial(_become, argv, asked["folder"]) if argv else None)
 
@@ -50,6 +50,7 @@ def isolated(begin: Callable[[], None], arrange: Callable[[], None], become: Cal
     child = _Child()
     try:
         begin()
+        namespaces.close_to_others()
         namespaces.end_with_parent(signal.SIGKILL)
     except OSError as error:
         return _impossible(error)
@@ -61,6 +62,7 @@ def isolated(begin: Callable[[], None], arrange: Callable[[], None], become: Cal
             os._exit(_init(arrange, become, interrupt))
         except OSError as error:
             os._exit(_impossible(error))
+    os.chdir("/")
     return reap(child.process)
 
 
@@ -88,6 +90,8 @@ def _init(arrange: Callable[[], None], become: Callable[[], NoReturn] | None, in
     """What process 1 does; `interrupt` is the command's handler of SIGINT."""
     namespaces.end_with_parent(signal.SIGKILL)
     arrange()
+    os.chdir("/")  # the former folder may lie below one that is hidden now
+    namespaces.own_descriptors()
     if become is None:
         return 0
     child = _Child()

@@ -12,8 +12,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+from . import regular
 
 CONNECT = 10  # seconds
 READ = 60  # seconds without a byte
@@ -40,15 +43,14 @@ def fetch(run_file: str, url: str, target: str) -> int:
         return NETWORK_FAILURE
     status = _copy(url, target) if urlsplit(url).scheme == "file" else _download(run, url, target)
     if host and status == NETWORK_FAILURE:
-        with open(dead, "a", encoding="utf-8") as file:
-            file.write(host + "\n")
+        regular.append(dead, host + "\n")
     if status and os.path.exists(target) and not os.path.getsize(target):
         os.unlink(target)  # wget -O makes the file first; Portage would try to resume it
     folder, name = os.path.split(target)
     if not status and name.endswith(PARTIAL):
         made = os.stat(target)  # Portage renames it, so it keeps both
-        with open(os.path.join(folder, RECORD), "a", encoding="utf-8") as file:  # in one write: others may add theirs
-            file.write(f"{made.st_ino} {made.st_mtime_ns} {name[: -len(PARTIAL)]}\n")
+        with suppress(OSError):  # others may add theirs at the same time; without a record it is never removed
+            regular.append(os.path.join(folder, RECORD), f"{made.st_ino} {made.st_mtime_ns} {name[: -len(PARTIAL)]}\n")
     return status
 
 
@@ -93,7 +95,6 @@ def _authorities(environment: Mapping[str, str]) -> list[str]:
 
 def _lines(path: str) -> list[str]:
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().splitlines()
+        return regular.text(path).split("\n")
     except FileNotFoundError:
         return []

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import guards
+from . import guards, removal
 from .installation import SYSTEM, Installation, locate
+from .walk import walk
 
 LDCONFIG = "#!/bin/sh\n# An install step that calls ldconfig must not rewrite the machine's linker cache.\n"
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -54,14 +56,14 @@ def prepare(
     if missing:
         return {"missing": missing}
     for folder in FOLDERS:
-        (Path(root) / folder).mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(root), folder)
     if not gentoo:
         _make(Path(root), profile, installation)
         tools_there = {name: where for name, where in found.items() if where}
         _fill_bin(Path(root) / "usr/bin", tools_there, toolchains)
         if os.geteuid() != 0:
             guards.cover(Path(root), tools_there)
-    _settle_cache(os.path.join(root, "var/cache/edb/dep"))
+    _settle_cache(os.path.join(root, FOLDERS[0]))
     return {
         "emerge": str(installation.emerge),
         "python": str(installation.python),
@@ -83,8 +85,8 @@ def _database() -> list[str]:
 
 def _make(root: Path, profile: Mapping[str, str], installation: Installation) -> None:
     for stale in ("usr", "share", "etc", "var/db", "var/lib"):
-        shutil.rmtree(root / stale, ignore_errors=True)
-    (root / guards.NOTES).unlink(missing_ok=True)
+        removal.remove_tree(os.fsencode(root / stale))
+    removal.remove_tree(os.fsencode(root / guards.NOTES))
     for folder in ("usr/bin", "etc/portage/make.profile", "var/db/pkg"):
         (root / folder).mkdir(parents=True)
     for name in CONFIGS:
@@ -93,6 +95,18 @@ def _make(root: Path, profile: Mapping[str, str], installation: Installation) ->
         shutil.copytree(installation.defaults / "sets", root / name / "sets")
     for name, text in profile.items():
         (root / "etc/portage/make.profile" / name).write_text(text)
+
+
+def _make_folder(root: Path, name: str) -> None:
+    """Make a folder of the host side, or open it to us again; whatever else a build has put in its place is removed."""
+    folder = root
+    for part in ("", *Path(name).parts):
+        folder /= part
+        if folder.is_symlink() or not folder.is_dir():
+            removal.remove_tree(os.fsencode(folder))
+            folder.mkdir()
+        elif folder.stat().st_mode & 0o700 != 0o700:
+            folder.chmod(0o755)
 
 
 def _fill_bin(folder: Path, tools: dict[str, str], toolchains: Collection[str]) -> None:
@@ -116,11 +130,17 @@ def _settle_cache(cache: str) -> None:
     """Give all cached metadata one constant time.
 
     Portage accepts an entry whose file has the ebuild's time in whole seconds: an ebuild edited in the second in
-    which its entry was written would stay stale.
+    which its entry was written would stay stale. A cache in which a build has put something else begins anew.
     """
-    for folder, _, names in os.walk(cache):
-        for name in names:
-            os.utime(os.path.join(folder, name), (1, 1), follow_symlinks=False)  # a build may have put a link there
+    try:
+        for entry in walk(os.fsencode(cache)):
+            if stat.S_ISREG(entry.status.st_mode):
+                os.utime(os.path.join(os.fsencode(cache), entry.name), (1, 1), follow_symlinks=False)
+            elif not stat.S_ISDIR(entry.status.st_mode):
+                raise FileExistsError
+    except OSError:
+        removal.remove_tree(os.fsencode(cache))
+        os.mkdir(cache)
 
 
 def cpus() -> int:

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
-from . import WorkerError, namespaces
+from . import WorkerError, namespaces, regular
 from .confine import NOT_FOUND, isolated
 from .links import follow
 from .special import KINDS
 
 PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start"  # of this network namespace
+ACCOUNTS_LIMIT = 16 << 20  # bytes of a file of accounts
 HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"  # as docker writes it
 RESOLVER = "/etc/resolv.conf"
 READ = 1 << 24  # characters of a file of accounts at most
@@ -33,7 +34,7 @@ def inside(request: str, *argv: str) -> int:
 
     `request` is JSON: {"root": the tree, which is written to, "shown": a folder, "at": its path in there, "network":
     bool, "user": USER[:GROUP] or "", "environment": all of it but HOME, "folders": those that must be there, "folder":
-    where to run}. Without a command everything else is done: that it can be.
+    where to run, "filter": see confine}. Without a command everything else is done: that it can be.
     """
     asked = json.loads(request)
     try:
@@ -59,7 +60,7 @@ def inside(request: str, *argv: str) -> int:
             print(error, file=sys.stderr, flush=True)
             os._exit(1)
         namespaces.enter(asked["root"], asked["shown"], at, folders)
-        namespaces.restrict()
+        namespaces.restrict(asked["filter"])
 
     def become() -> NoReturn:
         try:
@@ -150,8 +151,10 @@ def _table(root: str, name: str, columns: int) -> list[list[str]]:
     Links are followed within the tree, and nothing but a file is opened: an image may be hostile.
     """
     found = follow(os.fsencode(root), os.fsencode(f"etc/{name}"))
-    is_file = found.mode is not None and stat.S_ISREG(found.mode)
-    text = _read(os.path.join(root, os.fsdecode(found.name))) if is_file else ""
+    try:
+        text = regular.text(os.path.join(root, os.fsdecode(found.name)), ACCOUNTS_LIMIT)
+    except OSError:
+        text = ""
     rows = [line.split(":") for line in text.split("\n")]
     return [row for row in rows if len(row) == columns and _is_id(row[2]) and (columns < 7 or _is_id(row[3]))]
 

@@ -1,13 +1,15 @@
 """Linux namespaces by system calls: what of this machine a process can see, write to, and do.
 
 Needs Linux 5.12, for mount_setattr(2); the C library need not know the calls. Their numbers are the same on every
-architecture but Alpha.
+architecture but Alpha, except for that of keyctl(2), which is older.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import stat
@@ -23,7 +25,10 @@ AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
 RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8  # the same for mount(2) and mount_setattr(2)
 MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
-PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
+SECCOMP_MODE_FILTER = 2
+KEYCTL, KEYCTL_JOIN_SESSION_KEYRING = {("x86_64", 8): 250, ("x86_64", 4): 288, ("i686", 4): 288}, 1
+KEYCTL_GENERIC = 219
 CAPABILITY_VERSION = 0x20080522
 
 # What root keeps: to give files owners and modes, to run as another user, and to make what can do no harm where no
@@ -36,6 +41,7 @@ KEPT = {
 # what is for one boot, one session or one process is not shown: files, and sockets through which others do as they
 # are told (docker's, say), for which a mount that cannot be written to is no obstacle
 HIDDEN = {"/dev": 0o755, "/tmp": 0o1777, "/var/tmp": 0o1777, "/run": 0o755, "/var/run": 0o755}
+SECRET = ("/proc/keys", "/proc/key-users")  # the keyrings of who has started this
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 
@@ -97,6 +103,7 @@ def arrange(writable: Iterable[str], readable: Iterable[str], closed: Iterable[s
             _attach(_copy("/dev/null"), path)
     _call("mount_setattr", MOUNT_SETATTR, AT_FDCWD, b"/dev", 0, READ_ONLY, len(READ_ONLY))
     _mount_proc()
+    _hide_keyrings()
 
 
 def enter(root: str, shown: str, at: str, folders: Iterable[str]) -> None:
@@ -126,6 +133,7 @@ def enter(root: str, shown: str, at: str, folders: Iterable[str]) -> None:
         os.close(processes)
     else:
         _attach(processes, "/proc")
+    _hide_keyrings()
     _check("umount2", _libc.umount2(b".", MNT_DETACH), "/")  # the former one, which a user's new /proc needs
 
 
@@ -199,8 +207,45 @@ def _mount_proc() -> bool:
     return True
 
 
-def restrict() -> None:
-    """Give up all rights but those that root needs to build, for good."""
+def _hide_keyrings() -> None:
+    """Cover the lists of keys: they name those of who has started this."""
+    for path in filter(os.path.exists, SECRET):
+        _attach(_copy("/dev/null"), path)
+
+
+def own_descriptors() -> None:
+    """Close all descriptors but the standard ones, and open /dev/null anew where one of these is the machine's.
+
+    Through a descriptor root could change mode and times of the machine's, whatever is mounted in its place. Pipes, and
+    terminals that were made for this command, may be changed.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):  # that of the list itself
+                os.close(int(name))
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in range(3):
+        with contextlib.suppress(OSError):  # closed
+            status = os.fstat(descriptor)
+            if stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(null).st_rdev:
+                os.dup2(null, descriptor)
+    os.close(null)
+
+
+def close_to_others() -> None:
+    """Have /proc show nothing that this process and its children hold, until they run another program.
+
+    Their program, folder and descriptors are from before the mounts that protect them (proc(5), PR_SET_DUMPABLE).
+    """
+    _check("prctl", _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+
+
+def restrict(program: str) -> None:
+    """Give up all rights but those that root needs to build, the keyrings, and system calls, for good.
+
+    `program` is a seccomp filter in base64, an array of struct sock_filter; empty for none.
+    """
+    _leave_keyring()
     kept = KEPT.values() if os.geteuid() == 0 else ()
     with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
         last = int(file.read())
@@ -211,6 +256,23 @@ def restrict() -> None:
     held = struct.unpack("IIIIII", sets.raw)[1] & sum(1 << number for number in kept)
     _check("capset", _libc.capset(header, struct.pack("IIIIII", held, held, 0, 0, 0, 0)))
     _check("prctl", _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    if code := base64.b64decode(program):
+        instructions = ctypes.create_string_buffer(code, len(code))
+        described = struct.pack("HP", len(code) // 8, ctypes.addressof(instructions))  # struct sock_fprog
+        _check("prctl", _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, described, 0, 0))
+
+
+def _leave_keyring() -> None:
+    """Join a new session keyring: what the kernel itself looks for is not looked for in the caller's (keyrings(7)).
+
+    Where there are no keyrings, or no more to be had, the filter alone keeps them closed.
+    """
+    number = KEYCTL.get((os.uname().machine, struct.calcsize("P")), KEYCTL_GENERIC)
+    try:
+        _call("keyctl", number, KEYCTL_JOIN_SESSION_KEYRING, 0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EDQUOT):
+            raise
 
 
 def end_with_parent(number: int) -> None:

@@ -60,6 +60,9 @@ def verify(packages: dict[str, str]) -> dict[str, Any]:
         if not path.endswith(SUFFIX):
             refused[cpv] = f"{os.path.basename(path)} is of a format that has no signatures"
             continue
+        if os.path.islink(path) or not os.path.isfile(path):
+            refused[cpv] = f"{os.path.basename(path)} is no file"
+            continue
         try:
             package = gpkg(portage.settings, gpkg_file=path, verify_signature=True)
             package._verify_binpkg()

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
 from .installation import locate
 from .reap import reap
+from .removal import remove_tree
 
 TERMINATED = 128 + signal.SIGTERM
 NO_ROOM = 28  # ENOSPC; of what is run here, emerge fails with 1
@@ -39,8 +40,8 @@ def supervise() -> int:
     threading.Thread(target=_wait_for_end, daemon=True).start()
     scratch = request.get("scratch")
     if scratch:
-        shutil.rmtree(scratch, ignore_errors=True)
-        os.makedirs(scratch)
+        _discard(scratch)
+        os.makedirs(scratch, exist_ok=True)
     argv = request.get("argv") or _worker(request["verb"])
     text = request.get("input")
     child = subprocess.Popen(
@@ -60,8 +61,13 @@ def supervise() -> int:
     if scratch and status and _is_full(scratch):
         status = NO_ROOM
     if scratch and not (status and request["keep"]):
-        shutil.rmtree(scratch, ignore_errors=True)
+        _discard(scratch)
     return status
+
+
+def _discard(folder: str) -> None:
+    with suppress(OSError):
+        remove_tree(os.fsencode(folder))
 
 
 def _is_full(folder: str) -> bool:

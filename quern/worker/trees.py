@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from . import WorkerError
+from .removal import remove_tree
 from .rules import matches
 from .walk import Entry, content, walk, xattrs
 
@@ -182,32 +183,11 @@ def remove(path: str, within: str) -> Summary:
         if mount == real or mount.startswith(real + b"/"):
             raise WorkerError(f"refusing to remove {path}: {os.fsdecode(mount)} is mounted there (umount it first)")
     try:
-        _remove(real)
+        remove_tree(real)
     except PermissionError as error:
         culprit = os.fsdecode(error.filename or real)
         raise WorkerError(f"cannot remove {path}: no permission for {culprit} (made by root? then as root)") from error
     return {}
-
-
-def _remove(path: bytes) -> None:
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISDIR(mode):
-        os.unlink(path)
-        return
-    _open(path)
-    for folder, children, _ in os.walk(path):
-        for child in children:
-            _open(os.path.join(folder, child))
-    shutil.rmtree(path)
-
-
-def _open(folder: bytes) -> None:
-    """Give an ordinary user back a folder that he closed to himself, without which nothing in it can be removed."""
-    if not os.path.islink(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        os.chmod(folder, 0o700)
 
 
 def _mounts() -> list[bytes]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator
 from typing import Any
 
+from . import regular
 from .links import real_folder
+from .removal import remove_tree
+from .walk import walk
 
 DATABASE = "var/db/pkg"
 # what env-update makes of the packages' files in /etc/env.d (env-update(1)); of no use where there are none
@@ -98,15 +100,9 @@ def finish(root: str, epoch: int) -> dict[str, Any]:
     owned = any(b" /etc/env.d/" in _read_bytes(os.path.join(folder, "CONTENTS")) for _, _, folder in _entries(root))
     for name in LEFTOVERS if owned else LEFTOVERS + FROM_ENV_D:
         path = os.path.join(root, name)
-        if not _is_inside(root, path):
-            continue
-        if os.path.islink(path) or os.path.isfile(path):
-            os.unlink(path)
-        elif os.path.isdir(path):
-            shutil.rmtree(path)
-        else:
-            continue
-        removed.append("/" + name)
+        if _is_inside(root, path) and os.path.lexists(path):
+            remove_tree(os.fsencode(path))
+            removed.append("/" + name)
     _remove_keep_files(root)
     for _, _, folder in _entries(root):
         _normalise(folder, epoch)
@@ -158,23 +154,16 @@ def _folders(path: str) -> list[str]:
 
 
 def _read(folder: str, name: str) -> str:
-    try:
-        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except FileNotFoundError:
-        return ""
+    return _read_bytes(os.path.join(folder, name)).decode(errors="replace")
 
 
 def _remove_keep_files(root: str) -> None:
     """Remove keepdir's markers (PMS 12.3.9): an image has no package manager that would prune empty folders."""
-    for folder, folders, names in os.walk(root):
-        if os.path.relpath(folder, root) == DATABASE:
-            folders[:] = []
-            continue
-        for name in names:
-            path = os.path.join(folder, name)
-            if name.startswith(".keep_") and not os.path.islink(path) and not os.path.getsize(path):
-                os.unlink(path)
+    top = os.fsencode(root)
+    found = [entry for entry in walk(top, {DATABASE.encode()}) if os.path.basename(entry.name).startswith(b".keep_")]
+    for entry in found:
+        if stat.S_ISREG(entry.status.st_mode) and not entry.status.st_size:
+            os.unlink(os.path.join(top, entry.name))
 
 
 def _normalise(folder: str, epoch: int) -> None:
@@ -182,8 +171,7 @@ def _normalise(folder: str, epoch: int) -> None:
     for name in CONSTANT:
         _replace(os.path.join(folder, name), b"0\n")
     for name in VOLATILE:
-        if os.path.lexists(os.path.join(folder, name)):
-            os.unlink(os.path.join(folder, name))
+        remove_tree(os.fsencode(os.path.join(folder, name)))
     for name in UNSORTED:
         path = os.path.join(folder, name)
         if os.path.isfile(path) and not os.path.islink(path):
@@ -210,7 +198,6 @@ def _replace(path: str, content: bytes) -> None:
 
 def _read_bytes(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return regular.content(path)
     except FileNotFoundError:
         return b""

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -70,6 +71,8 @@ static void act(const char *word, const char *rest)
 		check(open(rest, O_CREAT | O_WRONLY, 0666), rest);
 	else if (!strcmp(word, "open-to-all"))
 		check(chmod(rest, 0666), rest);
+	else if (!strcmp(word, "keyring"))
+		check(syscall(SYS_add_key, "user", "x", "x", 1, -4), word); /* @u */
 	else if (!strcmp(word, "who"))
 		printf("%d:%d %s\n", getuid(), getgid(), get_current_dir_name());
 	else if (!strcmp(word, "environment"))

@@ -58,6 +58,19 @@ def remount() -> None:
         raise OSError(ctypes.get_errno(), "mount")
 
 
+def touched(path: str) -> None:
+    """Change nothing but the time at which the file was changed."""
+    status = os.stat(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def call(number: int, *arguments: int | bytes) -> None:
+    """A system call, by its number on x86_64."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(ctypes.c_long(number), *arguments) < 0:
+        raise OSError(ctypes.get_errno(), str(number))
+
+
 def daemon() -> None:
     """A process that has left everything that it could be found by."""
     if os.fork() == 0:
@@ -85,5 +98,11 @@ attempt("remount", remount)
 attempt("log", lambda: os.symlink(f"{OUTSIDE}/victim", f"{os.path.dirname(STAGING)}/logs/{TOKEN}"))
 for file in ("packages.lock", "ingredients.json", "watch.json"):
     attempt("link", lambda file=file: os.symlink(f"{OUTSIDE}/victim", f"{STAGING}/{file}"))
+for file in ("/proc/1/fd/0", "/proc/self/fd/0", "/proc/1/exe", "/proc/1/cwd"):
+    attempt("held", lambda file=file: touched(file))
+if os.uname().machine == "x86_64":
+    attempt("keyring", lambda: call(248, b"user", b"quern", b"x", 1, -4))  # add_key to @u
+    attempt("namespace", lambda: call(272, 0x10000000))  # unshare
+attempt("vsock", lambda: socket.socket(40, socket.SOCK_STREAM))
 attempt("loopback", loopback)
 attempt("daemon", daemon)
