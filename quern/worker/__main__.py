@@ -43,7 +43,7 @@ def main() -> int:
     if verb == "fetch":
         return int(importlib.import_module(f"{package}.fetch").fetch(*words))
     if verb == "emerge":
-        importlib.import_module(f"{package}.gentoo").emerge(*words)
+        importlib.import_module(f"{package}.settings").emerge(*words)
     if verb == "shell":
         importlib.import_module(f"{package}.shell").shell(*words)
     if verb == "confine":
