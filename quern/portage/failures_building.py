@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from quern.portage.failure import Failure, Kind
+from quern.portage.tracebacks import plain
 
 _CONTEXT = 4  # lines of a build's own errors that are shown
 _LAST = 8  # lines of a package's log that are shown where nothing better is known
@@ -15,27 +16,36 @@ _FREE_SOME = "Free some, or set [build] workdir to a folder on a larger disk."
 _GIVEN_UP = r"^!!! Couldn't download '(.*)'\. Aborting\.$"
 _NO_FILE = r"failed|error|unable|timed out|no data received|did not answer"  # what wget and worker/fetch.py say
 _DIED = "\n * ERROR: "
+_FULL = r"No space left on device|Disk quota exceeded"  # ENOSPC, EDQUOT: errno(3)
+_FAULTY = r"Input/output error|Read-only file system"  # EIO, EROFS
 _LITTLE = 50 << 20  # bytes; with less than this free, that is the likely reason
 
 
 class Machine(NamedTuple):
-    """What is known of a failure besides the output: `log` gives a log's text by its path, `free` is in bytes."""
+    """What is known of a failure besides the output.
+
+    `log` gives a log's text by its path; `free` are the bytes that are free where `folder` is, the work folder.
+    """
 
     log: Callable[[str], str]
     free: int
+    folder: str = ""
 
 
 def completed(failure: Failure, machine: Machine) -> Failure:
-    """Add what the package's log ends with, if nothing better is known, and that the disk is nearly full.
+    """Add what the package's log says of a full disk, or else ends with, and that the disk is nearly full.
 
     A full disk is often not named: tar dies of the pipe behind it, a linker of SIGBUS.
     """
+    log = machine.log(failure.log) if failure.kind is Kind.PHASE and failure.log else ""
+    if full := _space(log):
+        failure = replace(failure, kind=Kind.SPACE, reasons=(*failure.reasons, *full.reasons), hint=full.hint)
+    if failure.kind is Kind.SPACE and machine.folder and "/" not in "".join(failure.reasons):
+        return replace(failure, reasons=(*failure.reasons, f"the work folder is {machine.folder}"))
     if failure.kind is not Kind.PHASE:
         return failure
-    reasons = failure.reasons
-    if not reasons and failure.log:
-        said = [line.strip() for line in machine.log(failure.log).splitlines()]
-        reasons = tuple([line for line in said if line.strip("* ")][-_LAST:])
+    said = [line.strip() for line in log.splitlines()]
+    reasons = failure.reasons or tuple([line for line in said if line.strip("* ")][-_LAST:])
     return replace(failure, reasons=reasons, hint=failure.hint + room(machine.free).rstrip())
 
 
@@ -57,6 +67,8 @@ def explain(output: str) -> Failure | None:
         or _fetch(output)
         or _collision(output)
         or _died(output)
+        or _faulty(output)
+        or _died_silently(output)
     )
 
 
@@ -75,12 +87,21 @@ def _failed(output: str) -> tuple[str | None, str | None]:
 
 
 def _space(output: str) -> Failure | None:
-    match = re.search(r"^.*No space left on device.*$", output, re.M)
+    match = re.search(rf"^.*(?:{_FULL}).*$", output, re.M)
     if not match:
         return None
     package, log = _failed(output)
     summary = "there is no space left on the disk"
-    return Failure(Kind.SPACE, package, summary, (match[0].strip(),), _FREE_SOME, log=log)
+    return Failure(Kind.SPACE, package, summary, (plain(match[0].strip()),), _FREE_SOME, log=log)
+
+
+def _faulty(output: str) -> Failure | None:
+    """Give what a file system refuses, where nothing better is known."""
+    match = re.search(rf"^.*(?:{_FAULTY}).*$", output, re.M)
+    if not match:
+        return None
+    package, log = _failed(output)
+    return Failure(Kind.SPACE, package, "a file cannot be read or written", (plain(match[0].strip()),), log=log)
 
 
 def _no_manifest_entry(output: str) -> Failure | None:
@@ -184,7 +205,7 @@ def _collision(output: str) -> Failure | None:
 def _died(output: str) -> Failure | None:
     error = re.search(r"^ \* ERROR: (\S+?)(?:::\S+)? failed(?: \((\w+) phase\))?:\n((?: \*   .*\n)*)", output, re.M)
     if not error:
-        return _died_silently(output)
+        return None
     package, phase = error[1], error[2]
     said = [line.removeprefix(" *").strip() for line in error[3].splitlines()]
     log = _search(r"^ \* The complete build log is located at '(.*)'\.$", output) or _failed(output)[1]
@@ -205,7 +226,7 @@ def _died_silently(output: str) -> Failure | None:
 
 def _errors_before(output: str) -> list[str]:
     """Give the last lines of a build that look like errors."""
-    pattern = r"\berror\b|undefined reference|cannot find|not found|No such file|Traceback|^\w*Error:"
+    pattern = r"\berror\b|undefined reference|cannot find|not found|No such file|^\w*Error:"
     own = [line.strip() for line in output.rpartition(">>> ")[2].splitlines() if not line.startswith(" *")]
     return [line for line in own if re.search(pattern, line, re.I)][-_CONTEXT:]
 

@@ -22,6 +22,7 @@ from quern.portage import failures
 from quern.portage.failure import Failure, Kind
 from quern.portage.repository import available_packages
 from quern.portage.setup import STARTER
+from quern.portage.tracebacks import condensed
 from quern.steps.base import discard
 from quern.terminal import harmless
 
@@ -38,9 +39,10 @@ SECRETS = ("PORTAGE_BINHOST", "FETCHCOMMAND", "RESUMECOMMAND")  # for fetching: 
 
 def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
     """The error to raise where emerge failed, from what it printed; keeps what a shell needs, where one can be had."""
+    output, work = condensed(output), build.setup.image.work
     repositories = build.setup.repositories()
     starter_only = all(repository.location in (STARTER, build.setup.overlay) for repository in repositories)
-    machine = failures.Machine(_text, free=shutil.disk_usage(build.setup.image.work).free)
+    machine = failures.Machine(_text, shutil.disk_usage(work).free, str(work))
     failure = failures.explain(output, available_packages(repositories), starter_only, machine)
     reason = _reason(output, failure, machine.free)
     log = _text(failure.log) if failure and failure.log else ""  # with --quiet-build emerge itself shows none of it
@@ -114,6 +116,6 @@ def _phase(folder: Path) -> str:
 def _text(path: str) -> str:
     """The text of a package's log; empty where there is none. Its path is from emerge's output, which others write."""
     try:
-        return harmless(Path(path).read_text(errors="replace")) if Path(path).is_file() else ""
+        return condensed(harmless(Path(path).read_text(errors="replace"))) if Path(path).is_file() else ""
     except (OSError, ValueError):
         return ""

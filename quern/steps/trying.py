@@ -19,6 +19,7 @@ from quern.drivers.limit import limited, run_for
 from quern.drivers.raw import RawDriver
 from quern.engine import DEFAULT_ADDRESS, EngineError, tagged_image_id
 from quern.errors import DriverError
+from quern.portage.tracebacks import condensed
 from quern.project import Image
 from quern.steps import receipt as receipts
 from quern.steps.tarball import tarball_of
@@ -146,7 +147,7 @@ class InNamespaces(NamedTuple):
         if status == IMPOSSIBLE:
             raise DriverError(NOWHERE.format(image=self.image.name, reason=reason))
         if status:
-            raise DriverError(reason)
+            raise DriverError(condensed(reason))
 
     @contextmanager
     def _unpacked(self) -> Iterator[None]:
