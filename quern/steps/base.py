@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,7 +272,7 @@ def _commit(step: Step, receipt: Receipt, run: Run) -> Receipt:
     if place.output.exists():
         place.output.rename(place.aside)
     place.staging.rename(place.output)
-    os.sync()
+    receipts.sync_file_system(place.work)
     publish(place.output, step.published(receipt.info))
     made |= {str(path): mark_of(path) for path in step.published(receipt.info)}
     receipt = receipt._replace(made=made)

@@ -129,7 +129,7 @@ class Build:
             logs=self.log.with_suffix(""),
             repositories=repos_conf(self._repositories_inside()),
             jobs=self.jobs,
-            fetch=(self.machine.python, "-I", self.run.driver.inside(WORKER), "fetch", run_file),
+            fetch=(self.machine.python, "-I", "-B", self.run.driver.inside(WORKER), "fetch", run_file),
             binhosts=image.settings.portage.binhost,
             root_user=self.machine.root,
             gentoo=self.machine.gentoo,
@@ -262,8 +262,9 @@ class Build:
                 if packaged and text.startswith(emerge.INSTALLING):
                     packaged()
 
-        argv = [self.machine.python, "-I", self.run.driver.inside(WORKER), "emerge", str(self.scratch / "host.conf")]
-        argv += [self.machine.python, self.machine.emerge, *self.machine.options, *options]
+        worker = [self.machine.python, "-I", "-B", self.run.driver.inside(WORKER)]
+        argv = [*worker, "emerge", str(self.scratch / "host.conf")]
+        argv += [self.machine.python, "-B", self.machine.emerge, *self.machine.options, *options]
         argv += [*(["--ask"] if ask else []), *targets]
         environment = self._environment(options)
         writable = (self.staging, self.host, self.log.with_suffix(""))

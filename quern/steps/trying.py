@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from quern.drivers import containers
-from quern.drivers.confinement import WORKER
+from quern.drivers.confinement import WORKER, worker
 from quern.drivers.limit import limited, run_for
 from quern.drivers.raw import RawDriver
 from quern.engine import DEFAULT_ADDRESS, EngineError, tagged_image_id
@@ -108,7 +108,7 @@ class InContainer(NamedTuple):
 def _guarded(address: str, container: containers.Container) -> Iterator[None]:
     """While inside, the end of quern is that of the container."""
     guard = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(WORKER), "guard", address, container.identifier],
+        [sys.executable, "-I", "-S", "-B", str(WORKER), "guard", address, container.identifier],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -171,7 +171,7 @@ class InNamespaces(NamedTuple):
             "folders": said.volumes,
             "folder": said.workdir or "/",
         }
-        return [sys.executable, "-I", "-S", str(WORKER), "inside", json.dumps(request), *argv]
+        return worker("inside", json.dumps(request), *argv)
 
 
 def trial_of(image: Image, tests: Path, root: Path) -> InContainer | InNamespaces:

@@ -7,7 +7,6 @@ below /var/tmp, kept in /var/cache/binpkgs, and taken from there, whatever they 
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import suppress
 from typing import NoReturn
 
@@ -47,9 +46,6 @@ def _replace(path: str, text: str) -> None:
 
 def emerge(file: str, *argv: str) -> NoReturn:
     """Give the host side the settings in a file, and become the command `argv`."""
-    try:
-        with open(file, encoding="utf-8") as stream:
-            adopt(stream.read())
-        os.execv(argv[0], argv)
-    except OSError as error:
-        sys.exit(f"{error.filename or file}: {error.strerror}")
+    with open(file, encoding="utf-8") as stream:
+        adopt(stream.read())
+    os.execv(argv[0], argv)
