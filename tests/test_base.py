@@ -458,3 +458,9 @@ def test_clean_killed_at_every_change(tmp_path: Path) -> None:
         if not was_killed:
             break
     assert event > 5
+
+
+def test_a_file_system_is_synced_by_any_of_its_folders(tmp_path: Path) -> None:
+    receipts.sync_file_system(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        receipts.sync_file_system(tmp_path / "absent")

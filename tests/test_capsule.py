@@ -112,6 +112,27 @@ def test_an_unknown_failure_shows_the_last_lines(lab: Lab) -> None:
     assert str(capsule.error_of(build, "one\ntwo\n")) == f"emerge failed:\none\ntwo\nlog: {build.log}"
 
 
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "/lib/portage/x.py", line 1, in write
+    stream.write(text)
+OSError: [Errno 28] No space left on device: '/w/x'
+"""
+
+
+def test_no_traceback_of_a_program_is_part_of_a_message(lab: Lab) -> None:
+    """Not of emerge itself, nor of what a package's log ends with; what was refused is named, and the log."""
+    build = source_build(lab.image)
+    unknown = TRACEBACK.replace("OSError: [Errno 28] No space left on device: '/w/x'", "EOFError")
+    assert str(capsule.error_of(build, f"one\n{unknown}")) == f"emerge failed:\none\nEOFError\nlog: {build.log}"
+    assert "\n  /w/x: No space left on device\n" in str(capsule.error_of(build, TRACEBACK))
+    log = write(lab.folder, {"a.log": f"unpacking\n{unknown}"}) / "a.log"
+    output = f">>> Failed to install lab/top-1, Log file:\n\n>>>  '{log}'\n"
+    assert str(capsule.error_of(build, output)) == f"lab/top-1 failed\n  unpacking\n  EOFError\nlog: {log}"
+    for text in (f"{unknown}{DIED}", f"{DIED}{unknown}"):
+        assert "Traceback" not in str(capsule.error_of(build, f"{BEGUN}{text}"))
+
+
 def test_the_phase_of_a_package_that_fails_without_a_word(lab: Lab) -> None:
     build = source_build(lab.image)
     output = f"{BEGUN}>>> Failed to emerge lab/top-1 for /image/, Log file:\n\n>>>  '/absent.log'\n"

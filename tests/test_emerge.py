@@ -9,6 +9,7 @@ import pytest
 
 from quern.portage import emerge
 from quern.portage.emerge import Surroundings
+from quern.worker import host
 
 AROUND = Surroundings(
     config=Path("/w/config"),
@@ -92,7 +93,8 @@ def test_options() -> None:
 def test_options_are_emerge_s() -> None:
     pytest.importorskip("portage")
     code = "import sys; from _emerge.main import parse_opts; print(parse_opts(sys.argv[1:])[1:])"
-    for options in (emerge.source_options(2, binhost=True), emerge.install_options(2), emerge.install_options(3)):
+    last = [*emerge.install_options(3), *(f"{name}={value}" for name, value in host.OPTIONS.items())]
+    for options in (emerge.source_options(2, binhost=True), emerge.install_options(2), last):
         argv = [sys.executable, "-c", code, *options, "@profile"]
         ran = subprocess.run(argv, capture_output=True, text=True)
         assert (ran.returncode, ran.stderr) == (0, "")
@@ -131,7 +133,7 @@ def test_a_gentoo_system_is_its_own_host_side() -> None:
     assert (variables["SYSROOT"], variables["ROOT"], variables["PATH"].split(":")[-2]) == ("/", "/w/image", "/bin")
 
 
-def test_settings_of_a_gentoo_system(tmp_path: Path) -> None:
+def test_settings_of_the_host_side() -> None:
     """As a shell reads them, which is how Portage does: the words of FETCHCOMMAND are expanded when it is called."""
     around = replace(AROUND, gentoo=True, fetch=("/usr/bin/python3", "fetch"))
     script = f'FEATURES=theirs\n{around.host_settings()}printf "%s\\n" "$FEATURES" "$FETCHCOMMAND" "$PKGDIR" "$DISTDIR"'

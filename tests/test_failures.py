@@ -544,9 +544,35 @@ def test_a_disk_nearly_full_is_said() -> None:
     assert room(50 * MIB) == ""
 
 
-def test_a_reason_that_is_known_needs_no_log() -> None:
+FULL = "/w/x: No space left on device"
+FREE_SOME = "Free some, or set [build] workdir to a folder on a larger disk."
+
+
+def test_a_full_disk_is_named_whatever_names_it() -> None:
+    """The output, or the log of a package; with the file, or else with the work folder."""
+    for text, reason in (
+        ("OSError: [Errno 28] No space left on device: '/w/x'", FULL),
+        ("OSError: [Errno 122] Disk quota exceeded: '/w/x'", "/w/x: Disk quota exceeded"),
+    ):
+        assert str(explain(f"begun\n{text}\n")) == f"there is no space left on the disk\n  {reason}\n{FREE_SOME}"
+        log = "log: /build/logs/lab:broken-1:20160516-152300.log"
+        failure = explain(SILENT, machine=Machine(lambda path: f"x\n{text}\ny\n", 3 * MIB))  # noqa: B023
+        assert str(failure) == f"lab/broken-1 failed\n  {reason}\n{FREE_SOME}\n{log}"
+    lines = str(explain("write error: No space left on device\n", machine=Machine(str, 0, folder="/w"))).splitlines()
+    assert lines[1:3] == ["  write error: No space left on device", "  the work folder is /w"]
+
+
+def test_a_disk_that_fails_is_a_reason_where_there_is_no_other() -> None:
+    failure = explain("begun\nOSError: [Errno 5] Input/output error: '/w/x'\n")
+    assert str(failure) == "a file cannot be read or written\n  /w/x: Input/output error"
+    for case in set(CASES) - NO_FAILURE:
+        output = (DATA / f"{case}.txt").read_text()
+        assert explain(f"tty: Input/output error\n{output}") == explain(output)
+
+
+def test_a_reason_that_is_known_needs_nothing_of_the_log() -> None:
     def log(path: str) -> str:
-        raise AssertionError(path)
+        return f"{path} was read\n"
 
     for case in CASES:
         output = (DATA / f"{case}.txt").read_text()

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from quern.worker.host import _settle_cache
+import pytest
+
+from quern.worker import WorkerError
+from quern.worker.host import _options, _settle_cache
+from quern.worker.installation import Installation
+from quern.worker.settings import adopt
 from tests.projects import write
 
 
@@ -19,3 +24,31 @@ def test_the_cache_of_metadata_gets_one_time_but_through_no_link(tmp_path: Path)
     _settle_cache(os.fspath(tmp_path / "cache"))
     assert list((tmp_path / "cache").iterdir()) == []  # no cache of Portage's any more
     assert (tmp_path / "precious").stat().st_mtime_ns == before
+
+
+def test_options_that_this_emerge_has(tmp_path: Path) -> None:
+    """With less than 18 GB free it would build one package at a time; emerge of before 2024 knows no such limit."""
+    emerge = Installation(tmp_path / "emerge", tmp_path / "python", tmp_path / "portage", tmp_path)
+    write(tmp_path, {"_emerge/main.py": 'options = {"--jobs": {}, "--jobs-tmpdir-require-free-gb": {}}\n'})
+    assert _options(emerge) == ["--jobs-tmpdir-require-free-gb=0"]
+    write(tmp_path, {"_emerge/main.py": 'options = {"--jobs": {}}\n'})
+    assert _options(emerge) == []
+
+
+def test_the_host_side_is_told_through_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"host/etc/portage/old": "", "config/etc/portage/mirrors": "debian http://a\n", "precious": ""})
+    told = tmp_path / "host/etc/portage"
+    (told / "make.conf").symlink_to(tmp_path / "precious")
+    monkeypatch.setenv("PORTAGE_OVERRIDE_EPREFIX", str(tmp_path / "host"))
+    monkeypatch.setenv("PORTAGE_CONFIGROOT", str(tmp_path / "config"))
+    adopt('PKGDIR="/w"\n')
+    assert (told / "make.conf").read_text() == 'PKGDIR="/w"\n'
+    assert (told / "mirrors").read_text() == "debian http://a\n"
+    assert (told / "mirrors").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "precious").read_text() == ""
+
+
+def test_the_settings_of_this_machine_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PORTAGE_OVERRIDE_EPREFIX", raising=False)
+    with pytest.raises(WorkerError, match="in a container only"):
+        adopt('PKGDIR="/w"\n')

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import shutil
 import signal
 import struct
 import subprocess
@@ -15,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from quern.drivers.base import Command
-from quern.drivers.raw import RawDriver
+from quern.drivers.confinement import worker
+from quern.drivers.raw import RawDriver, answer_of
 from quern.errors import DriverError, of_the_machine
 from tests.building import CHECKOUT
 
@@ -183,8 +185,7 @@ def test_keys_that_interrupt(tmp_path: Path) -> None:
 
 
 def test_a_missing_command(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        run(tmp_path, "/nowhere/emerge")
+    assert run(tmp_path, "/nowhere/emerge") == (127, ["/nowhere/emerge: No such file or directory"])
 
 
 def test_an_error_while_reading_ends_the_command(tmp_path: Path) -> None:
@@ -272,6 +273,41 @@ def test_worker_answers(tmp_path: Path) -> None:
 def test_worker_error_is_a_message(tmp_path: Path) -> None:
     with pytest.raises(DriverError, match="No such file or directory"):
         RawDriver().call("digest", root=str(tmp_path / "absent"))
+
+
+def test_a_worker_that_was_ended_says_by_what() -> None:
+    for status in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        with pytest.raises(DriverError, match=r"^worker digest: ended by SIGKILL, which is not ours$"):
+            answer_of("digest", status, b"", b"")
+
+
+def test_what_begins_when_quern_is_gone_ends() -> None:
+    """Another process is not its parent any more."""
+    argv = [word if not word.startswith("--parent=") else "--parent=1" for word in worker("start", "sleep", "60")]
+    assert subprocess.run(argv, timeout=30).returncode == -signal.SIGTERM
+
+
+ALONE = """
+import sys
+from pathlib import Path
+from quern.drivers.base import Command, Reach
+from quern.drivers.raw import RawDriver
+folder = Path(sys.argv[1])
+for driver in (RawDriver(), RawDriver(confine="auto", say=str)):
+    driver.call("digest", root=str(folder))
+    driver.call("merged", root=str(folder), reach=Reach())
+    driver.run(Command(["true"], {"PATH": "/usr/bin:/bin"}, folder, folder / "log"), str)
+"""
+
+
+def test_no_bytecode_is_written_into_the_installed_package(tmp_path: Path) -> None:
+    """Nor by another Python than the one that it is installed for, which this one stands for."""
+    ignored = shutil.ignore_patterns("__pycache__", "starter")
+    shutil.copytree(CHECKOUT / "quern", tmp_path / "quern", ignore=ignored)
+    (tmp_path / "root").mkdir()
+    argv = [sys.executable, "-B", "-c", ALONE, str(tmp_path / "root")]
+    subprocess.run(argv, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, check=True)
+    assert list(tmp_path.rglob("__pycache__")) == []
 
 
 def test_worker_defect_keeps_its_traceback(tmp_path: Path) -> None:

@@ -163,6 +163,17 @@ def test_every_phase(tmp_path: Path, phase: str) -> None:
     assert answer(project, script) == [phase[4:], "function", " *   on purpose"]
 
 
+def test_what_was_built_to_build_with(tmp_path: Path) -> None:
+    """Its folder is that of the failed run, whatever Portage's host side was told since, by a question say."""
+    project = made(tmp_path / "project", f'BDEPEND="app-misc/tool"\n{MENDED}')
+    write(project.folder, {"tree/app-misc/tool/tool-1.ebuild": HEAD + BROKEN})
+    assert project.doit("packages:one", status=1).rstrip().endswith("\nshell: doit shell:one")
+    settings = project.folder / "build/one/host/etc/portage/make.conf"
+    settings.write_text(settings.read_text().replace("/.packages.new/", "/.resolve.new/"))
+    assert answer(project, compared("export -p; set +o; shopt")) == []
+    assert answer(project, "ls") == ["file", "made"]
+
+
 def test_a_binary_package_that_is_installed(tmp_path: Path) -> None:
     """In another step, and what was built before is not lost."""
     script = "export -p > ${T}/phase; [[ ${MERGE_TYPE} != binary ]] || die"

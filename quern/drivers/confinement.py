@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -36,6 +37,16 @@ RESOLVER = Path("/etc/resolv.conf")  # often a link into /run, which is hidden (
 _warned = set[str]()  # what has been said once in this process
 
 
+def worker(*words: str, python: str = "") -> list[str]:
+    """The command line of a verb of the worker, which ends with this process.
+
+    Its `python` is by default ours, which needs none of what is installed beside it. Neither writes bytecode: the
+    folder is an installed package's, and that of another Python is none of its business.
+    """
+    interpreter = [python, "-I"] if python else [sys.executable, "-I", "-S"]
+    return [*interpreter, "-B", str(WORKER), f"--parent={os.getpid()}", *words]
+
+
 def confined(argv: Sequence[str], reach: Reach, folder: Path, network: bool, python: str) -> list[str]:
     """The command line that runs `argv` confined; `python` is that of the command."""
     interpreters = [Path(name).parent for name in names(python)]
@@ -47,7 +58,7 @@ def confined(argv: Sequence[str], reach: Reach, folder: Path, network: bool, pyt
         "folder": str(folder),
         "filter": seccomp.encoded(),
     }
-    return [sys.executable, "-I", "-S", str(WORKER), "confine", json.dumps(request), *argv]
+    return worker("confine", json.dumps(request), *argv)
 
 
 def _prefixes(paths: Iterable[Path]) -> list[str]:

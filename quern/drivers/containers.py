@@ -163,7 +163,7 @@ def _remove_image(client: Any, image: str) -> None:  # noqa: ANN401 (the SDK shi
 
 def _supervised(shell: Sequence[str]) -> dict[str, Any]:
     """What runs in a container of the builder image."""
-    argv = shell or [PYTHON, "-I", "/quern/worker", "supervise"]
+    argv = shell or [PYTHON, "-I", "-B", "/quern/worker", "supervise"]
     return {
         "entrypoint": argv[:1],
         "command": argv[1:],

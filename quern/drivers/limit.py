@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from io import BufferedReader
 
-from quern.drivers.raw import end_with_parent, guarded, terminable
+from quern.drivers.raw import guarded, terminable
 
 
 def run_for(seconds: int, argv: Sequence[str], write: Callable[[bytes], None]) -> int | None:
@@ -28,7 +28,6 @@ def run_for(seconds: int, argv: Sequence[str], write: Callable[[bytes], None]) -
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=end_with_parent,
         )
         assert isinstance(process.stdout, BufferedReader)
         with guarded(process), limited(seconds, partial(_kill_group, process)) as late:

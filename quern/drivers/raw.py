@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quern.drivers.base import Command, Reach
-from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible, unlike
+from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible, unlike, worker
 from quern.drivers.shown import Shown, copy_lines
 from quern.errors import DriverError, naming
 from quern.worker import IMPOSSIBLE
@@ -50,12 +50,16 @@ class RawDriver:
     def _confines(self) -> bool:
         return is_possible(self.confine, self.say)
 
-    def _argv(
-        self, argv: Sequence[str], reach: Reach | None, folder: Path = Path("/"), network: bool = False
-    ) -> Sequence[str]:
+    def _argv(self, command: Command) -> Sequence[str]:
+        if not self._confines:
+            return worker("start", *command.argv)
+        return confined(command.argv, command.reach, command.folder, command.network, self.python)
+
+    def _call_argv(self, verb: str, reach: Reach | None) -> Sequence[str]:
         if reach is None or not self._confines:
-            return argv
-        return confined(argv, reach, folder, network, self.python)
+            return worker(verb, python=self.python)
+        argv = [self.python, "-I", "-B", str(WORKER), verb]
+        return confined(argv, reach, Path("/"), network=False, python=self.python)
 
     def run(self, command: Command, line: Callable[[str], None]) -> int:
         """See Driver.run."""
@@ -74,7 +78,7 @@ class RawDriver:
                 last = shown.last
             else:
                 process = subprocess.Popen(
-                    self._argv(command.argv, command.reach, command.folder, command.network),
+                    self._argv(command),
                     env=dict(command.environment),
                     cwd=command.folder,
                     umask=0o022,  # a build must not depend on the caller's
@@ -82,7 +86,6 @@ class RawDriver:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=end_with_parent,
                 )
                 assert process.stdout is not None
                 with guarded(process), process.stdout as output:
@@ -114,7 +117,7 @@ class RawDriver:
         with open(ours, "rb", buffering=0):
             with open(theirs, "rb", buffering=0):
                 process = subprocess.Popen(
-                    self._argv(command.argv, command.reach, command.folder, command.network),
+                    self._argv(command),
                     env=dict(command.environment),
                     cwd=command.folder,
                     umask=0o022,
@@ -122,7 +125,6 @@ class RawDriver:
                     stdout=theirs,
                     stderr=theirs,
                     start_new_session=True,
-                    preexec_fn=_own_terminal,
                 )
             with guarded(process):
                 terminal.relay(ours, partial(terminal.resize, ours), lambda: process.poll() is not None, show)
@@ -136,14 +138,13 @@ class RawDriver:
 
         with terminable():
             process = subprocess.Popen(
-                self._argv([self.python, "-I", str(WORKER), verb], reach),
+                self._call_argv(verb, reach),
                 env=dict(environment) if environment is not None else {"LC_ALL": "C.UTF-8"},
                 umask=0o022,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                preexec_fn=end_with_parent,
             )
             try:
                 output, noise = process.communicate(json.dumps(params).encode())
@@ -180,6 +181,9 @@ def answer_of(verb: str, status: int, output: bytes, noise: bytes) -> dict[str, 
     try:
         answer = json.loads(output)
     except ValueError:
+        if status < 0 or status > 128:
+            number = -status if status < 0 else status - 128
+            raise DriverError(f"worker {verb}: ended by {_signal_name(number)}, which is not ours") from None
         raise RuntimeError(f"worker {verb}: exit {status}\n{noise.decode(errors='replace')}") from None
     if not isinstance(answer, dict):
         raise RuntimeError(f"worker {verb}: {output[:200]!r} is not an object")
@@ -188,20 +192,11 @@ def answer_of(verb: str, status: int, output: bytes, noise: bytes) -> dict[str, 
     return answer
 
 
-def end_with_parent() -> None:
-    """In the child: ask the kernel for SIGTERM when quern dies, SIGKILL included (prctl(2), PR_SET_PDEATHSIG)."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
-def _own_terminal() -> None:
-    """In the child: the terminal that is its standard input becomes that of its session (ioctl_tty(2), TIOCSCTTY)."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    end_with_parent()
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 @contextmanager

@@ -58,11 +58,6 @@ sign-manifests = false
 """
 
 
-def host_defaults() -> str:
-    """The make.defaults of the host side's profile: it reads no make.conf, and would ask for a sandbox and zstd."""
-    return f'FEATURES="{" ".join(FEATURES)}"\nBINPKG_COMPRESS="gzip"\n'
-
-
 def make_conf() -> str:
     """The text of make.conf (make.conf(5))."""
     return MAKE_CONF.format(features=" ".join(FEATURES))

@@ -19,7 +19,7 @@ from quern.portage.configroot import FEATURES
 # a project that declares its own would build everything anew.
 PACKAGE_EPOCH = 315532800  # 1980-01-01, the earliest that zip files can say
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin"  # on Gentoo
-# of the environment, what a Gentoo system that is the host side has to be told as well
+# of the environment, what the host side has to be told as well
 SHARED = ("DISTDIR", "PORTAGE_TMPDIR", "PORTAGE_LOGDIR", "EMERGE_LOG_DIR", "MAKEOPTS", "SOURCE_DATE_EPOCH")
 OPTIONAL = (
     "FETCHCOMMAND", "RESUMECOMMAND", "BINPKG_GPG_VERIFY_GPG_HOME", "GPG_VERIFY_USER_DROP", "GPG_VERIFY_GROUP_DROP",
@@ -98,11 +98,11 @@ class Surroundings:
 
     @property
     def host_packages(self) -> Path:
-        """PKGDIR of a Gentoo system's `/`."""
+        """PKGDIR of the host side."""
         return self.host / "binpkgs"
 
     def host_settings(self) -> str:
-        """What a Gentoo system's `/` is told of this run, for the end of its make.conf; Portage reads nothing else."""
+        """What the host side is told of this run: the text of its make.conf, or on Gentoo for the end of it."""
         variables = self.environment()
         settings = {name: variables[name] for name in SHARED}
         settings |= {name: variables[name] for name in OPTIONAL if name in variables}
@@ -113,7 +113,10 @@ class Surroundings:
 
 
 class Machine(NamedTuple):
-    """The place where emerge runs, as the worker's `prepare` found it: paths there, and how many processors it has."""
+    """The place where emerge runs, as the worker's `prepare` found it: paths there, and how many processors it has.
+
+    `options` are those of emerge that its version has, and that change nothing of what is built.
+    """
 
     emerge: str
     python: str
@@ -121,6 +124,7 @@ class Machine(NamedTuple):
     root: bool
     cpus: int
     gentoo: bool
+    options: Sequence[str]
 
 
 def _load(jobs: int) -> list[int]:

@@ -26,7 +26,7 @@ class Kind(Enum):
     CHECKSUM = "checksum"
     MANIFEST = "no Manifest entry"
     COLLISION = "file collision"
-    SPACE = "no space"
+    SPACE = "no space"  # or another reason why a disk does not take or give a file
     PHASE = "a phase died"
     POSTINST = "postinst died"
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from quern.errors import display
 from quern.portage.failure import Failure, Kind
 from quern.portage.repository import Repository
+from quern.portage.tracebacks import plain
 
 _CONTEXT = 4  # lines of a build's own errors that are shown
 _LAST = 8  # lines of a package's log that are shown where nothing better is known
@@ -39,6 +40,8 @@ _NO_FILE = (
 _DIED = "\n * ERROR: "
 _FAILED = re.compile(r"^>>> Failed to (?:emerge|install) (\S+?)(?:::\S+)?(?: (?:for|to) .*?)?(, Log file:)?$", re.M)
 _SEVERAL = re.compile(r"^ \* The following \d+ packages have failed to build", re.M)
+_FULL = r"No space left on device|Disk quota exceeded"  # ENOSPC, EDQUOT: errno(3)
+_FAULTY = r"Input/output error|Read-only file system"  # EIO, EROFS
 _LITTLE = 50 << 20  # bytes; with less than this free, that is the likely reason
 
 
@@ -49,24 +52,29 @@ class Machine(NamedTuple):
     free            bytes that are free in the work folder's file system
     repositories    those of the image
     profile         the folder of its profile
+    folder          the work folder
     """
 
     log: Callable[[str], str]
     free: int
     repositories: Sequence[Repository] = ()
     profile: Path | None = None
+    folder: str = ""
 
 
 def completed(failure: Failure, machine: Machine) -> Failure:
-    """Add what the package's log ends with, if nothing better is known, and that the disk is nearly full.
+    """Add what the package's log says of a full disk, or else ends with, and that the disk is nearly full.
 
     A full disk is often not named: tar dies of the pipe behind it, a linker of SIGBUS.
     """
+    log = machine.log(failure.log) if failure.kind is Kind.PHASE and failure.log else ""
+    if full := _space(log):
+        failure = replace(failure, kind=Kind.SPACE, reasons=(*failure.reasons, *full.reasons), hint=full.hint)
+    if failure.kind is Kind.SPACE and machine.folder and "/" not in "".join(failure.reasons):
+        return replace(failure, reasons=(*failure.reasons, f"the work folder is {machine.folder}"))
     if failure.kind is not Kind.PHASE:
         return failure
-    reasons = failure.reasons
-    if not reasons and failure.log:
-        reasons = _last(machine.log(failure.log))
+    reasons = failure.reasons or _last(log)
     return replace(failure, reasons=reasons, hint=failure.hint + room(machine.free).rstrip())
 
 
@@ -97,6 +105,7 @@ def explain(output: str) -> Failure | None:
         or _collision(output)
         or _died(output)
         or _exited(output)
+        or _faulty(output)
         or _died_silently(output)
     )
 
@@ -151,12 +160,21 @@ def unexplained(text: str) -> Failure:
 
 
 def _space(output: str) -> Failure | None:
-    match = re.search(r"^.*No space left on device.*$", output, re.M)
+    match = re.search(rf"^.*(?:{_FULL}).*$", output, re.M)
     if not match:
         return None
     package, log = _failed(output)
     summary = "there is no space left on the disk" + (f" for {package}" if package else "")
-    return Failure(Kind.SPACE, package, summary, (match[0].strip(),), _FREE_SOME, log=log)
+    return Failure(Kind.SPACE, package, summary, (plain(match[0].strip()),), _FREE_SOME, log=log)
+
+
+def _faulty(output: str) -> Failure | None:
+    """Give what a file system refuses, where nothing better is known."""
+    match = re.search(rf"^.*(?:{_FAULTY}).*$", output, re.M)
+    if not match:
+        return None
+    package, log = _failed(output)
+    return Failure(Kind.SPACE, package, "a file cannot be read or written", (plain(match[0].strip()),), log=log)
 
 
 def _no_manifest_entry(output: str) -> Failure | None:
@@ -344,7 +362,7 @@ def _died_silently(output: str) -> Failure | None:
 
 def _errors_before(output: str) -> list[str]:
     """Give the last lines of a build that look like errors."""
-    pattern = r"\berror\b|undefined reference|cannot find|not found|No such file|Traceback|^\w*Error:"
+    pattern = r"\berror\b|undefined reference|cannot find|not found|No such file|^\w*Error:"
     own = [line.strip() for line in output.rpartition(">>> ")[2].splitlines() if not line.startswith(" *")]
     return [line for line in own if re.search(pattern, line, re.I)][-_CONTEXT:]
 

@@ -77,7 +77,8 @@ def _command(run: Run, file: Path, record: dict[str, Any], command: str) -> Comm
     from quern.drivers.base import Command, Reach
     from quern.drivers.confinement import WORKER
 
-    words = [record["python"], "-I", run.driver.inside(WORKER), "shell", str(file), *([command] if command else [])]
+    words = [record["python"], "-I", "-B", run.driver.inside(WORKER), "shell", str(file)]
+    words += [command] if command else []
     folder = file.parent / "tmp"
     # not to the packages: those that were there before are the store's own files
     reach = Reach([folder, file.parent.parent / "image"], [Path(path) for path in record["readable"]])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -260,7 +259,7 @@ def _commit(step: Step, receipt: Receipt, run: Run) -> Receipt:
     if place.output.exists():
         place.output.rename(place.aside)
     place.staging.rename(place.output)
-    os.sync()
+    receipts.sync_file_system(place.work)
     publish(place.output, step.published(receipt.info))
     made |= {str(path): mark_of(path) for path in step.published(receipt.info)}
     receipt = receipt._replace(made=made)

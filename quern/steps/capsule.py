@@ -23,6 +23,7 @@ from quern.portage.failure import Failure, Kind
 from quern.portage.repository import available_packages
 from quern.portage.setup import STARTER
 from quern.portage.tools import declared_tools
+from quern.portage.tracebacks import condensed
 from quern.steps.base import discard
 from quern.terminal import harmless
 from quern.worker import regular
@@ -46,11 +47,11 @@ SECRETS = ("PORTAGE_BINHOST", "FETCHCOMMAND", "RESUMECOMMAND")  # for fetching: 
 
 def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
     """The error to raise where emerge failed, from what it printed; keeps what a shell needs, where one can be had."""
-    output = as_known(build, output)
+    output, work = condensed(as_known(build, output)), build.setup.image.work
     repositories = build.setup.repositories()
     starter_only = all(repository.location in (STARTER, build.setup.overlay) for repository in repositories)
     profile = build.setup.stack().folders[-1]
-    machine = failures.Machine(_text, shutil.disk_usage(build.setup.image.work).free, repositories, profile)
+    machine = failures.Machine(_text, shutil.disk_usage(work).free, repositories, profile, str(work))
     discard(build.scratch / RECORD, build.scratch, build.run)  # what failed may have written one
     undeclared = not build.setup.in_container and not declared_tools(each.location for each in repositories)
     found = failures.each(output, available_packages(repositories), starter_only, undeclared, machine=machine)
@@ -160,6 +161,6 @@ def _phase(folder: Path) -> str:
 def _text(path: str) -> str:
     """The end of a package's log; empty where there is none. Its path is from emerge's output, which others write."""
     try:
-        return harmless(regular.end(path, LOG_SIZE).decode(errors="replace"))
+        return condensed(harmless(regular.end(path, LOG_SIZE).decode(errors="replace")))
     except (OSError, ValueError):
         return ""

@@ -40,6 +40,7 @@ from quern.worker import regular
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 LOCAL_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HOME", "PATH")
 
+
 @dataclass(frozen=True)
 class Build:
     """Emerge around `staging`, for the image of `setup`, with the configuration root `config`.
@@ -103,7 +104,7 @@ class Build:
             "prepare",
             reach=self.reach(self.host),
             root=str(self.host),
-            profile={**configroot.profile_files(setup.profile), "make.defaults": configroot.host_defaults()},
+            profile=configroot.profile_files(setup.profile),
             tools=[tool.name for tool in tools],
             toolchains=[self.run.driver.inside(folder) for folder in setup.toolchains()],
             path=setup.path,
@@ -132,7 +133,7 @@ class Build:
             logs=self.log.with_suffix(""),
             repositories=repos_conf(self._repositories_inside()),
             jobs=self.jobs,
-            fetch=(self.machine.python, "-I", self.run.driver.inside(WORKER), "fetch", run_file),
+            fetch=(self.machine.python, "-I", "-B", self.run.driver.inside(WORKER), "fetch", run_file),
             binhosts=image.settings.portage.binhost,
             root_user=self.machine.root,
             gentoo=self.machine.gentoo,
@@ -218,15 +219,13 @@ class Build:
         arguments = [*options, *targets]
         if self.packages is None:
             arguments = [word for word in arguments if word not in ("--usepkg", "--buildpkg", "--getbinpkg")]
-        around = self.surroundings
-        settings = around.host_settings() if around.gentoo else ""
         answer = self.run.driver.call(
             "resolve",
             environment=self._environment(arguments),
             # in the rest of staging quern itself is still at work; the root says to Portage whose it is
             reach=self.reach(self.host, self.root, self.scratch / "tmp"),
             arguments=arguments,
-            settings=settings,
+            settings=self.surroundings.host_settings(),
         )
         if not answer["success"]:
             output = harmless(answer["output"])
@@ -267,10 +266,10 @@ class Build:
                 if packaged and text.startswith(emerge.INSTALLING):
                     packaged()
 
-        argv = [self.machine.python, self.machine.emerge, *options, *(["--ask"] if ask else []), *targets]
-        if self.machine.gentoo:
-            worker = (self.machine.python, "-I", self.run.driver.inside(WORKER), "emerge")
-            argv = [*worker, str(self.scratch / "host.conf"), *argv]
+        worker = [self.machine.python, "-I", "-B", self.run.driver.inside(WORKER)]
+        argv = [*worker, "emerge", str(self.scratch / "host.conf")]
+        argv += [self.machine.python, "-B", self.machine.emerge, *self.machine.options, *options]
+        argv += [*(["--ask"] if ask else []), *targets]
         environment = self._environment(options)
         writable = (self.staging, self.host, self.log.with_suffix(""))
         reach = self.reach(*writable, *([self.setup.image.distfiles] if fetching else []))

@@ -24,6 +24,7 @@ from quern.errors import BuildError, ConfigError, ProfileError, QuernError, disp
 from quern.portage import watch
 from quern.portage.setup import Setup
 from quern.steps import committed
+from quern.steps import receipt as receipts
 from quern.steps.base import Made, Run, Step, counted, discard
 from quern.steps.lock import locked
 from quern.steps.receipt import Receipt
@@ -169,6 +170,7 @@ class PackagesStep(Step):
                 for line in ledger.announcement(why, len(keys)):
                     build.run.say(line)
                 self._build_missing(build, plan, packages, keys, missing)
+                receipts.sync_file_system(packages.folder)  # it may be on another disk than the work folder
                 discard(build.view, build.staging, build.run)
                 missing = store.make_view(build.view, packages, keys)
             if missing:

@@ -165,6 +165,19 @@ def remove(path: Path) -> None:
     sync_folder(path.parent)
 
 
+def sync_file_system(folder: Path) -> None:
+    """Make all that was written to the file system of `folder` durable (syncfs(2)); other disks are not waited for."""
+    import ctypes
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable (fsync(2) on a directory)."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from quern.drivers import containers, seccomp
-from quern.drivers.confinement import WORKER
+from quern.drivers.confinement import WORKER, worker
 from quern.drivers.limit import limited, run_for
 from quern.drivers.raw import RawDriver
 from quern.engine import DEFAULT_ADDRESS, EngineError, tagged_image_id
 from quern.errors import DriverError
+from quern.portage.tracebacks import condensed
 from quern.project import Image
 from quern.steps import receipt as receipts
 from quern.steps.tarball import tarball_of
@@ -107,7 +108,7 @@ class InContainer(NamedTuple):
 def _guarded(address: str, container: containers.Container) -> Iterator[None]:
     """While inside, the end of quern is that of the container."""
     guard = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(WORKER), "guard", address, container.identifier],
+        [sys.executable, "-I", "-S", "-B", str(WORKER), "guard", address, container.identifier],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -146,7 +147,7 @@ class InNamespaces(NamedTuple):
         if status == IMPOSSIBLE:
             raise DriverError(NOWHERE.format(image=self.image.name, reason=reason))
         if status:
-            raise DriverError(reason)
+            raise DriverError(condensed(reason))
 
     @contextmanager
     def _unpacked(self) -> Iterator[None]:
@@ -171,7 +172,7 @@ class InNamespaces(NamedTuple):
             "folder": said.workdir or "/",
             "filter": seccomp.encoded(),
         }
-        return [sys.executable, "-I", "-S", str(WORKER), "inside", json.dumps(request), *argv]
+        return worker("inside", json.dumps(request), *argv)
 
 
 def trial_of(image: Image, tests: Path, root: Path) -> InContainer | InNamespaces:

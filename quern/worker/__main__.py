@@ -1,10 +1,8 @@
-"""`python -I .../worker VERB`: one JSON object of parameters on stdin, one JSON object on stdout.
+"""`python -I -B .../worker [--parent=PID] VERB`: one JSON object of parameters on stdin, one JSON object on stdout.
 
 Runs beside the image root, on this machine or in a container that has nothing of quern but this folder. What the
 user can put right comes back as {"error": message} with exit status 1; anything else keeps its traceback.
-`fetch`, `emerge`, `supervise`, `confine`, `shell`, `inside` and `guard` are different: they take words and answer with
-an exit status. Portage calls the first; the next two are what containers start; `confine` is for commands that have no
-container; `shell` becomes one; the last two are for tests of an image, without a container and with one.
+Those of WORDS are different: they take words and answer with an exit status. With a PID it ends with that process.
 """
 
 from __future__ import annotations
@@ -37,25 +35,40 @@ VERBS = {
     "verify": "signatures",
     "unpack": "unpack",
 }
+# the same for those that take words
+WORDS = {
+    "fetch": "fetch",  # what Portage calls
+    "emerge": "settings",
+    "start": "start",  # for commands that are not confined
+    "confine": "confine",
+    "shell": "shell",
+    "supervise": "supervise",  # what a container of a builder starts
+    "inside": "inside",  # for tests of an image, without a container
+    "guard": "guard",  # and with one
+}
 
 
 def main() -> int:
     """Run the verb of the command line; returns the exit status."""
-    verb, *words = sys.argv[1:]
+    words = sys.argv[1:]
     package = _load_package(os.path.dirname(os.path.abspath(__file__)))
-    if verb == "fetch":
-        return int(importlib.import_module(f"{package}.fetch").fetch(*words))
-    if verb == "emerge":
-        importlib.import_module(f"{package}.gentoo").emerge(*words)
-    if verb == "shell":
-        importlib.import_module(f"{package}.shell").shell(*words)
-    if verb == "confine":
-        return int(importlib.import_module(f"{package}.confine").confine(*words))
-    if verb in ("inside", "guard"):
-        return int(getattr(importlib.import_module(f"{package}.{verb}"), verb)(*words))
-    if verb == "supervise":
-        return int(importlib.import_module(f"{package}.supervise").supervise())
+    if words[0].startswith("--parent="):
+        importlib.import_module(f"{package}.start").begin(int(words.pop(0).partition("=")[2]))
+    verb = words.pop(0)
     error_class = importlib.import_module(package).WorkerError
+    if verb not in WORDS:
+        return _answer(package, verb, error_class)
+    try:
+        return int(getattr(importlib.import_module(f"{package}.{WORDS[verb]}"), verb)(*words))
+    except error_class as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        print(f"{_text(error.filename) or verb}: {error.strerror or error}", file=sys.stderr)
+    return 1
+
+
+def _answer(package: str, verb: str, error_class: type[Exception]) -> int:
+    """Read parameters, and write the answer of a verb."""
     # what libraries print must not end up in the answer
     answer_to = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -4,11 +4,11 @@ build/NAME/host/
   usr/bin/                   the whole PATH of a build: the declared tools, no more
   usr/libexec/               those of them that are covered where an ordinary user builds (guards.py)
   share/portage/config/      make.globals and sets of the installed Portage
-  etc/portage/make.profile/  Portage reads no other configuration for its host side
+  etc/portage/               all that Portage reads of its host side's configuration: the profile, and settings.py's
   var/db/pkg/                an empty package database: nothing of the machine's counts
   var/cache/edb/dep/         the ebuilds' metadata, kept between runs
   home/
-  binpkgs/                   what was built to build with, where `/` is a Gentoo system's
+  binpkgs/                   what was built to build with, kept between runs
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CONFIGS = ("share/portage/config", "usr/share/portage/config")
 PROFILE = "/etc/portage/make.profile"  # of a Gentoo system
 FOLDERS = ("var/cache/edb/dep", "home", "binpkgs")
+# with less than 18 GB free below PORTAGE_TMPDIR emerge would build one package at a time; emerge of before 2024 has no
+# such limit, nor the option
+OPTIONS = {"--jobs-tmpdir-require-free-gb": "0"}
 
 
 def prepare(
@@ -41,8 +44,9 @@ def prepare(
     path `path` (empty: this place's own), `toolchains` folders of files to be put beside them. With `own`, `/` is
     the host side if it is a Gentoo system's: then it is left as it is.
     Returns {"emerge", "python", "wget": paths, "root": whether commands run as root, "cpus": how many, "gentoo":
-    whether `/` is the host side}, or else {"missing": names of tools}, {"portage": False}, or {"profile": to where
-    the link to the profile of a `/` that is the host side leads, if nothing is there}.
+    whether `/` is the host side, "options": those of OPTIONS that this emerge has}, or else {"missing": names of
+    tools}, {"portage": False}, or {"profile": to where the link to the profile of a `/` that is the host side leads,
+    if nothing is there}.
     """
     path = path or os.environ.get("PATH") or SEARCH
     installation = locate(path)
@@ -71,7 +75,14 @@ def prepare(
         "root": os.geteuid() == 0,
         "cpus": cpus(),
         "gentoo": gentoo,
+        "options": _options(installation),
     }
+
+
+def _options(installation: Installation) -> list[str]:
+    """The OPTIONS that emerge knows; its own package lies beside Portage's."""
+    known = (installation.package.parent / "_emerge/main.py").read_text(encoding="utf-8", errors="replace")
+    return [f"{name}={value}" for name, value in OPTIONS.items() if f'"{name}"' in known]
 
 
 def _is_gentoo(installation: Installation) -> bool:

@@ -91,7 +91,7 @@ def _asked(emerge: Path, python: Path) -> Installation | None:
     import subprocess
 
     try:
-        answer = subprocess.run([str(python), "-I", "-c", QUESTION], stdout=subprocess.PIPE, check=True).stdout
+        answer = subprocess.run([str(python), "-I", "-B", "-c", QUESTION], stdout=subprocess.PIPE, check=True).stdout
         origin, prefix = json.loads(answer)
     except (OSError, ValueError, subprocess.CalledProcessError):
         return None

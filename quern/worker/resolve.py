@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from . import WorkerError
-from .gentoo import adopt
 from .line_ends import check_named, check_sourced
+from .settings import adopt
 from .sourced import sourced
 from .watching import Watch, eclass_file
 
@@ -37,7 +37,7 @@ OURS = (
 
 
 def resolve(arguments: list[str], settings: str = "") -> dict[str, Any]:
-    """Resolve the emerge command line `arguments`; `settings` are for `/` where that is the host side.
+    """Resolve the emerge command line `arguments`; `settings` are for the host side (see `settings`).
 
     Returns {"success": bool, "output": what emerge would print} and, with success, "plan": [package, ...] in merge
     order, "variables": {name: value} that every build of them sees, "watched": paths below the repositories that the

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from . import WorkerError
-from .gentoo import adopt
+from .settings import adopt
 
 START = "shell.bash"
 
@@ -79,6 +79,8 @@ def _environment(asked: dict[str, Any]) -> dict[str, str]:
             type_name="ebuild",
         )
     )
+    if asked["host"]:  # the host side may have been told of another run since
+        settings["PORTAGE_TMPDIR"] = os.environ["PORTAGE_TMPDIR"]
     doebuild_environment(ebuild, asked["phase"], settings=settings, db=database)
     binary = asked["merge"] == "binary"
     settings.configdict["pkg"].update(MERGE_TYPE=asked["merge"], EMERGE_FROM="binary" if binary else "ebuild")

@@ -81,7 +81,7 @@ def _worker(verb: str) -> list[str]:
     """The command line of another verb, for the Python that has Portage, if there is one."""
     installation = locate(os.environ.get("PATH") or SEARCH)
     python = str(installation.python) if installation else sys.executable
-    return [python, "-I", os.path.dirname(os.path.abspath(__file__)), verb]
+    return [python, "-I", "-B", os.path.dirname(os.path.abspath(__file__)), verb]
 
 
 def _first_line() -> bytes:

@@ -1,7 +1,7 @@
 """A doit that ends at one chosen change of the file system, made by itself or by a worker that it waits for.
 
     python hook.py PYTHON doit-arguments       doit, its workers run by PYTHON
-    PYTHON -I WORKER VERB                      a copy of this file: runs the worker, and counts too
+    PYTHON -I ... WORKER ... VERB ...          a copy of this file: runs the worker, and counts too
 
 Beside PYTHON lies `counter`, four numbers that all share: changes so far, the one to end at, doit, the signal.
 Counting begins with the lock of a work folder: what comes before is Python's and doit's own.
@@ -15,6 +15,7 @@ import runpy
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import dropwhile
 from pathlib import Path
 
 # audit events (PEP 578) of what changes the file system, or has another process change it; fsync(2) has none
@@ -51,9 +52,8 @@ def count(counter: Path) -> None:
 def main() -> None:
     """See the module's docstring."""
     if sys.argv[1] == "-I":
-        words = sys.argv[2:]
-        words = words[1:] if words[0] == "-S" else words
-        if words[1] in COUNTED:
+        words = list(dropwhile(lambda word: word.startswith("-"), sys.argv[1:]))
+        if set(words[1:3]).intersection(COUNTED):  # the first may be an option
             count(Path(__file__).with_name("counter"))
         sys.argv = words
         runpy.run_path(words[0], run_name="__main__")
