@@ -2,9 +2,10 @@
 
 Runs beside the image root, on this machine or in a container that has nothing of quern but this folder. What the
 user can put right comes back as {"error": message} with exit status 1; anything else keeps its traceback.
-`fetch`, `emerge`, `supervise`, `confine`, `shell`, `inside` and `guard` are different: they take words and answer with
-an exit status. Portage calls the first; the next two are what containers start; `confine` is for commands that have no
-container; `shell` becomes one; the last two are for tests of an image, without a container and with one.
+`fetch`, `emerge`, `merge`, `supervise`, `confine`, `shell`, `inside` and `guard` are different: they take words and
+answer with an exit status. Portage calls the first; `emerge` and `supervise` are what containers start; `merge` fills
+a root; `confine` is for commands that have no container; `shell` becomes one; the last two are for tests of an image,
+without a container and with one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ VERBS = {
     "prepare": "host",
     "resolve": "resolve",
     "merged": "vdb",
-    "finish": "vdb",
     "compare": "compare",
     "digest": "trees",
     "clone": "trees",
@@ -44,6 +44,8 @@ def main() -> int:
         return int(importlib.import_module(f"{package}.fetch").fetch(*words))
     if verb == "emerge":
         importlib.import_module(f"{package}.gentoo").emerge(*words)
+    if verb == "merge":
+        return int(importlib.import_module(f"{package}.merge").merge(*words))
     if verb == "shell":
         importlib.import_module(f"{package}.shell").shell(*words)
     if verb == "confine":
