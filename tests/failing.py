@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from quern.portage.configroot import host_defaults, make_conf
+from quern.portage.configroot import make_conf
 
 DATA = Path(__file__).parent / "data" / "failures"
 
@@ -179,7 +179,7 @@ class Lab:
             "profiles/arch.list": "amd64\n",
             "profiles/package.mask": MASK,
             "profiles/base/eapi": "8\n",
-            "profiles/base/make.defaults": DEFAULTS + host_defaults(),
+            "profiles/base/make.defaults": DEFAULTS,
             "licenses/Free": "free\n",
             "licenses/Secret": "secret\n",
         }.items():  # fmt: skip

@@ -50,7 +50,7 @@ def test_help_is_usage_and_every_option() -> None:
 def test_help_is_a_configuration_that_can_be_read(tmp_path: Path) -> None:
     text = quern_builder("--help").stdout
     file = write(tmp_path, {"all.conf": text[text.index("[build]") :]}) / "all.conf"
-    assert config.load([file], {}, tmp_path)[:-2] == config.load([], {}, tmp_path)[:-2]  # all but where it is from
+    assert config.load([file], {}, tmp_path)[:-3] == config.load([], {}, tmp_path)[:-3]  # all but where it is from
 
 
 def test_version() -> None:

@@ -117,7 +117,6 @@ def test_without_files_everything_has_its_default() -> None:
     assert found.build.driver == "raw"
     assert found.build.compression == "gzip"
     assert found.build.keep_failed
-    assert found.build.checkpoints == 2
     assert found.build.outdir is None
     assert found.emerge.jobs == 0
     assert found.portage.repositories is None

@@ -92,7 +92,7 @@ def test_an_output_folder_that_cannot_be_written_to(bench: Bench) -> None:
         ("build/lab/packages/view/lab/*/*.tar", "half", "B"),  # of the store as well: they are one
         ("build/lab/packages/watch.json", "types", "nothing"),
         ("build/lab/packages/ingredients.json", "types", "B"),
-        ("build/lab/checkpoints/*.json", "types", "root"),
+        ("build/lab/packages/root-plan.json", "types", "root"),
         (".doit.db", "half", "nothing"),
     ],
 )

@@ -155,9 +155,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 def test_nothing_of_the_build_is_left(built: Lab) -> None:
     work = built.folder / "work"
     assert sorted(path.name for path in (work / "packages").iterdir()) == [
-        "ingredients.json", "ledger.txt", "packages.lock", "provenance.json", "view", "watch.json",
+        "ingredients.json", "ledger.txt", "packages.lock", "provenance.json", "root-plan.json", "view", "watch.json",
     ]  # fmt: skip
-    assert sorted(path.name for path in (work / "root").iterdir()) == ["image"]
+    assert sorted(path.name for path in (work / "root").iterdir()) == ["image", "made.json"]
     found = {str(path.relative_to(work / "root/image")) for path in (work / "root/image").rglob("*")}
     assert {path for path in found if not path.startswith(("var/db/pkg", "usr/share"))} <= {
         "etc", "usr", "var", "var/db", "var/lib", "var/cache", "tmp", "var/tmp",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from quern.config.ini import Entries, Entry
 from quern.config.option import Option
-from quern.config.options import OPTIONS, sections
+from quern.config.options import OPTIONS, REMOVED, sections
 from quern.config.values import plain
 from quern.errors import ConfigError, hint, nearest
 
@@ -26,7 +26,7 @@ def read_environment(environ: Mapping[str, str]) -> Entries:
         return {}  # as is usual, and asked once for each image
     _check_names(environ)
     entries: Entries = {}
-    for option in OPTIONS:
+    for option in (*OPTIONS, *REMOVED):
         name = _variable_of(option, environ)
         if name:
             text = environ[name].strip()
@@ -56,7 +56,7 @@ def _variable_of(option: Option, environ: Mapping[str, str]) -> str | None:
 
 def _check_names(environ: Mapping[str, str]) -> None:
     """Refuse QUERN_SECTION_KEY with an unknown key, and what is nearly an option's variable."""
-    valid = [name for option in OPTIONS for name in option.variables]
+    valid = [name for option in (*OPTIONS, *REMOVED) for name in option.variables]
     for name in sorted(environ):
         if not name.startswith("QUERN_") or name in valid or name in _OURS:
             continue

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from quern.config.option import Option
-from quern.config.options import OPTIONS, REPOSITORY, options_of, sections
+from quern.config.options import OPTIONS, REMOVED, REPOSITORY, options_of, sections
 from quern.config.portage import is_repository_name
 from quern.config.values import plain
 from quern.errors import ConfigError, display, hint
@@ -127,7 +127,7 @@ class _Reader:
     def find(self, key: str) -> Option:
         section = str(self.section)
         known = options_of(section)
-        for option in known:
+        for option in (*known, *(option for option in REMOVED if option.section == section)):
             if key == option.key or key in option.aliases:
                 return option
         elsewhere = [option.name for option in OPTIONS if option.key == key]

@@ -22,7 +22,7 @@ from quern.config.container import daemon
 from quern.config.environment import home, read_environment
 from quern.config.ini import SECTION, Entries, Entry, read_file
 from quern.config.option import Option
-from quern.config.options import REPOSITORY, options_of
+from quern.config.options import REMOVED, REPOSITORY, options_of
 from quern.config.settings import RepositorySection, Settings
 from quern.config.values import Context, Parser, Unfit
 from quern.errors import ConfigError, hint
@@ -67,6 +67,7 @@ def load(files: Sequence[Path], environ: Mapping[str, str], base: Path) -> Setti
         tests=loader.section("tests", settings.Tests),
         sources=tuple(path for path, _ in read),
         origins=tuple(loader.origins.items()),
+        warnings=tuple(loader.warnings()),
     )
     _check_names(found)
     _check_terminal(found)
@@ -119,6 +120,13 @@ class _Loader:
         except Unfit as error:
             got = entry.text if error.got is None else error.got
             raise ConfigError(f"{entry.origin}: {name}: expected {error.expected}, got {got!r}") from None
+
+    def warnings(self) -> Iterator[str]:
+        """Give a line for each option that is set and has no effect any more."""
+        for option in REMOVED:
+            if (option.section, option.key) in self.given:
+                entry: Entry = self.getter.getstr(option.name)
+                yield f"Warning: {entry.origin}: {option.name} has no effect any more: {option.doc}"
 
     def docker(self, docker_host: str) -> settings.Docker:
         found = self.section("docker", settings.Docker)

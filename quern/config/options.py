@@ -94,14 +94,6 @@ _BUILD = (
         "File, for version control, of what was resolved, like profiles/NAME/packages.lock; builds keep it up to date",
     ),
     _switch("build", "locked", "off", "Build only what the lock says: what resolves to anything else is an error"),
-    Option(
-        "build",
-        "checkpoints",
-        "int",
-        "2",
-        "Copies of the root kept per image, so that a change of the last packages installs those alone; 0 keeps none",
-        values.count,
-    ),
     _text(
         "build",
         "closure",
@@ -246,6 +238,10 @@ REPOSITORY_OPTIONS: tuple[Option, ...] = (
     _list(_ANY, "eclass-overrides", gentoo.repository_names, "Repositories whose eclasses replace its own"),
     _list(_ANY, "aliases", gentoo.repository_names, "Other names it is known by"),
 )
+
+
+# What earlier versions had: still accepted, with a warning that says why it has no effect any more.
+REMOVED = (Option("build", "checkpoints", "int", "", "a root takes a second or two, no copies are kept", values.count),)
 
 
 @cache

@@ -27,7 +27,6 @@ class Build(NamedTuple):
     keep_failed: bool
     lock: Path | None
     locked: bool
-    checkpoints: int
     closure: Literal["warn", "error"]
 
 
@@ -136,7 +135,11 @@ class Dockergen(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """All of it. `sources` are the files read, `origins` where each option that was set comes from (option, place)."""
+    """All of it.
+
+    `sources` are the files read, `origins` where each option that was set comes from (option, place); `warnings` are
+    lines for the user.
+    """
 
     build: Build
     docker: Docker
@@ -149,3 +152,4 @@ class Settings(NamedTuple):
     tests: Tests
     sources: tuple[Path, ...] = ()
     origins: Pairs = ()
+    warnings: tuple[str, ...] = ()

@@ -16,7 +16,8 @@ class Package:
 
     `cpv` is category/package-version-revision (PMS 3.2); `use` the enabled flags of its IUSE; `iuse` all of them;
     `flags` every enabled flag, the profile's implicit ones included. `build_deps` and `run_deps` are the ids of the
-    packages of the same plan that satisfy DEPEND and BDEPEND, RDEPEND and PDEPEND; `live` says that it fetches its
+    packages of the same plan that satisfy DEPEND and BDEPEND, RDEPEND, PDEPEND and IDEPEND; `wanted` says that the
+    image itself names it, in a set or an atom; `live` says that it fetches its
     sources while it is built, `fetch_restricted` that the user has to get them (RESTRICT, PMS 7.3.6). `sources` are the
     URIs of each distfile, as SRC_URI has them.
     """
@@ -34,6 +35,7 @@ class Package:
     distfiles: tuple[str, ...]
     build_deps: tuple[str, ...]
     run_deps: tuple[str, ...]
+    wanted: bool = False
     live: bool = False
     fetch_restricted: bool = False
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -135,6 +137,7 @@ def _package(entry: Mapping[str, Any], entries: list[Mapping[str, Any]], outside
         distfiles=tuple(entry["distfiles"]),
         build_deps=cpvs(entry["build_deps"]),
         run_deps=cpvs(entry["run_deps"]),
+        wanted=entry.get("wanted", False),
         live=entry.get("live", False),
         fetch_restricted=entry.get("fetch_restricted", False),
         sources={name: tuple(uris) for name, uris in entry.get("sources", {}).items()},

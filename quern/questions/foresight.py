@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -124,8 +124,13 @@ class Foresight:
         return Packages(
             changes.moves(_read(own / LOCK), lock, self._place),
             {cpv: changes.phrases(reasons(before, now, cpv)) for cpv in missing},
-            None if missing else _digest([stanzas[cpv] for cpv in sorted(stanzas)], lock),
+            None if missing else _digest([stanzas[cpv] for cpv in sorted(stanzas)], lock, plan, self.step.first()),
         )
+
+    @property
+    def step(self) -> PackagesStep:
+        """The step whose outcome is foreseen, with the work folder aside."""
+        return PackagesStep(self.aside.work, False, setup_of(self.aside))
 
     def _resolved(self) -> tuple[Plan, Ingredients]:
         """The plan, and what it is built from."""
@@ -133,7 +138,7 @@ class Foresight:
         from quern.steps.emerging import Build
         from quern.steps.resolution import resolve
 
-        step = PackagesStep(self.aside.work, False, setup_of(self.aside))
+        step = self.step
         place = step.place
         for folder in (place.staging, place.beside(PortageStep.name).output):
             folder.mkdir(parents=True)
@@ -184,10 +189,11 @@ def _stanzas(
     return {cpv: stanza for cpv, stanza in found.items() if stanza}
 
 
-def _digest(stanzas: Sequence[Mapping[str, str]], lock: Iterable[Locked]) -> str:
-    from quern.portage import lockfile
+def _digest(stanzas: Sequence[Mapping[str, str]], lock: Iterable[Locked], plan: Plan, first: Collection[str]) -> str:
+    from quern.portage import lockfile, root_plan
 
-    return digest_of(stanzas, lockfile.text(lockfile.with_origins(lock, stanzas)))
+    texts = lockfile.text(lockfile.with_origins(lock, stanzas)) + root_plan.text(root_plan.of_plan(plan, first))
+    return digest_of(stanzas, texts)
 
 
 def _read(lock: Path) -> list[Locked]:

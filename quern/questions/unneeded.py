@@ -22,7 +22,6 @@ from quern.questions.needs import Needs
 from quern.questions.verify import FOLDER as VERIFY
 from quern.steps import receipt as receipts
 from quern.steps.chain import TASKS
-from quern.steps.checkpoints import NEW
 from quern.steps.receipt import Place
 from quern.worker import regular
 from quern.worker.fetch import PARTIAL, RECORD
@@ -32,6 +31,7 @@ GONE = "of images that the project does not have, or has elsewhere now"
 PACKAGE = "binary packages of no image's last or next build"
 SOURCE = "sources of no image's last or next build"
 LOCK = "lock"
+CHECKPOINTS = "checkpoints"  # of an earlier version
 
 
 class Unneeded(NamedTuple):
@@ -58,8 +58,7 @@ def left_over(image: Image) -> Iterator[Unneeded]:
     places = [Place(image.work, name) for name in (*(step.name for step in TASKS), "resolve")]
     paths = [path for place in places for path in (place.staging, place.aside)]
     paths += [path for place in places for path in sorted(image.work.glob(f".{place.step}.*.new"))]
-    paths += [image.work / name / NEW for step in TASKS for name in step.folders]
-    paths.append(image.work / VERIFY)
+    paths += [image.work / name for name in (VERIFY, CHECKPOINTS)]
     for path in paths:
         if os.path.lexists(path):
             yield Unneeded(str(path), LEFT, [path], image.work, image)
@@ -85,8 +84,7 @@ def _made_in(work: Path) -> list[Path]:
         return []
     paths += [path for place in places for path in (place.output, place.staging, place.aside)]
     paths += [path for place in places for path in sorted(work.glob(f".{place.step}.*.new"))]
-    paths += [work / name for step in TASKS for name in step.folders]
-    paths += [work / "host", work / "logs", work / VERIFY, Place(work, "resolve").staging]
+    paths += [work / "host", work / "logs", work / VERIFY, work / CHECKPOINTS, Place(work, "resolve").staging]
     paths += [*(place.digest for place in places), work / LOCK]
     return [path for path in dict.fromkeys(paths) if os.path.lexists(path)]
 

@@ -113,7 +113,6 @@ def _elsewhere(image: Image, place: Path) -> Image:
             locked=True,
             outdir=place / "images",
             source_date_epoch=packed["epoch"],  # of files that were touched since, the time may be another one
-            checkpoints=0,
         ),
         postbuild=settings.postbuild._replace(engines="none"),
     )

@@ -61,7 +61,6 @@ class Step:
     name: ClassVar[str]
     doc: ClassVar[str]
     parts: ClassVar[tuple[str, ...]] = ()  # what a finished output has, whatever else is in it
-    folders: ClassVar[tuple[str, ...]] = ()  # other folders in the work folder that only serve this step
     version: ClassVar[int] = 1
     emerges: ClassVar[bool] = False  # then its log is worth showing
 
@@ -171,7 +170,7 @@ def clean_step(step: Step, run: Run, dry: bool) -> list[Path]:
         if step.place.log in paths:  # commands were run for it
             run.driver.clear()
         if not any(receipt.stem != TRIAL for receipt in work.glob("*.json")):
-            for name in ("host", "logs", "verify", receipts.Place(work, "resolve").staging.name):
+            for name in ("host", "logs", "verify", "checkpoints", receipts.Place(work, "resolve").staging.name):
                 discard(work / name, work, run)
             (work / "lock").unlink()
             with suppress(OSError):  # the user has put something there, or another run has come or gone by now
@@ -185,7 +184,6 @@ def _made(step: Step) -> list[Path]:
     candidates = [place.digest, place.output, place.staging, place.aside]
     candidates += [place.log, place.log.with_suffix(""), place.times]
     candidates += [Path(path) for path, mark in made_outside(place).items() if mark_of(Path(path)) == [*mark]]
-    candidates += [step.work / name for name in step.folders]
     candidates += [*place.work.glob(f".{place.step}.*.new"), place.receipt, place.former_receipt]
     return [path for path in candidates if path.is_symlink() or path.exists()]
 

@@ -10,6 +10,7 @@ build/NAME/packages/
   ingredients.json what each package was built from
   ledger.txt       what the last run reused, and what it built and why
   provenance.json  where the sources are from, and what needs what to run
+  root-plan.json   what of it is installed, in order
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ WATCH = "watch.json"
 INGREDIENTS = "ingredients.json"
 PROVENANCE = "provenance.json"
 LEDGER = "ledger.txt"
+ROOT_PLAN = "root-plan.json"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,7 +52,7 @@ class PackagesStep(Step):
 
     name: ClassVar[str] = "packages"
     doc: ClassVar[str] = "build the packages of"
-    parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS, PROVENANCE, LEDGER)
+    parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS, PROVENANCE, LEDGER, ROOT_PLAN)
     version: ClassVar[int] = 3
     emerges: ClassVar[bool] = True
 
@@ -92,7 +94,7 @@ class PackagesStep(Step):
 
     def build(self, staging: Path, run: Run) -> Made:
         """Resolve, build what the store lacks, and lay out the view."""
-        from quern.portage import ledger, lockfile, provenance, store
+        from quern.portage import ledger, lockfile, provenance, root_plan, store
         from quern.portage.keys import ingredients, write_ingredients
         from quern.portage.platform import platform_of
         from quern.steps.emerging import Build
@@ -115,16 +117,18 @@ class PackagesStep(Step):
         stanzas = store.read_index(build.view)
         lock = lockfile.with_origins(lock, stanzas)
         text = lockfile.text(lock)
-        for name in (LOCK, LEDGER, WATCH, INGREDIENTS, PROVENANCE):  # a build may have put a link there
+        for name in (LOCK, LEDGER, WATCH, INGREDIENTS, PROVENANCE, ROOT_PLAN):  # a build may have put a link there
             discard(staging / name, staging, run)
         (staging / LOCK).write_text(text, encoding="utf-8")
         (staging / LEDGER).write_text(ledger.text(lock, why), encoding="utf-8")
         write_ingredients(staging / INGREDIENTS, made_of)
         provenance.write(staging / PROVENANCE, plan)
+        installed = root_plan.text(root_plan.of_plan(plan, self.first()))
+        (staging / ROOT_PLAN).write_text(installed, encoding="utf-8")
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
         info = {"packages": len(plan.packages), "built": len(why), "platform": platform}
-        return Made(info, digest_of(stanzas, text), {"repositories": watched}, build.tally.shares)
+        return Made(info, digest_of(stanzas, text + installed), {"repositories": watched}, build.tally.shares)
 
     def made(self, receipt: Receipt) -> str:
         """How many packages."""
@@ -132,10 +136,7 @@ class PackagesStep(Step):
 
     def is_sound(self, receipt: Receipt) -> bool:
         """Whether the lock and the view's index are those whose digest was taken."""
-        from quern.portage import store
-
-        lock = (self.place.output / LOCK).read_text(encoding="utf-8", errors="replace")
-        return digest_of(store.read_index(self.place.output / "view"), lock) == receipt.digest
+        return digest_in(self.place.output) == receipt.digest
 
     def lacking(self, receipt: Receipt) -> str | None:
         """The lock in the project, where it is not this one."""
@@ -148,6 +149,13 @@ class PackagesStep(Step):
     def targets(self) -> list[str]:
         """What the image consists of, for emerge's command line."""
         return [*self.setup.sets(), *self.setup.image.settings.build.baselayout_atoms]
+
+    def first(self) -> set[str]:
+        """The names of the packages that are installed before all others."""
+        from quern.portage.atom import package_of
+
+        atoms = self.setup.image.settings.build.baselayout_atoms
+        return {name for atom in atoms if (name := package_of(atom))}
 
     def _fill_view(self, build: Build, plan: Plan, made_of: Ingredients) -> dict[str, list[Change]]:
         """Lay out the view, building what the store lacks; returns why that was built, by cpv."""
@@ -255,9 +263,17 @@ class PackagesStep(Step):
         return harvest
 
 
-def digest_of(stanzas: Iterable[Mapping[str, str]], lock: str) -> str:
-    """The output's digest: the text of the lock and the binary packages' own digests, from their index."""
-    digest = hashlib.sha256(lock.encode())
+def digest_in(output: Path) -> str:
+    """The digest of what is in the step's output now."""
+    from quern.portage import store
+
+    texts = [(output / name).read_text(encoding="utf-8", errors="replace") for name in (LOCK, ROOT_PLAN)]
+    return digest_of(store.read_index(output / "view"), "".join(texts))
+
+
+def digest_of(stanzas: Iterable[Mapping[str, str]], texts: str) -> str:
+    """The output's digest: of the texts of lock and root plan, and the packages' own digests, from their index."""
+    digest = hashlib.sha256(texts.encode())
     for stanza in stanzas:
         digest.update(f"{stanza['CPV']} {stanza.get('SHA1')} {stanza.get('SIZE')}\n".encode())
     return f"sha256:{digest.hexdigest()}"

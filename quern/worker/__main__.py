@@ -19,7 +19,6 @@ VERBS = {
     "prepare": "host",
     "resolve": "resolve",
     "merged": "vdb",
-    "finish": "vdb",
     "compare": "compare",
     "digest": "trees",
     "clone": "trees",
@@ -39,6 +38,7 @@ VERBS = {
 WORDS = {
     "fetch": "fetch",  # what Portage calls
     "emerge": "settings",
+    "merge": "merge",  # fills a root
     "start": "start",  # for commands that are not confined
     "confine": "confine",
     "shell": "shell",

@@ -182,7 +182,13 @@ def _entries(graph: Graph, config: Config) -> list[Entry]:
     return [_entry(package, number, digraph, config) for package in packages]
 
 
+def _parents(package: Package, digraph: Graph) -> list[Any]:
+    return list(digraph.parent_nodes(package)) if package in digraph else []
+
+
 def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Config) -> Entry:
+    from _emerge.DependencyArg import DependencyArg
+
     trees = config.trees[package.root]
     ebuild, sources, eclasses = "", dict[str, list[str]](), dict[str, str]()
     if not package.built:
@@ -213,6 +219,7 @@ def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Con
         "iuse": sorted(package.iuse.all),
         "flags": sorted(package.use.enabled),
         "fetch_restricted": "fetch" in package.restrict,
+        "wanted": any(isinstance(parent, DependencyArg) for parent in _parents(package, digraph)),
         "live": "live" in package._metadata.get("PROPERTIES", "").split(),
         "on_host": package.root != config.trees._target_eroot,
         "ebuild": ebuild,

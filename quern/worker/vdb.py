@@ -1,20 +1,19 @@
-"""Portage's database of merged packages (PMS appendix C, portage(5) /var/db/pkg), read and made reproducible."""
+"""Portage's database of merged packages (PMS appendix C, portage(5) /var/db/pkg), and what else merging leaves."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import re
-import stat
 from collections.abc import Iterator
 from typing import Any
 
 from . import regular
 from .links import real_folder
 from .removal import remove_tree
-from .walk import walk
 
 DATABASE = "var/db/pkg"
+MADE = "made.json"  # beside the root: {path in it: cpv of the package a phase of which has made it}
 # what env-update makes of the packages' files in /etc/env.d (env-update(1)); of no use where there are none
 FROM_ENV_D = ("etc/profile.env", "etc/csh.env", "etc/ld.so.conf", "etc/env.d", "etc/environment.d")
 # what a merge leaves in a root besides the packages' own files
@@ -31,12 +30,8 @@ LEFTOVERS = (
     "var/tmp/portage",
     "usr/lib/debug/.build-id",
 )
-# per-merge noise in a package's database entry
-CONSTANT = ("COUNTER", "BUILD_TIME")  # numbers that Portage must find
-# `metadata` is Portage's cache of the other files, valid for one time of the folder only; FEATURES say who has built
-VOLATILE = ("BUILD_ID", "BINPKGMD5", "FEATURES", "SIZE", "environment.bz2", "metadata")
-
-UNSORTED = ("NEEDED", "NEEDED.ELF.2")  # scanelf finds files in the order of the file system
+# folders that it makes, where they are nobody's and empty
+EMPTIED = ("etc/portage", "etc/ld.so.conf.d", "usr/lib/debug", "tmp", "var/tmp", "var/lib", "var/cache", "etc")
 
 
 def merged(root: str) -> dict[str, Any]:
@@ -66,11 +61,14 @@ def merged(root: str) -> dict[str, Any]:
 def owners(root: str) -> dict[str, str]:
     """The cpv that owns each file or link in `root`, and each file of its database entry, by the path's real name.
 
+    Of files that no package has installed, it is the package a phase of which has made them (MADE).
+
     A package may have installed `/lib/x` where /lib is a link to usr/lib. Of two owners, of one of Python's caches say,
     the last counts.
     """
     found: dict[str, str] = {}
     folders: dict[bytes, bytes] = {}
+    found.update(_made(root))
     for category, name, folder in _entries(root):
         for path in _files(folder):
             above, base = os.path.split(path)
@@ -83,6 +81,15 @@ def owners(root: str) -> dict[str, str]:
     return found
 
 
+def _made(root: str) -> dict[str, str]:
+    try:
+        with open(os.path.join(os.path.dirname(os.path.abspath(root)), MADE), encoding="utf-8") as file:
+            made = json.load(file)
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {str(path): str(cpv) for path, cpv in made.items()} if isinstance(made, dict) else {}
+
+
 def described(root: str, *names: str) -> dict[str, dict[str, str]]:
     """What the database of `root` says of each package, by cpv: its files `names`, empty where there is none."""
     return {
@@ -91,27 +98,27 @@ def described(root: str, *names: str) -> dict[str, dict[str, str]]:
     }
 
 
-def finish(root: str, epoch: int) -> dict[str, Any]:
-    """Remove what merging leaves in `root` and give its database entries the same bytes at every build.
-
-    `epoch` (seconds) replaces the times in CONTENTS. Returns {"removed": [path, ...]}.
-    """
-    removed = []
-    owned = any(b" /etc/env.d/" in _read_bytes(os.path.join(folder, "CONTENTS")) for _, _, folder in _entries(root))
-    for name in LEFTOVERS if owned else LEFTOVERS + FROM_ENV_D:
+def finish(root: str) -> None:
+    """Remove what Portage leaves in `root` besides what packages have installed and phases have made."""
+    for name in LEFTOVERS if has_environment(root) else LEFTOVERS + FROM_ENV_D:
         path = os.path.join(root, name)
         if _is_inside(root, path) and os.path.lexists(path):
             remove_tree(os.fsencode(path))
-            removed.append("/" + name)
-    _remove_keep_files(root)
-    for _, _, folder in _entries(root):
-        _normalise(folder, epoch)
-    for name in ("etc/portage", "etc/ld.so.conf.d", "usr/lib/debug"):
+    for name in EMPTIED:
         path = os.path.join(root, name)
-        if _is_inside(root, path):
+        if _is_inside(root, path) and not _owns_folder(root, f"/{name}"):
             with contextlib.suppress(OSError):  # not there, or something of a package's is in it
                 os.rmdir(path)
-    return {"removed": removed}
+
+
+def has_environment(root: str) -> bool:
+    """Whether a package has files in /etc/env.d."""
+    return any(b" /etc/env.d/" in _contents(folder) for _, _, folder in _entries(root))
+
+
+def _owns_folder(root: str, path: str) -> bool:
+    line = b"dir %s\n" % os.fsencode(path)
+    return any(line in _contents(folder) for _, _, folder in _entries(root))
 
 
 def _is_inside(root: str, path: str) -> bool:
@@ -129,7 +136,7 @@ def _owned(folder: str) -> Iterator[bytes]:
 
 def _files(folder: str) -> Iterator[bytes]:
     """The absolute paths of the files and links of a database entry."""
-    for line in _read_bytes(os.path.join(folder, "CONTENTS")).split(b"\n"):  # no other character ends a line
+    for line in _contents(folder).split(b"\n"):  # no other character ends a line
         if line.startswith(b"obj "):
             yield line[4:].rsplit(b" ", 2)[0]
         elif line.startswith(b"sym "):
@@ -157,43 +164,8 @@ def _read(folder: str, name: str) -> str:
     return _read_bytes(os.path.join(folder, name)).decode(errors="replace")
 
 
-def _remove_keep_files(root: str) -> None:
-    """Remove keepdir's markers (PMS 12.3.9): an image has no package manager that would prune empty folders."""
-    top = os.fsencode(root)
-    found = [entry for entry in walk(top, {DATABASE.encode()}) if os.path.basename(entry.name).startswith(b".keep_")]
-    for entry in found:
-        if stat.S_ISREG(entry.status.st_mode) and not entry.status.st_size:
-            os.unlink(os.path.join(top, entry.name))
-
-
-def _normalise(folder: str, epoch: int) -> None:
-    """Rewrite one database entry without what differs between two merges of the same package."""
-    for name in CONSTANT:
-        _replace(os.path.join(folder, name), b"0\n")
-    for name in VOLATILE:
-        remove_tree(os.fsencode(os.path.join(folder, name)))
-    for name in UNSORTED:
-        path = os.path.join(folder, name)
-        if os.path.isfile(path) and not os.path.islink(path):
-            _replace(path, b"".join(sorted(_read_bytes(path).splitlines(keepends=True))))
-    contents = _read_bytes(os.path.join(folder, "CONTENTS"))
-    lines = []
-    for line in filter(None, contents.split(b"\n")):
-        if re.search(rb"/\.keep_[^/]* [0-9a-f]{32} [0-9]+$", line):
-            continue
-        lines.append(re.sub(rb"^((?:obj|sym) .*) [0-9]+$", lambda match: match[1] + b" %d" % epoch, line))
-    _replace(os.path.join(folder, "CONTENTS"), b"".join(line + b"\n" for line in sorted(lines)))
-
-
-def _replace(path: str, content: bytes) -> None:
-    """Write a new file in place of what is there: a link is not followed."""
-    mode = 0o644
-    if os.path.lexists(path):
-        mode = stat.S_IMODE(os.lstat(path).st_mode) if not os.path.islink(path) else mode
-        os.unlink(path)
-    with open(path, "xb") as file:
-        file.write(content)
-    os.chmod(path, mode)
+def _contents(folder: str) -> bytes:
+    return _read_bytes(os.path.join(folder, "CONTENTS"))
 
 
 def _read_bytes(path: str) -> bytes:

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks noop PROJECT TASK   a `doit TASK` with nothing to do, against doit with a trivial task
     python -m tests.benchmarks pack TREE           the tarball, against `tar | gzip -9`
-    python -m tests.benchmarks root PROJECT IMAGE  the root from its checkpoints, against one from nothing
+    python -m tests.benchmarks root PROJECT IMAGE  the root, against `emerge --usepkgonly` by hand
     python -m tests.benchmarks driver PROJECT TASK BUILDER
         a `doit TASK` from warm binary packages in containers of the image BUILDER, against the same on this machine
     python -m tests.benchmarks trees               a no-op with a tree of Gentoo's size, against doit and a small tree

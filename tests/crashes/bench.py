@@ -21,10 +21,9 @@ from quern.steps.base import Step, key_of
 from quern.steps.chain import STEPS, steps_of
 from tests.building import CHECKOUT, Project
 from tests.crashes import hook
+from tests.merging import phases
 from tests.projects import overlay_image, write
-from tests.test_checkpoints import TREE as SIX
-from tests.test_checkpoints import package
-from tests.test_emerging import TREE
+from tests.test_emerging import TREE, ebuild
 
 NAMES = tuple(step.name for step in STEPS)
 MADE = ("build", "images", "lab.lock", ".doit.db")  # what runs write in the project's folder
@@ -39,6 +38,23 @@ engines = none
 """
 PATIENCE = 600  # seconds that a run may take, which takes ten
 CHANGED = "tree/lab/tool/tool-1.ebuild"
+
+
+def package(needs: str = "", line: str = "", body: str = ":") -> str:
+    """An ebuild; `line` is what it adds to a file of lab/config when it has been merged."""
+    appends = phases(postinst=f'echo {line} >> "${{EROOT}}/etc/lab.conf" || die') if line else ""
+    return ebuild(f'RDEPEND="{needs}"\n{appends}', body)
+
+
+SIX = {
+    "profiles/image/packages": "lab/config\nlab/tool\nlab/top\n",
+    "lab/config/config-1.ebuild": package(body="insinto /etc; echo config > lab.conf; doins lab.conf"),
+    "lab/base/base-1.ebuild": package(),
+    "lab/leaf/leaf-1.ebuild": package("lab/base", "leaf"),
+    "lab/other/other-1.ebuild": package(),
+    "lab/tool/tool-1.ebuild": package("lab/config lab/base", "tool"),
+    "lab/top/top-1.ebuild": package("lab/config lab/leaf lab/other", "top"),
+}
 INPUTS: Mapping[str, Mapping[str, str]] = {
     "A": {"profiles/lab/package.mask": "# A\n", CHANGED: SIX["lab/tool/tool-1.ebuild"]},
     "B": {"profiles/lab/package.mask": "# B\n", CHANGED: package("lab/config lab/base", "other")},

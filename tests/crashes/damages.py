@@ -16,7 +16,8 @@ FILES = (
     "build/binpkgs/lab/*.tar",
     "build/lab/*.digest",
     "build/lab/*.json",
-    "build/lab/checkpoints/*.json",
+    "build/lab/root/made.json",
+    "build/lab/packages/root-plan.json",
     "build/lab/packages/ingredients.json",
     "build/lab/packages/ledger.txt",
     "build/lab/packages/packages.lock",
@@ -62,7 +63,7 @@ def problems(bench: Bench, damage: Damage) -> list[str]:
         damaged = DAMAGES[damage.kind](path.read_bytes())
         path.write_bytes(damaged)
     if damage.then == "root":
-        (bench.work / "root.json").unlink()
+        (bench.work / "root-plan.json").unlink()
     found = []
     for _ in range(RUNS):
         ended = bench.run("image")

@@ -1,0 +1,79 @@
+"""Installing a plan's packages into the empty root of a build: the request to the worker, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from quern.drivers.base import Command
+from quern.drivers.confinement import WORKER
+from quern.errors import BuildError
+from quern.portage import emerge, refusals, store
+from quern.steps import capsule
+from quern.steps.work import check_folders
+from quern.terminal import harmless
+from quern.worker.merge import FAILED, Request
+
+if TYPE_CHECKING:
+    from quern.portage.root_plan import RootPlan
+    from quern.steps.emerging import Build
+
+IDEPEND = """\
+{packages} must be on the machine while packages are installed (IDEPEND); that takes a Gentoo system to build in: \
+[build] driver = docker with a stage"""
+
+
+def merge(build: Build, plan: RootPlan) -> None:
+    """Merge the packages of `plan` from the view of `build` into its root. Raises BuildError."""
+    request = build.scratch / "merge.json"
+    request.write_text(json.dumps(_request(build, plan)._asdict()), encoding="utf-8")
+    lines: list[str] = []
+    build.tally.begin(fetching=False)
+
+    def line(text: str) -> None:
+        lines.append(text)
+        build.tally.line(text, monotonic())
+        if not build.run.driver.streams and (progress := emerge.PROGRESS.fullmatch(text)):
+            build.run.say(progress[1])
+
+    argv = [build.machine.python, "-I", "-B", build.run.driver.inside(WORKER), "merge", str(request)]
+    reach = build.reach(build.staging, build.host, build.log.with_suffix(""))
+    # an address may hold a password, and nothing is fetched here
+    environment = {name: value for name, value in build.surroundings.environment().items() if name != "PORTAGE_BINHOST"}
+    command = Command(argv, environment, build.scratch, build.log, reach)
+    status = build.run.driver.run(command, line)
+    check_folders([build.view, build.root, build.scratch, build.scratch / "tmp"])
+    if refused := build.refused():
+        raise BuildError(refusals.MESSAGE.format(cases="\n  ".join(refused.values()), log=build.log))
+    if status != 0:
+        raise _error(build, lines)
+
+
+def _request(build: Build, plan: RootPlan) -> Request:
+    if plan.host and not build.machine.gentoo:
+        raise BuildError(IDEPEND.format(packages=", ".join(plan.host)))
+    options = [*build.machine.options, *emerge.install_options(build.jobs)]
+    first = ["env", "ROOT=/", build.machine.python, build.machine.emerge, *options, *plan.host] if plan.host else []
+    paths = {stanza["CPV"]: stanza["PATH"] for stanza in store.read_index(build.view)}
+    return Request(
+        root=str(build.root),
+        scratch=str(build.scratch),
+        packages=[[cpv, repository, str(build.view / paths[cpv])] for cpv, repository in plan.packages],
+        mask=plan.mask,
+        shared=plan.shared,
+        features=plan.features,
+        every_phase=plan.hooks,
+        epoch=emerge.PACKAGE_EPOCH,
+        settings=build.surroundings.host_settings(),
+        first=first,
+    )
+
+
+def _error(build: Build, lines: list[str]) -> BuildError:
+    """What to raise: the reason why something could not be merged, or what the phase that failed has printed."""
+    for line in lines:
+        if line.startswith(FAILED) and (match := re.fullmatch(r'".*"', line[len(FAILED) :])):
+            return BuildError(f"{harmless(json.loads(match[0]))}\nlog: {build.log}")
+    return capsule.error_of(build, "\n".join(lines))

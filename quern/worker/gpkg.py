@@ -1,0 +1,230 @@
+"""Binary packages read without Portage: gpkg (GLEP 78) and the older xpak (xpak(5))."""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import lzma
+import os
+import shutil
+import stat
+import struct
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from typing import IO, Any, NamedTuple
+
+from . import WorkerError
+
+OPENERS: dict[str, Callable[[Any], Any]] = {
+    "": lambda file: file, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open,
+}  # fmt: skip
+XPAK_END = 16  # bytes: "XPAKSTOP", the length of all before it, "STOP"
+XATTR = "SCHILY.xattr."  # how pax headers name extended attributes (star(5))
+
+
+class BinaryPackage(NamedTuple):
+    """An open binary package: its metadata by file name, as in the database entry, and the stream of its image."""
+
+    metadata: dict[str, bytes]
+    image: tarfile.TarFile
+    prefix: str  # what the names in `image` begin with
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[BinaryPackage]:
+    """Open the binary package at `path`. Raises WorkerError if it is none, or is damaged."""
+    try:
+        with open(path, "rb") as file, _xpak(file) if _is_xpak(file) else _gpkg(file) as package:
+            yield package
+    except WorkerError:
+        raise
+    except (tarfile.TarError, EOFError, lzma.LZMAError, gzip.BadGzipFile, struct.error, ValueError) as error:
+        raise WorkerError(f"{path} is not a whole binary package: {error}") from error
+
+
+@contextlib.contextmanager
+def _gpkg(file: IO[bytes]) -> Iterator[BinaryPackage]:
+    with contextlib.ExitStack() as stack:
+        container = stack.enter_context(tarfile.open(fileobj=file, mode="r:"))
+        members = {member.name.rpartition("/")[2]: member for member in container}
+
+        def part(name: str) -> tarfile.TarFile:
+            found = next((each for each in members if each.startswith(name) and not each.endswith(".sig")), None)
+            content = container.extractfile(members[found]) if found else None
+            if found is None or content is None:
+                raise ValueError(f"it has no {name}")
+            stream = stack.enter_context(_decompressed(content, found[len(name) :]))
+            return stack.enter_context(_tar(stream))
+
+        metadata = dict(_files(part("metadata.tar")))
+        yield BinaryPackage(metadata, part("image.tar"), "image")
+
+
+@contextlib.contextmanager
+def _xpak(file: IO[bytes]) -> Iterator[BinaryPackage]:
+    """A compressed tar, and after it the metadata; a compressor's own end tells where the tar ends."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(size - 8)
+    (length,) = struct.unpack(">L", file.read(4))
+    file.seek(size - 8 - length)
+    segment = file.read(length)
+    if not segment.startswith(b"XPAKPACK") or not segment.endswith(b"XPAKSTOP"):
+        raise ValueError("its metadata is cut off")
+    names_size, data_size = struct.unpack(">LL", segment[8:16])
+    names, data = segment[16 : 16 + names_size], segment[16 + names_size : 16 + names_size + data_size]
+    metadata = {}
+    while names:
+        (length,) = struct.unpack(">L", names[:4])
+        name = names[4 : 4 + length].decode()
+        start, count = struct.unpack(">LL", names[4 + length : 12 + length])
+        metadata[os.path.basename(name)] = data[start : start + count]
+        names = names[12 + length :]
+    file.seek(0)
+    with tarfile.open(fileobj=file, mode="r|*", encoding="utf-8", errors="surrogateescape") as image:
+        yield BinaryPackage(metadata, image, "")
+
+
+def _is_xpak(file: IO[bytes]) -> bool:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - XPAK_END))
+    end = file.read()
+    file.seek(0)
+    return end.startswith(b"XPAKSTOP") and end.endswith(b"STOP")
+
+
+def _tar(stream: Any) -> tarfile.TarFile:  # noqa: ANN401 (whatever reads)
+    return tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape")
+
+
+def _files(tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
+    """The regular files of the metadata, which lie in one folder."""
+    for member in tar:
+        content = tar.extractfile(member) if member.isreg() else None
+        if content is not None:
+            yield member.name.rpartition("/")[2], content.read()
+
+
+@contextlib.contextmanager
+def _decompressed(content: IO[bytes], suffix: str) -> Iterator[Any]:
+    """What is in `content`, by the ending of its name."""
+    if suffix in OPENERS:
+        yield OPENERS[suffix](content)
+    elif suffix == ".zst":
+        with _zstd(content) as stream:
+            yield stream
+    else:
+        raise ValueError(f"compressed as {suffix.lstrip('.')}, which quern cannot read")
+
+
+@contextlib.contextmanager
+def _zstd(content: IO[bytes]) -> Iterator[IO[bytes]]:
+    """What is in `content`, by way of the zstd command; Python has had its own since 3.14 only."""
+    import tempfile
+
+    with tempfile.TemporaryFile() as packed:
+        shutil.copyfileobj(content, packed)
+        packed.seek(0)
+        try:
+            process = subprocess.Popen(["zstd", "-d", "-c", "-q"], stdin=packed, stdout=subprocess.PIPE)
+        except FileNotFoundError:
+            raise WorkerError("a binary package is compressed as zstd, and there is no zstd command") from None
+        assert process.stdout is not None
+        with process.stdout as stream:
+            yield stream
+        process.wait()
+
+
+def unpack(package: BinaryPackage, target: bytes) -> None:
+    """Unpack the image of `package` into the empty folder `target`: owners by number, modes, attributes and times.
+
+    Raises WorkerError for a name that leads out of it, a device, or a name that is there twice.
+    """
+    _Unpacking(target).all_of(package)
+
+
+class _Unpacking:
+    """What is unpacked already: only where a folder of ours is, something may be put."""
+
+    def __init__(self, target: bytes) -> None:
+        self.target = target
+        self.folders: dict[bytes, tarfile.TarInfo | None] = {b"": None}
+        self.files: set[bytes] = set()
+
+    def all_of(self, package: BinaryPackage) -> None:
+        for member in package.image:
+            name = _below(member.name, package.prefix)
+            if name is not None:
+                self._one(package, member, name)
+        for name, folder in reversed(self.folders.items()):
+            if folder is not None:
+                _own(os.path.join(self.target, name), folder)
+
+    def _one(self, package: BinaryPackage, member: tarfile.TarInfo, name: bytes) -> None:
+        path = os.path.join(self.target, name)
+        if name in self.files or (name in self.folders and not member.isdir()):
+            raise ValueError(f"{os.fsdecode(name)!r} is in it twice")
+        self._folder_for(name)
+        if member.isdir():
+            if name not in self.folders:
+                os.mkdir(path, 0o700)
+            self.folders[name] = member
+            return
+        self.files.add(name)
+        if member.isreg():
+            content = package.image.extractfile(member)
+            assert content is not None
+            with open(path, "xb") as file:
+                shutil.copyfileobj(content, file, 1 << 20)
+        elif member.issym():
+            os.symlink(os.fsencode(member.linkname), path)
+        elif member.islnk():
+            self._hard_link(package, member, path)
+            return
+        else:
+            raise ValueError(f"{os.fsdecode(name)!r} is a device or a pipe")
+        _own(path, member)
+
+    def _hard_link(self, package: BinaryPackage, member: tarfile.TarInfo, path: bytes) -> None:
+        first = _below(member.linkname, package.prefix)
+        if first not in self.files:
+            raise ValueError(f"{member.name!r} is a hard link to {member.linkname!r}, which is not in it")
+        os.link(os.path.join(self.target, first), path, follow_symlinks=False)
+
+    def _folder_for(self, name: bytes) -> None:
+        """Make the folders above `name`, where the package does not name them itself."""
+        above = os.path.dirname(name)
+        if above in self.folders:
+            return
+        if above in self.files:
+            raise ValueError(f"{os.fsdecode(above)!r} is no folder")
+        self._folder_for(above)
+        os.mkdir(os.path.join(self.target, above), 0o755)
+        self.folders[above] = None
+
+
+def _below(name: str, prefix: str) -> bytes | None:
+    """The name of a member below the image's folder; None for that folder itself."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ValueError(f"{name!r} leads out of it")
+    if prefix and parts[:1] != [prefix]:
+        raise ValueError(f"{name!r} is not below {prefix}/")
+    parts = parts[1:] if prefix else parts
+    return os.fsencode("/".join(parts)) if parts else None
+
+
+def _own(path: bytes, member: tarfile.TarInfo) -> None:
+    """Owner, mode, attributes, times, in this order: a new owner clears set-id bits and capabilities (chown(2))."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.lchown(path, member.uid, member.gid)
+    if not member.issym():
+        os.chmod(path, stat.S_IMODE(member.mode))
+    for name, value in member.pax_headers.items():
+        attribute = name[len(XATTR) :]
+        kept = attribute.startswith("user.") or (is_root and attribute == "security.capability")
+        if name.startswith(XATTR) and kept:
+            os.setxattr(path, attribute, value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
+    os.utime(path, (member.mtime, member.mtime), follow_symlinks=False)

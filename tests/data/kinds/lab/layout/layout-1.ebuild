@@ -1,0 +1,15 @@
+EAPI=8
+DESCRIPTION="A link to a folder, into which others install"
+LICENSE="none"
+KEYWORDS="amd64"
+SLOT="0"
+S="${WORKDIR}"
+
+src_install() {
+	insinto /usr/share/lab
+	newins - "${PN}" <<< "${PF}"
+	dodir /usr/lib
+	dosym usr/lib /lib
+	insinto /etc
+	newins - passwd <<< "root:x:0:0::/:/bin/sh"
+}
