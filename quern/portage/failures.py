@@ -31,7 +31,7 @@ def each(
     packages = failures_building.separated(output, machine.log)
     if len(packages) > 1:
         found = [(failures_building.explain(text) or failures_building.unexplained(text), text) for text in packages]
-        return [(failures_building.completed(failure, machine), text) for failure, text in found]
+        return [(_completed(failure, text, machine), text) for failure, text in found]
     failure = explain(output, available, starter_only, machine, undeclared)
     return [(failure, output)] if failure else []
 
@@ -58,4 +58,9 @@ def explain(
     )
     if not failure or not machine:
         return failure
-    return failures_building.completed(failures_files.completed(failure, output, machine), machine)
+    return _completed(failure, output, machine)
+
+
+def _completed(failure: Failure, text: str, machine: Machine) -> Failure:
+    """Add what the disk and the package's log say besides `text`."""
+    return failures_building.completed(failures_files.completed(failure, text, machine), machine)
