@@ -69,6 +69,7 @@ class Plan:
     variables: Mapping[str, str]
     host: tuple[Package, ...] = ()
     watched: tuple[str, ...] = ()
+    arch: str = ""  # ARCH, which need not be among the variables: it may be a USE_EXPAND one
     passed_over: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Package:
@@ -116,7 +117,8 @@ def from_answer(answer: Mapping[str, Any], outside: Callable[[str], str] = str) 
             raise RepositoryError(f"{outside(entry['ebuild'])!r}: expected PACKAGE-VERSION.ebuild in one line of text")
     packages = [_package(entry, entries, outside) for entry in entries]
     wanted, host = (tuple(each for each in packages if each.on_host is on_host) for on_host in (False, True))
-    return Plan(wanted, answer["variables"], host, tuple(outside(path) for path in answer["watched"]))
+    watched = tuple(outside(path) for path in answer["watched"])
+    return Plan(wanted, answer["variables"], host, watched, answer.get("arch", ""))
 
 
 def _package(entry: Mapping[str, Any], entries: list[Mapping[str, Any]], outside: Callable[[str], str]) -> Package:

@@ -108,7 +108,7 @@ class PackagesStep(Step):
         made_of = ingredients(plan, self.machine())
         lock = [lockfile.of_recipe(made_of.recipes[package.id]) for package in plan.packages]
         try:
-            platform = platform_of(plan.variables)
+            platform = platform_of({**plan.variables, "ARCH": plan.arch})
             committed.check(image, lock)
         except (BuildError, ProfileError):
             build.forsake()

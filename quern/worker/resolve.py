@@ -40,8 +40,8 @@ def resolve(arguments: list[str], settings: str = "") -> dict[str, Any]:
     """Resolve the emerge command line `arguments`; `settings` are for the host side (see `settings`).
 
     Returns {"success": bool, "output": what emerge would print} and, with success, "plan": [package, ...] in merge
-    order, "variables": {name: value} that every build of them sees, "watched": paths below the repositories that the
-    answer depends on; see `_entry` and `watching`.
+    order, "variables": {name: value} that every build of them sees, "arch": ARCH, "watched": paths below the
+    repositories that the answer depends on; see `_entry` and `watching`.
     """
     if settings:
         adopt(settings)
@@ -110,6 +110,7 @@ def _plan(arguments: list[str], watch: Watch) -> dict[str, Any]:
     return {
         "plan": _entries(graph, config),
         "variables": _variables(settings),
+        "arch": settings.get("ARCH", ""),
         "watched": watch.paths(settings.repositories),
     }
 
