@@ -129,33 +129,31 @@ def test_nothing_is_drawn_where_another_task_has_the_terminal(
     drawing.close()
 
 
-class RootStep(EmergingStep):
-    name: ClassVar[str] = "root"
+class PackagesStep(EmergingStep):
+    name: ClassVar[str] = "packages"
 
 
 def test_the_screen_that_the_readme_shows(
     drawn: Callable[[int, int], tuple[Live, Look]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But for times: two finished steps and what was said between them, and packages at work for the third."""
+    """But for times: a finished step, what was said after it, and packages at work for the next."""
     monkeypatch.chdir(tmp_path)
     drawing, look = drawn(100, 24)
-    step = RootStep(tmp_path / "build/musl-python3", keep_failed=True, source=tmp_path)
+    step = PackagesStep(tmp_path / "build/musl-python3", keep_failed=True, source=tmp_path)
     logs = step.place.log.with_suffix("")
     logs.mkdir(parents=True)
-    names = [f"lab/p{number}" for number in range(13)]
+    names = [f"lab/p{number}" for number in range(14)]
     cpvs = [*(f"{name}-1" for name in names[:9]), "dev-libs/openssl-3.0.20", "sys-libs/zlib-1.3.1"]
     history.note(step.place.times, 99.0, dict.fromkeys([*names, "dev-libs/openssl", "sys-libs/zlib"], 1.5))
     history.plan(step.place.times, [*names, "dev-libs/openssl", "sys-libs/zlib"])
     drawing.finished("musl-python3", "portage", "", 0.3)
     drawing._write(folded(drawing._stream, "Building 16 of 16 packages: no binary package yet", "    musl-python3  "))
-    drawing.finished("musl-python3", "packages", "16 packages, 16 built", 271)
-    drawing.begin("root:musl-python3", "musl-python3", step)
+    drawing.begin("packages:musl-python3", "musl-python3", step)
     for number, cpv in enumerate(cpvs, 1):
-        emerge(
-            step, *(["$ emerge x"] if number == 1 else []), f">>> Emerging binary ({number} of 15) {cpv}::lab for /w/"
-        )
-        for word in ("Installing", "Completed")[: 2 - max(0, number - 9)]:
-            emerge(step, f">>> {word} ({number} of 15) {cpv}::lab to /w/")
-    write(logs, {"sys-libs:zlib-1.3.1:20261123-142532.log": ">>> Unpacking source...\n"})
+        emerge(step, *(["$ emerge x"] if number == 1 else []), f">>> Emerging ({number} of 16) {cpv}::lab for /w/")
+        for word in ("Installing", "Completed") if number < 10 else ():
+            emerge(step, f">>> {word} ({number} of 16) {cpv}::lab to /w/")
+    write(logs, {"dev-libs:openssl-3.0.20:20261123-142532.log": ">>> Compiling source...\n"})
+    write(logs, {"sys-libs:zlib-1.3.1:20261123-142532.log": ">>> Configuring source...\n"})
     assert shape("\n".join(look())) == shape(blocks("What is shown")[0])
     drawing.close()

@@ -167,7 +167,7 @@ def test_names_that_are_no_version(tmp_path: Path, name: str) -> None:
         ("parent", b"../im\0age\n", "parent:1: expected text, got a NUL byte"),
         ("package.use", b"lab/top a\0b\n", "package.use:1: expected text, got a NUL byte"),
         ("make.defaults", b'CFLAGS="a\0b"\n', "make.defaults: expected text, got a NUL byte"),
-        ("use.force/10-more", b"a\0b\n", "use.force/10-more: expected text, got a NUL byte"),
+        ("use.force/10-more", b"a\0b\n", "use.force/10-more:1: expected text, got a NUL byte"),
         ("eapi", b"8\0\n", r"eapi: expected an EAPI from 0 to 9, got '8\\x00'"),
     ],
 )

@@ -51,11 +51,12 @@ def test_what_is_shown_is_what_is_removed(images: list[Image], tmp_path: Path) -
     before = snapshot(tmp_path)
     lines = pruned(images)
     assert snapshot(tmp_path) == before  # dry unless told
-    assert shown(lines, tmp_path) == {"build/one/.packages.new", "build/one/.packages.json.new", "build/old"}
+    left = {f"build/one/{name}" for name in (".packages.new", ".packages.json.new", "checkpoints")}
+    assert shown(lines, tmp_path) == {*left, "build/old"}
     assert "would be freed; `doit prune --yes` removes all of it" in lines[-1]
     assert pruned(images, yes=True)[:-1] == lines[:-1]
     gone = {os.path.relpath(path, tmp_path) for path in before.keys() - snapshot(tmp_path).keys()}
-    ours = {path for path in gone if path.startswith("build/one/.packages.")}
+    ours = {path for path in gone if path.startswith(("build/one/.packages.", "build/one/checkpoints"))}
     assert gone - ours == {
         os.path.relpath(path, tmp_path) for path in before if f"{tmp_path}/build/old/" in path and "notes" not in path
     }

@@ -30,7 +30,7 @@ def each(
     """
     packages = failures_building.separated(output, machine.log)
     if len(packages) > 1:
-        found = [(failures_building.explain(text) or failures_building.unexplained(text), text) for text in packages]
+        found = [(_of_one(text), text) for text in packages]
         return [(_completed(failure, text, machine), text) for failure, text in found]
     failure = explain(output, available, starter_only, machine, undeclared)
     return [(failure, output)] if failure else []
@@ -55,10 +55,16 @@ def explain(
         failures_resolving.explain(output, available, starter_only, undeclared)
         or failures_building.explain(failures_ebuilds.without(output))
         or failures_ebuilds.explain(output)
+        or failures_building.faulty(output)
     )
     if not failure or not machine:
         return failure
     return _completed(failure, output, machine)
+
+
+def _of_one(text: str) -> Failure:
+    """Explain the failure of one package of several."""
+    return failures_building.explain(text) or failures_building.faulty(text) or failures_building.unexplained(text)
 
 
 def _completed(failure: Failure, text: str, machine: Machine) -> Failure:

@@ -105,7 +105,6 @@ def explain(output: str) -> Failure | None:
         or _collision(output)
         or _died(output)
         or _exited(output)
-        or _faulty(output)
         or _died_silently(output)
     )
 
@@ -168,7 +167,7 @@ def _space(output: str) -> Failure | None:
     return Failure(Kind.SPACE, package, summary, (plain(match[0].strip()),), _FREE_SOME, log=log)
 
 
-def _faulty(output: str) -> Failure | None:
+def faulty(output: str) -> Failure | None:
     """Give what a file system refuses, where nothing better is known."""
     match = re.search(rf"^.*(?:{_FAULTY}).*$", output, re.M)
     if not match:
