@@ -61,10 +61,12 @@ def merge(path: str) -> int:
     merger = _Merger(request)
     try:
         merger.run()
-    except (WorkerError, OSError) as error:
-        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-        reason = error.strerror if isinstance(error, OSError) else error
-        print(f"{FAILED}{json.dumps(f'{where}{reason}')}", flush=True)
+    except OSError as error:  # what write(2) refuses, Python gives no name
+        where = os.fsdecode(error.filename2 or error.filename or request.root)
+        print(f"{FAILED}{json.dumps(f'{where}: {error.strerror or error}')}", flush=True)
+        return 1
+    except WorkerError as error:
+        print(f"{FAILED}{json.dumps(str(error))}", flush=True)
         return 1
     except phases.PhaseFailed as failed:
         merger.show(failed)
