@@ -63,7 +63,7 @@ def problems(bench: Bench, damage: Damage) -> list[str]:
         damaged = DAMAGES[damage.kind](path.read_bytes())
         path.write_bytes(damaged)
     if damage.then == "root":
-        (bench.work / "root-plan.json").unlink()
+        (bench.work / "root.json").unlink()
     found = []
     for _ in range(RUNS):
         ended = bench.run("image")
