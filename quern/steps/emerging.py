@@ -35,6 +35,7 @@ from quern.steps.base import Run, discard
 from quern.steps.work import check_folders, check_owner, check_sources, take_over
 from quern.terminal import harmless
 from quern.worker import regular
+from quern.worker.settings import MIRRORS
 
 # of the user's environment, what fetching needs: proxies (wget(1), curl(1)), and on this machine also what names paths
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -275,6 +276,7 @@ class Build:
         reach = self.reach(*writable, *([self.setup.image.distfiles] if fetching else []))
         command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching and network)
         status, renamed = self._run(command, line)
+        discard(self.host / MIRRORS, self.host, self.run)  # told for this run: an address may hold a password
         for warning in binhost.passed_over("\n".join(lines)):
             self.run.say(f"Warning: {warning}")
         check_folders([self.view, self.root, self.scratch, self.scratch / "tmp"])
