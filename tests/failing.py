@@ -234,7 +234,8 @@ class Lab:
             if where:
                 (host / "usr/bin" / tool).symlink_to(where)
         (host / "usr/bin/gtar").symlink_to(shutil.which("tar") or "tar")
-        (config / "etc/portage/make.conf").write_text(make_conf())
+        for side in (host, config):
+            (side / "etc/portage/make.conf").write_text(make_conf())
         return {
             "HOME": f"{host}/home", "TERM": "dumb", "NOCOLOR": "true", "NO_COLOR": "1", "LC_ALL": "C.UTF-8",
             "PATH": f"{host}/usr/bin", "PORTAGE_OVERRIDE_EPREFIX": str(host), "EPREFIX": "",
