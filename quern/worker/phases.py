@@ -51,6 +51,8 @@ class Portage:
     def merging(self, cpv: str, package: BinaryPackage, path: str) -> Merging:
         """Prepare to run the phases of the package `cpv` from the file `path`."""
         settings = self._config(clone=self.settings)
+        settings["PORTAGE_DEBUG"] = "0"  # as emerge has it, and ebuilds may see
+        settings.backup_changes("PORTAGE_DEBUG")
         database = self._trees["bintree"].dbapi
         settings.setcpv(self._with_metadata(cpv, database))
         return Merging(settings, database, package, path)
