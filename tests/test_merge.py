@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quern.errors import PackageError
+from quern.errors import BuildError, PackageError
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
 from quern.worker.vdb import owners
@@ -116,3 +116,19 @@ def test_a_phase_that_fails(tmp_path: Path, store: Path, phase: str) -> None:
     log = message.rpartition("log: ")[2].split("\n")[0]
     assert "nothing works" in Path(log).read_text()
     assert not (lab.folder / "work/root").exists()
+
+
+def test_what_phases_put_in_the_place_of_records(tmp_path: Path, store: Path) -> None:
+    """A link where the record of the root is written is replaced, not followed; a log that is gone hides no failure."""
+    planted = '[[ ${MERGE_TYPE} = source ]] || ln -s /nowhere "${ROOT%/}/../made.json" || die'
+    lab = lab_of(tmp_path / "link", store, "planting", planting=ebuild(phases(postinst=planted)))
+    make(lab)
+    record = lab.folder / "work/root/made.json"
+    assert record.read_text() == "{}"
+    assert not record.is_symlink()
+
+    gone = f'[[ ${{MERGE_TYPE}} = source ]] || rm "${{PORTAGE_LOG_FILE}}"; {FAILS}'
+    lab = lab_of(tmp_path / "log", store, "losing", losing=ebuild(phases(postinst=gone)))
+    with pytest.raises(BuildError, match="lab/losing-1") as error:
+        make(lab)
+    assert "Traceback" not in str(error.value)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from quern.worker.vdb import described, finish, merged
+from quern.worker.vdb import described, finish, merged, owners
 from tests.projects import write
 
 CONTENTS = """\
@@ -135,3 +135,13 @@ def test_finish_follows_links_within_the_root(tmp_path: Path) -> None:
     (tmp_path / "tmp").symlink_to("var/tmp")
     finish(str(tmp_path))
     assert not (tmp_path / "var/tmp").exists()
+
+
+def test_the_record_of_what_phases_made_is_a_file(tmp_path: Path) -> None:
+    """Phases of strangers may write where it lies."""
+    entry(tmp_path / "image", "app-misc/one-1")
+    write(tmp_path, {"made.json": '{"/var/made": "app-misc/one-1"}'})
+    assert owners(str(tmp_path / "image"))["/var/made"] == "app-misc/one-1"
+    (tmp_path / "made.json").rename(tmp_path / "elsewhere")
+    (tmp_path / "made.json").symlink_to("elsewhere")
+    assert "/var/made" not in owners(str(tmp_path / "image"))

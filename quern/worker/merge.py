@@ -9,6 +9,7 @@ prints, so that whoever reads one reads the other.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,10 +17,11 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from . import WorkerError, entry, gpkg, phases, vdb
+from . import WorkerError, entry, gpkg, phases, regular, vdb
 from .contents import Contents
 from .gpkg import BinaryPackage
 from .mask import InstallMask, install_mask
+from .removal import remove_tree
 from .settings import adopt
 
 FAILED = "!!! Not merged: "  # begins the line with the reason where it is not a phase that failed
@@ -113,7 +115,9 @@ class _Merger:
         vdb.finish(self.request.root)
         there = self._names()
         made = {path: cpv for path, cpv in self.made.items() if path in there}
-        with open(os.path.join(os.path.dirname(self.request.root), vdb.MADE), "w", encoding="utf-8") as file:
+        target = os.path.join(os.path.dirname(self.request.root), vdb.MADE)
+        remove_tree(os.fsencode(target))  # a phase may have put a link or a pipe there
+        with open(target, "x", encoding="utf-8") as file:
             json.dump(made, file, sort_keys=True)
 
     def _check(self, cpv: str, package: BinaryPackage, path: str) -> None:
@@ -174,9 +178,8 @@ class _Merger:
 
     def show(self, failed: phases.PhaseFailed) -> None:
         """Print what the failed phase has, and what emerge prints after that."""
-        with open(os.open(failed.log, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - SHOWN))
-            sys.stdout.write(log.read(SHOWN).decode(errors="replace"))
+        with contextlib.suppress(OSError):  # the phase may have removed it, or put something else there
+            sys.stdout.write(regular.end(failed.log, SHOWN).decode(errors="replace"))
         if failed.phase == "postinst":
             print(" * FAILED postinst: 1")
         print(f">>> Failed to emerge {self.current} for {self.request.root}/, Log file:")

@@ -83,9 +83,8 @@ def owners(root: str) -> dict[str, str]:
 
 def _made(root: str) -> dict[str, str]:
     try:
-        with open(os.path.join(os.path.dirname(os.path.abspath(root)), MADE), encoding="utf-8") as file:
-            made = json.load(file)
-    except (FileNotFoundError, ValueError):
+        made = json.loads(regular.text(os.path.join(os.path.dirname(os.path.abspath(root)), MADE)))
+    except (OSError, ValueError, RecursionError):  # phases of strangers could write there too
         return {}
     return {str(path): str(cpv) for path, cpv in made.items()} if isinstance(made, dict) else {}
 
