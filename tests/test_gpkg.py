@@ -154,3 +154,22 @@ def test_what_nobody_can_read_is_refused(tmp_path: Path) -> None:
     path = gpkg(tmp_path / "one.gpkg.tar", *CONTENT, suffix=".lz")
     with pytest.raises(WorkerError, match="compressed as lz, which quern cannot read"), opened(path):
         pass
+
+
+@pytest.mark.parametrize("headers", [{"mtime": "inf"}, {"mtime": "1e300"}, {"uid": "99999999999999999999"}], ids=str)
+@needs_root
+def test_times_and_owners_that_no_file_can_have(tmp_path: Path, headers: dict[str, str]) -> None:
+    path = gpkg(tmp_path / "one.gpkg.tar", member("image/file", b"x", pax_headers=headers))
+    with pytest.raises(WorkerError, match="is not a whole binary package"):
+        unpacked(path, tmp_path / "image")
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".bz2"])
+def test_a_compressed_part_that_is_damaged(tmp_path: Path, suffix: str) -> None:
+    path = Path(gpkg(tmp_path / "one.gpkg.tar", member("image/file", os.urandom(5000)), suffix=suffix))
+    content = bytearray(path.read_bytes())
+    middle = content.rindex(b"image.tar") + 512 + 2500
+    content[middle : middle + 64] = bytes(64)
+    path.write_bytes(content)
+    with pytest.raises(WorkerError, match="is not a whole binary package"):
+        unpacked(str(path), tmp_path / "image")

@@ -12,6 +12,7 @@ import stat
 import struct
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple
 
@@ -20,6 +21,10 @@ from . import WorkerError
 OPENERS: dict[str, Callable[[Any], Any]] = {
     "": lambda file: file, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open,
 }  # fmt: skip
+# what reading a damaged or forged package raises; OverflowError: a time or an owner that no file can have
+DAMAGED = (
+    tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, struct.error, ValueError, OverflowError,
+)  # fmt: skip
 XPAK_END = 16  # bytes: "XPAKSTOP", the length of all before it, "STOP"
 XATTR = "SCHILY.xattr."  # how pax headers name extended attributes (star(5))
 
@@ -40,7 +45,11 @@ def opened(path: str) -> Iterator[BinaryPackage]:
             yield package
     except WorkerError:
         raise
-    except (tarfile.TarError, EOFError, lzma.LZMAError, gzip.BadGzipFile, struct.error, ValueError) as error:
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise WorkerError(f"{path} is not a whole binary package: {error}") from error  # bz2 and gzip say it so
+    except DAMAGED as error:
         raise WorkerError(f"{path} is not a whole binary package: {error}") from error
 
 
@@ -157,6 +166,8 @@ class _Unpacking:
             name = _below(member.name, package.prefix)
             if name is not None:
                 self._one(package, member, name)
+        while package.image.fileobj and package.image.fileobj.read(1 << 20):
+            pass  # to the end, where a compressor's check sum is
         for name, folder in reversed(self.folders.items()):
             if folder is not None:
                 _own(os.path.join(self.target, name), folder)
