@@ -20,9 +20,7 @@ from . import regular
 
 CONNECT = 10  # seconds
 READ = 60  # seconds without a byte
-# A server may close the connection that wget is about to use again (always a race after a 401), or drop it on the way.
-# wget(1) tries neither a refused connection nor an unknown name again.
-TRIES = 2
+TRIES = 2  # for a connection that was dropped; wget(1) tries neither a refused one nor an unknown name again
 PARTIAL = ".__download__"  # how Portage calls a source that is not checked yet (portage.package.ebuild.fetch)
 RECORD = ".quern-fetched"  # beside the sources: those that were fetched, a line each: inode, mtime (nanoseconds), name
 NETWORK_FAILURE = 4  # wget(1), EXIT STATUS
@@ -57,7 +55,8 @@ def fetch(run_file: str, url: str, target: str) -> int:
 def _download(run: Mapping[str, Any], url: str, target: str) -> int:
     """Have wget fetch `url`; returns its exit status."""
     options = [f"--tries={TRIES}", f"--connect-timeout={CONNECT}", f"--read-timeout={READ}", "--no-verbose"]
-    options += [f"--dns-timeout={CONNECT}", "--no-hsts", *_authorities(run["environment"])]
+    # One file needs no second request on a connection; after a 401 wget would use one again that the server may close.
+    options += [f"--dns-timeout={CONNECT}", "--no-hsts", "--no-http-keep-alive", *_authorities(run["environment"])]
     return subprocess.call([run["wget"], *options, "-O", target, url], env={**run["environment"], "LC_ALL": "C"})
 
 
