@@ -172,8 +172,8 @@ def test_quern_builder(project: Project) -> None:
     environment |= {"QUERN_BUILD_WORKDIR": str(project.folder / "w"), "QUERN_BUILD_OUTDIR": str(project.folder / "out")}
     output = subprocess.check_output(command, env=environment, text=True)
     stages = ["Successfully loaded configuration", "Configuring build portage at", "Configuring build repositories"]
-    stages += ["Configuring repository", "Enabling profile quern-images:hello", "Calling PORTAGE_CONFIGROOT"]
-    stages += ["Emerging binary (1 of 2)", "Pruning", "Collecting image at", "Build complete, image is available at"]
+    stages += ["Configuring repository", "Enabling profile quern-images:hello", "Emerging binary (1 of 2)"]
+    stages += ["Pruning", "Collecting image at", "Build complete, image is available at"]
     places = [output.index(stage) for stage in stages]
     assert places == sorted(places)
     assert len(list((project.folder / "out").iterdir())) == 2
@@ -208,12 +208,14 @@ def test_writes_nothing_outside_its_folders(first: tuple[Project, str], tmp_path
         if source.is_file() and not source.name.startswith("."):
             (own / "distfiles" / source.name).hardlink_to(source)
     watched = [Path(name) for name in ("/etc", "/var/lib", "/var/cache", "/var/db", "/usr/local", "/opt", "/root")]
+    others = "/var/lib/containers"  # skopeo's, which another test may run now
     before = [snapshot(folder) for folder in watched]
     script = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(own), sys.executable]
     ran_there = subprocess.run(script, env={**os.environ, **variables}, capture_output=True, text=True)
     assert ran_there.returncode == 0, ran_there.stdout[-3000:] + ran_there.stderr[-3000:]
     pairs = zip(before, [snapshot(folder) for folder in watched], strict=True)
     # by name: of a quarter of a million files pytest would write down every one
-    assert [name for old, new in pairs for name in sorted({*old, *new}) if old.get(name) != new.get(name)] == []
+    written = [name for old, new in pairs for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    assert [name for name in written if not name.startswith(others)] == []
     assert "app-misc/hello-quern-1" in built(ran_there.stdout)
     assert project.tarball("hello").is_file()
