@@ -245,9 +245,7 @@ def test_a_library_of_another_kind_is_another_one(rooted: Rooted) -> None:
     data[18] = 0xB7  # AArch64
     library.write_bytes(data)
     (said,) = rooted.strip()
-    assert said == (
-        "libone.so.1 is needed by /usr/lib/libtwo.so.2 (lab/lib-1), but no package has installed it"
-    )
+    assert said == ("libone.so.1 is needed by /usr/lib/libtwo.so.2 (lab/lib-1), but no package has installed it")
 
 
 def test_what_musl_s_loader_takes_for_itself(rooted: Rooted, parts: Path, tmp_path: Path) -> None:

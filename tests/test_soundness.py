@@ -84,7 +84,8 @@ def test_the_forked_resolver_answers_like_the_worker(laboratory: Laboratory) -> 
 def test_cached_metadata_are_egencache_s(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "project", seed=3, packages=40)
     build = source_build(tree.image(tree.work))
-    environment = {**build.surroundings.environment(), "FEATURES": " ".join(emerge.FEATURES)}
+    environment = build.surroundings.environment()
+    (build.host / "etc/portage/make.conf").write_text(build.surroundings.host_settings())  # as the worker does
     cache = tree.repositories["gen"] / "metadata/md5-cache"
     ours = {path.relative_to(cache): path.read_text() for path in cache.rglob("*-[0-9]*")}
     shutil.rmtree(cache)
