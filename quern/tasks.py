@@ -27,9 +27,13 @@ from doit import Globals, get_initial_workdir
 from doit.dependency import JSONCodec
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
+from quern.interrupts import Interrupted, listen
+
+if get_initial_workdir():  # doit reads a dodo.py: for Ctrl-C while the rest is imported Python would print a traceback
+    listen()
+
 from quern.encoding import take_all, use_utf8
 from quern.errors import PackageError, QuernError, of_the_machine, removed_meanwhile
-from quern.interrupts import Interrupted, listen
 from quern.project import Image, project_images
 from quern.questions import CHORES, QUESTIONS
 from quern.questions.base import Chore, Question, Switch, Text, clear

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,6 +44,20 @@ print(process.exitcode)
 process.kill()
 """
 
+# doit, to which Ctrl-C comes while it imports the module that makes the tasks
+EARLY = """
+import os, runpy, signal, sys
+
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == "quern.questions":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+sys.argv = ["doit", "list"]
+runpy.run_module("doit", run_name="__main__")
+"""
+
 # never ends by itself, nor does something that it started
 SLOW = """\
 src_compile() {
@@ -71,6 +86,13 @@ def test_the_code_survives_doit_s_queue() -> None:
     error = Interrupted(130)
     assert type(error)(str(error)).code == 130  # what doit does
     assert pickle.loads(pickle.dumps(type(error))) is Interrupted
+
+
+def test_while_the_tasks_are_imported(tmp_path: Path) -> None:
+    shutil.copy(CHECKOUT / "dodo.py", tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    ran = subprocess.run([sys.executable, "-c", EARLY], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
 
 
 def test_a_signal_that_another_thread_got() -> None:
