@@ -42,6 +42,9 @@ REPOSITORIES = "/quern/repositories"
 WORKER_INSIDE = "/quern/worker"
 OLD_TREE = "/usr/portage"  # where ebuilds and profiles of old look for the tree
 SYSTEM_TREES = "/var/db/repos"  # to where a stage's make.profile points
+# Verbs that change nothing, and that questions call without the work folder's lock: a build may be running, and what
+# the last one has left in the daemon is kept for its user.
+READING = ("described", "sizes")
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,9 @@ class DockerDriver:
         assert self._ready
         request: dict[str, object] = {"argv": command.argv, "environment": dict(command.environment), "merge": True}
         request |= {"folder": str(command.folder), **self._scratch}
+        logs = command.log.with_suffix("")  # of single packages: Portage has nobody but root and its group read them
+        if logs in command.reach.writable:
+            request["give"] = [str(logs), os.getuid(), os.getgid()]
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab", buffering=0) as log, terminable():  # it is what is left when we are killed
             with naming(command.log):
@@ -139,13 +145,17 @@ class DockerDriver:
             return RawDriver().call(verb, environment=environment, reach=reach, **params)
         from quern.drivers.stream import STDERR, STDOUT
 
-        assert self._ready
+        is_reading = verb in READING
+        assert is_reading or self._ready
         request: dict[str, object] = {"verb": verb, "environment": environment, "input": json.dumps(params)}
         if verb == "pack":  # the user's, like every other file in the output folder
             request["give"] = [params["target"], os.getuid(), os.getgid()]
-        mounts = self._mounts(reach) if reach else [containers.bind(self.image.work, self.image.work)]
+        mounts = (
+            self._mounts(reach) if reach else [containers.bind(self.image.work, self.image.work, read_only=is_reading)]
+        )
         output = {STDOUT: b"", STDERR: b""}
-        with terminable(), self._container(mounts, network=False) as container:
+        name = f"{self._name}-{verb}"  # a container that a failed command has left may have the plain name
+        with terminable(), self._container(mounts, network=False, name=name) as container:
             container.start(request)
             for stream, piece in container.output():
                 output[stream] += piece
@@ -230,14 +240,15 @@ class DockerDriver:
 
     @contextmanager
     def _container(
-        self, mounts: list[Any], network: bool, image: str = "", shell: Sequence[str] = ()
+        self, mounts: list[Any], network: bool, image: str = "", shell: Sequence[str] = (), name: str = ""
     ) -> Iterator[Container]:
         docker = self.image.settings.docker
         used = docker.network or ("bridge" if network else "none")
         labels = containers.labels_of(self.image.work)
         options = {**containers.confinement(docker, used), **storage.options(self._storage)}
         mounts = [containers.bind(WORKER, WORKER_INSIDE, read_only=True), *storage.mounts(self._storage), *mounts]
-        with Container.created(docker, image or self._builder, self._name, labels, mounts, options, shell) as container:
+        image, name = image or self._builder, name or self._name
+        with Container.created(docker, image, name, labels, mounts, options, shell) as container:
             yield container
 
     @cached_property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -30,7 +31,8 @@ def supervise() -> int:
 
     {"argv" or "verb": a command, or a verb of the worker for the Python that has Portage; "environment": all of it,
     null for this process's own; "folder": where to run; "input": text for its standard input; "merge": whether its
-    standard error goes where its output does; "give": [path, uid, gid] to whom a file is given that it has made;
+    standard error goes where its output does; "give": [path, uid, gid] to whom a file is given that it has made, or
+    all files of a folder, after a failure too;
     "scratch": a folder, empty when the command begins and gone when it ends, unless it fails and "keep" is true}
 
     The status is NO_ROOM for a command that has failed where the file system of "scratch" is full.
@@ -56,13 +58,26 @@ def supervise() -> int:
         child.stdin.write(text.encode())
         child.stdin.close()
     status = reap(child.pid)
-    if status == 0 and "give" in request:
-        os.chown(*request["give"])
+    if "give" in request:
+        _give(*request["give"])
     if scratch and status and _is_full(scratch):
         status = NO_ROOM
     if scratch and not (status and request["keep"]):
         _discard(scratch)
     return status
+
+
+def _give(path: str, uid: int, gid: int) -> None:
+    """Change the owner of the file at `path`, or of the files in the folder there; of nothing but regular files."""
+    names = [os.path.join(path, name) for name in os.listdir(path)] if os.path.isdir(path) else [path]
+    for name in names:
+        with suppress(OSError):  # it was not made
+            handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if stat.S_ISREG(os.fstat(handle).st_mode):
+                    os.chown(f"/proc/self/fd/{handle}", uid, gid)
+            finally:
+                os.close(handle)
 
 
 def _discard(folder: str) -> None:
