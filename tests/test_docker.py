@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,8 +62,11 @@ def project(tmp_path: Path, builder: Builder) -> Project:
     return one_package(tmp_path / "project", builder)
 
 
+User = Callable[..., str]
+
+
 @pytest.fixture
-def as_user(tmp_path: Path, builder: Builder) -> Iterator[Callable[[Project, str], str]]:
+def as_user(tmp_path: Path, builder: Builder) -> Iterator[User]:
     """Runs doit as an ordinary user whom the daemon trusts; gives what it prints.
 
     This Python may be out of the user's reach (below /root, say): the system's own runs copies of what is needed.
@@ -77,20 +81,19 @@ def as_user(tmp_path: Path, builder: Builder) -> Iterator[Callable[[Project, str
         if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
             folder.chmod(folder.stat().st_mode | 0o001)  # pytest's own folders are 0700
 
-    def run(project: Project, task: str) -> str:
+    def run(project: Project, *words: str, status: int = 0, module: Sequence[str] = ("-m", "doit")) -> str:
         command = [
             "setpriv",
             "--reuid=65534",
             "--regid=65534",
             "--clear-groups",
             "/usr/bin/python3",
-            "-m",
-            "doit",
-            task,
+            *module,
+            *words,
         ]
         environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path / "python"), **project.variables}
         ran = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert ran.returncode == status, ran.stdout + ran.stderr
         return TIME.sub("", ran.stdout)
 
     builder.daemon.folder.chmod(0o711)
@@ -131,7 +134,7 @@ def test_another_builder_image_builds_anew(project: Project, builder: Builder) -
     assert (ran(output), built(output)) == (["packages", "root"], ["app-misc/one-1"])
 
 
-def test_ordinary_user(project: Project, as_user: Callable[[Project, str], str]) -> None:
+def test_ordinary_user(project: Project, as_user: User) -> None:
     """In the group docker: root owns the trees, and nobody else can read all of them; the outputs are the user's."""
     ebuild(project, "echo secret > secret; insinto /etc; insopts -m 0600; doins secret")
     subprocess.run(["chown", "-R", "65534:65534", project.folder], check=True)
@@ -145,7 +148,62 @@ def test_ordinary_user(project: Project, as_user: Callable[[Project, str], str])
     assert ran(as_user(project, "image:one")) == STEPS
 
 
-def test_verify(project: Project, as_user: Callable[[Project, str], str]) -> None:
+CLOSED = """
+    echo secret > secret
+    insinto /root/deep
+    doins secret
+    insinto /var/lib/one
+    doins secret
+    fperms 0700 /root /root/deep /var
+"""
+
+
+def test_questions_about_folders_that_only_root_may_list(project: Project, as_user: User) -> None:
+    """Of an ordinary user: what is in /root and, with the package database, in /var is listed in a container."""
+    ebuild(project, CLOSED)
+    subprocess.run(["chown", "-R", "65534:65534", project.folder], check=True)
+    as_user(project, "image:one")
+    answer = json.loads(as_user(project, "size:one", "--json").splitlines()[-1])
+    files = {row["path"]: row["bytes"] for row in answer["content"]}
+    assert (files["/root/deep/secret"], files["/var/lib/one/secret"]) == (7, 7)
+    assert [row["package"] for row in answer["packages"]] == ["app-misc/one-1"]
+    assert "Not counted: what is in " in as_user(project, "prune")
+    ebuild(project, CLOSED.replace("echo secret", "echo secrets"))
+    lines = as_user(project, "diff:one").splitlines()
+    assert "   one:   app-misc/one ebuild changed" in lines
+    assert [line for line in lines if "app-misc/one: " in line and line.endswith(" changed")]
+    code = """
+from pathlib import Path
+from quern.project import project_images
+from quern.questions.bill import bill_of
+from quern.steps.base import Run
+from quern.steps.chain import driver_of
+import os
+image, = project_images(Path.cwd(), dict(os.environ))
+print([each.cpv for each in bill_of(image, Run(driver_of(image, print), print)).components])
+"""
+    assert as_user(project, "-c", code, module=()) == "['app-misc/one-1']\n"
+
+
+def test_a_failure_of_an_ordinary_user(project: Project, as_user: User) -> None:
+    """Its reason is said, though its container is kept, and a shell opens in what it has left."""
+    ebuild(project, 'chmod 0700 "${T}" "${WORKDIR}" || die; touch /usr/left || die; die oops')
+    subprocess.run(["chown", "-R", "65534:65534", project.folder], check=True)
+    output = as_user(project, "image:one", status=1)
+    assert "app-misc/one-1 failed in its install phase" in output
+    assert "oops" in output
+    assert "docker makes no container" not in output
+    assert "is kept until the next build" in output
+    logs = [*(project.folder / "build/one/logs/packages").iterdir()]
+    assert {path.stat().st_uid for path in logs} == {65534}
+    assert "app-misc:one-1" in " ".join(path.name for path in logs)
+    for _ in range(2):
+        assert "/work\n" in as_user(project, "shell:one", "--command=ls /usr/left && pwd")
+    as_user(project, "clean", "-a")
+    assert not (project.folder / "build/one").exists()
+
+
+def test_verify(project: Project, as_user: User) -> None:
     """Of trees that are root's, by an ordinary user too; what comes out differently is found."""
     ebuild(project, "echo secret > secret; insinto /etc; insopts -m 0600; doins secret")
     subprocess.run(["chown", "-R", "65534:65534", project.folder], check=True)

@@ -66,7 +66,7 @@ def image(tmp_path: Path) -> Image:
 
 
 def test_whose_files_are(image: Image) -> None:
-    files = {file.path: file for file in measure(image).files}
+    files = {file.path: file for file in measure(image, run()).files}
     tool, lib = "app-misc/tool-1", "dev-libs/lib-2.1-r1"
     assert set(files.values()) == {
         File(b"/lib", 0, NOBODY),
@@ -81,7 +81,7 @@ def test_whose_files_are(image: Image) -> None:
 
 
 def test_packages_and_folders(image: Image) -> None:
-    measured = measure(image)
+    measured = measure(image, run())
     assert measured.packages == {
         "app-misc/tool-1": Volume(1008, 4),
         NOBODY: Volume(16, 3),
@@ -98,7 +98,7 @@ def test_packages_and_folders(image: Image) -> None:
 
 
 def test_what_the_rules_took(image: Image) -> None:
-    measured = measure(image)
+    measured = measure(image, run())
     database = sum(path.stat().st_size for path in (image.work / "root/image/var/db/pkg").rglob("CONTENTS"))
     assert [(rule["rule"], rule["files"], rule["bytes"]) for rule in measured.rules] == [
         ("/usr/share/*", 1, 50), ("/var/db/pkg", 4, database), ("/nothing/here", 0, 0),
@@ -108,7 +108,7 @@ def test_what_the_rules_took(image: Image) -> None:
 
 
 def test_the_database_is_its_packages(tmp_path: Path) -> None:
-    measured = measure(finished(tmp_path, CONF.replace("/var/db/pkg, ", "")))
+    measured = measure(finished(tmp_path, CONF.replace("/var/db/pkg, ", "")), run())
     assert [file.path for file in measured.files if file.package == "app-misc/docs-3"] == [
         b"/var/db/pkg/app-misc/docs-3/CONTENTS"
     ]
@@ -118,7 +118,7 @@ def test_no_content_is_read(image: Image) -> None:
     for path in (image.work / "strip/image/usr").rglob("*"):
         if path.is_file() and not path.is_symlink():
             os.truncate(path, 1 << 40)  # holes: to read them would take until tomorrow
-    assert measure(image).total.size > 1 << 40
+    assert measure(image, run()).total.size > 1 << 40
 
 
 @pytest.mark.parametrize("gone", ["root.json", "strip.json", "root/image", "strip/image"])
@@ -126,13 +126,13 @@ def test_no_finished_build(image: Image, gone: str) -> None:
     path = image.work / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(BuildError, match=r"^one: there is no finished build to look at; `doit image:one` makes one$"):
-        measure(image)
+        measure(image, run())
 
 
 def test_never_built(tmp_path: Path) -> None:
     image = image_of(write(tmp_path, {"one.conf": CONF}) / "one.conf", tmp_path / "build/one")
     with pytest.raises(BuildError, match="no finished build"):
-        measure(image)
+        measure(image, run())
     assert not image.work.exists()
 
 

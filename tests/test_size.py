@@ -26,7 +26,7 @@ PROFILE = {
 
 
 def test_for_people(tmp_path: Path) -> None:
-    measured = measure(finished(tmp_path))
+    measured = measure(finished(tmp_path), run())
     found = list(lines("one", measured._replace(is_current=True, tarball=500)))
     total = measured.total
     assert found[0] == f"{amount(total.size)} in {total.files} files, 500 B as a tarball"
@@ -47,13 +47,13 @@ def test_for_people(tmp_path: Path) -> None:
 
 def test_rules_of_doc_and_dev_that_match_nothing_are_no_mistake(tmp_path: Path) -> None:
     image = finished(tmp_path, "[build]\nprofile = a:b\n[strip]\ndoc = on\npaths = /nothing/here\n")
-    found = list(lines("one", measure(image)))
+    found = list(lines("one", measure(image, run())))
     assert "  strip.paths that match nothing: /nothing/here" in found
     assert any(line.startswith("  not there anyway: /usr/share/man, ") for line in found)
 
 
 def test_whether_it_is_still_so(tmp_path: Path) -> None:
-    measured = measure(finished(tmp_path))
+    measured = measure(finished(tmp_path), run())
     assert measured.is_current is False  # nobody has made that root's portage step
     moved = "This is the last build; `doit explain:one` says what has changed since"
     assert list(lines("one", measured))[1] == moved

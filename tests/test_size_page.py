@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from quern.questions.measured import File, Measured, Volume, measure
 from quern.questions.size_page import TEMPLATE, text
+from tests.projects import run
 from tests.test_measured import MARKUP, NEWLINE, finished
 
 
@@ -52,7 +53,7 @@ def names_of(page: Page) -> list[str]:
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """An image with names that nobody expects."""
-    return measure(finished(tmp_path_factory.mktemp("page")))
+    return measure(finished(tmp_path_factory.mktemp("page")), run())
 
 
 def test_everything_is_in_it(measured: Measured) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from quern.worker.vdb import described, finish, merged, owners
+from tests.conftest import needs_root
 from tests.projects import write
 
 CONTENTS = """\
@@ -59,7 +61,7 @@ def test_nothing_merged(tmp_path: Path) -> None:
 def test_described(tmp_path: Path) -> None:
     entry(tmp_path, "app-misc/one-1", LICENSE="MIT\n", HOMEPAGE="https://a.example/\nhttps://b.example/\n")
     entry(tmp_path, "app-misc/-MERGING-two-1")
-    assert described(str(tmp_path), "LICENSE", "HOMEPAGE", "ABSENT") == {
+    assert described(str(tmp_path), ["LICENSE", "HOMEPAGE", "ABSENT"]) == {
         "app-misc/one-1": {"LICENSE": "MIT", "HOMEPAGE": "https://a.example/ https://b.example/", "ABSENT": ""}
     }
 
@@ -145,3 +147,22 @@ def test_the_record_of_what_phases_made_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "made.json").rename(tmp_path / "elsewhere")
     (tmp_path / "made.json").symlink_to("elsewhere")
     assert "/var/made" not in owners(str(tmp_path / "image"))
+
+
+@needs_root
+@pytest.mark.parametrize("closed", ["var", "var/db/pkg/app-misc", "root"])
+def test_folders_that_may_not_be_listed(tmp_path: Path, as_nobody: Callable[[Path, str], str], closed: str) -> None:
+    """An ordinary user is not told that there are no packages, or no files."""
+    entry(tmp_path / "image", "app-misc/one-1", "obj /root/file 0 1\n")
+    write(tmp_path / "image", {"root/file": "text"})
+    tmp_path.chmod(0o755)
+    (tmp_path / "image" / closed).chmod(0o700)
+    code = """
+for read in quern.worker.vdb.described, lambda root: quern.worker.inventory.sizes(root, root):
+    try:
+        print(read("image"))
+    except PermissionError as error:
+        print("refused")
+"""
+    lines = as_nobody(tmp_path, code).splitlines()
+    assert lines == ["{'app-misc/one-1': {}}" if closed == "root" else "refused", "refused"]

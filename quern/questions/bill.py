@@ -16,7 +16,9 @@ from typing import NamedTuple
 from quern import __version__
 from quern.errors import BuildError
 from quern.project import Image
+from quern.questions.base import read_tree
 from quern.steps import receipt as receipts
+from quern.steps.base import Run
 from quern.steps.receipt import Place
 
 CHAIN = ("packages", "root", "strip", "tarball", "image")  # each is made of the one before
@@ -68,8 +70,11 @@ class Bill(NamedTuple):
     components: list[Component]
 
 
-def bill_of(image: Image) -> Bill:
-    """The bill of the finished build; the work folder's lock is the caller's to hold. Raises BuildError."""
+def bill_of(image: Image, run: Run) -> Bill:
+    """The bill of the finished build; the work folder's lock is the caller's to hold.
+
+    Raises BuildError and DriverError.
+    """
     made = receipts.of_one_build(image.work, CHAIN)
     if made is None:
         raise BuildError(f"{image.name} is not finished; `doit image:{image.name}` makes it")
@@ -81,7 +86,7 @@ def bill_of(image: Image) -> Bill:
         manifest=manifest,
         archive=made["image"].digest,
         supplier=_name_and_address(image.settings.dockergen.maintainer or ""),
-        components=_components(image.work),
+        components=_components(image.work, run),
     )
 
 
@@ -91,7 +96,7 @@ def _name_and_address(person: str) -> tuple[str, str]:
     return (match[1] or match[2], match[2]) if match else (person.strip(), "")
 
 
-def _components(work: Path) -> list[Component]:
+def _components(work: Path, run: Run) -> list[Component]:
     from quern.portage import lockfile, provenance
     from quern.steps.packages import LOCK, PROVENANCE
     from quern.worker.vdb import described
@@ -99,8 +104,8 @@ def _components(work: Path) -> list[Component]:
     packages = Place(work, "packages").output
     lock = {each.cpv: each for each in lockfile.parse((packages / LOCK).read_text("utf-8"), str(packages / LOCK))}
     known = provenance.read(packages / PROVENANCE)
-    root = Place(work, "root").output / "image"
-    names = ("DESCRIPTION", "HOMEPAGE", "LICENSE", "SLOT", "repository")
+    root = str(Place(work, "root").output / "image")
+    names = ["DESCRIPTION", "HOMEPAGE", "LICENSE", "SLOT", "repository"]
     return [
         Component(
             cpv=cpv,
@@ -116,7 +121,7 @@ def _components(work: Path) -> list[Component]:
             sources=[_source(*each, known[cpv].sources) for each in lock[cpv].distfiles.items()],
             needs=known[cpv].needs,
         )
-        for cpv, said in described(str(root), *names).items()
+        for cpv, said in read_tree(run, described, root=root, names=names).items()
     ]
 
 

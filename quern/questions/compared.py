@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from quern.errors import BuildError, display
 from quern.inventory import FORMER, File, Inventory, lock_of, read
 from quern.project import Image
+from quern.questions.base import read_tree
 from quern.questions.bill import CHAIN
+from quern.steps.base import Run
 from quern.steps.image import INVENTORY, ImageStep
 from quern.steps.packages import LOCK
 from quern.steps.receipt import Place, of_one_build
@@ -43,10 +45,10 @@ class Difference(NamedTuple):
     sizes: tuple[int, int]
 
 
-def kept(image: Image) -> tuple[Inventory, Inventory | None]:
+def kept(image: Image, run: Run) -> tuple[Inventory, Inventory | None]:
     """The image, with its packages as they are now, and the one before; the work folder's lock is the caller's to hold.
 
-    Raises BuildError.
+    Raises BuildError, and DriverError.
     """
     from quern.worker.vdb import described
 
@@ -54,7 +56,7 @@ def kept(image: Image) -> tuple[Inventory, Inventory | None]:
     last = read(folder / INVENTORY)
     if last is None or of_one_build(image.work, CHAIN) is None:
         raise BuildError(f"{image.name} is not finished; `doit image:{image.name}` makes it")
-    installed = described(str(Place(image.work, "root").output / "image"))
+    installed = read_tree(run, described, root=str(Place(image.work, "root").output / "image"))
     return last._replace(lock=lock_of(Place(image.work, "packages").output / LOCK, installed)), read(folder / FORMER)
 
 

@@ -25,7 +25,7 @@ def answer(image: Image, run: Run, *, lock: str, archive: str, json: bool) -> No
     if lock and archive:
         raise ConfigError("diff: expected one of --lock and --archive, got both")
     with locked(image.work / "lock", run.say):
-        last, former = compared.kept(image)
+        last, former = compared.kept(image, run)
         moves = compared.moves(image, Path(lock)) if lock else []
     other = read_archive(Path(archive), (last.settings or {}).get("architecture")) if archive else former
     if lock:

@@ -8,15 +8,15 @@ build/NAME/strip.json              what each strip rule has taken out
 from __future__ import annotations
 
 import os
-import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from quern.errors import BuildError, QuernError
 from quern.project import Image
+from quern.questions.base import read_tree
 from quern.steps import receipt as receipts
-from quern.steps.base import Step, key_of
+from quern.steps.base import Run, Step, key_of
 from quern.steps.chain import steps_of
 from quern.steps.present import has_parts
 from quern.steps.receipt import Receipt
@@ -73,20 +73,23 @@ class Measured(NamedTuple):
         return sorted(self.files, key=lambda file: (-file.size, file.path))
 
 
-def measure(image: Image) -> Measured:
-    """Measure the last finished build of `image`. Raises BuildError if there is none."""
+def measure(image: Image, run: Run) -> Measured:
+    """Measure the last finished build of `image`. Raises BuildError if there is none, and DriverError."""
+    from quern.worker.inventory import sizes
+
     steps = {step.name: step for step in steps_of(image)}
     made = {name: receipts.read(step.place.receipt) for name, step in steps.items()}
     root, strip = made["root"], made["strip"]
     if not root or not strip or not (has_parts(steps["root"], root) and has_parts(steps["strip"], strip)):
         raise BuildError(f"{image.name}: there is no finished build to look at; `doit image:{image.name}` makes one")
     try:
-        owners = _owners(steps["root"].place.output / "image")
-        files = list(_files(steps["strip"].place.output / "image", owners))
+        whole, stripped = (str(steps[name].place.output / "image") for name in ("root", "strip"))
+        answer = read_tree(run, sizes, root=stripped, database=whole)
     except FileNotFoundError:
         raise BuildError(f"{image.name} is being built anew; ask again when that is over") from None
+    files = [File(os.fsencode(path), size, package) for path, size, package in answer["files"]]
     found = volumes(files, lambda file: [file.package])
-    lost = {package: Volume(0, 0) for package in sorted(set(owners.values()) - found.keys())}
+    lost = {package: Volume(0, 0) for package in answer["packages"] if package not in found}
     tarball = made["tarball"]
     return Measured(
         files,
@@ -126,20 +129,3 @@ def spelt(name: bytes | str) -> str:
 def _above(file: File) -> list[bytes]:
     parts = file.path.split(b"/")
     return [b"/".join(parts[:end]) for end in range(2, len(parts))]
-
-
-def _owners(root: os.PathLike[str]) -> dict[str, str]:
-    from quern.worker.vdb import owners
-
-    return owners(os.fspath(root))
-
-
-def _files(root: os.PathLike[str], owners: Mapping[str, str]) -> Iterable[File]:
-    from quern.worker.walk import walk
-
-    for entry in walk(os.fsencode(root)):
-        mode = entry.status.st_mode
-        if not stat.S_ISDIR(mode):
-            size = entry.status.st_size if stat.S_ISREG(mode) and entry.first is None else 0
-            path = b"/" + entry.name
-            yield File(path, size, owners.get(os.fsdecode(path), NOBODY))

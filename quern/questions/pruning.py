@@ -24,7 +24,7 @@ from quern.questions.measured import spelt
 from quern.questions.needs import Needs, needs
 from quern.questions.size_text import amount
 from quern.questions.unneeded import LOCK, Unneeded, gone, is_own, left_over, packages, sources
-from quern.steps.base import Run, discard
+from quern.steps.base import Run, counted, discard
 from quern.steps.chain import driver_of
 from quern.steps.lock import is_held, locked
 
@@ -100,6 +100,7 @@ def _needed(images: Sequence[Image], say: Say) -> list[Needs] | None:
 def _show_holdings(images: Sequence[Image], say: Say) -> None:
     """Say what each folder holds; what several hold, as hard links, is counted where it is met first."""
     seen: set[tuple[int, int]] = set()
+    closed = 0
     for what in ("binpkgs", "distfiles"):
         for folder in _folders(images, what):
             count = sum(1 for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -107,10 +108,14 @@ def _show_holdings(images: Sequence[Image], say: Say) -> None:
             say(f"{amount(disk([folder], seen).size):>9}  {_text(str(folder))}: {count} files{shared}")
     for image in images:
         if image.work.is_dir():
-            parts = [(disk([path], seen).size, path.name) for path in sorted(image.work.iterdir())]
+            found = [(disk([path], seen), path.name) for path in sorted(image.work.iterdir())]
+            parts = [(each.size, name) for each, name in found]
+            closed += sum(each.closed for each, _ in found)
             shown = [f"{name} {amount(size)}" for size, name in sorted(parts, reverse=True) if size >= LEAST]
             total = amount(sum(size for size, _ in parts))
             say(f"{total:>9}  {_text(str(image.work))}{': ' if shown else ''}{', '.join(shown)}")
+    if closed:
+        say(f"Not counted: what is in {counted(closed, 'folder')} that only another user may list, root for example")
 
 
 def _folders(images: Sequence[Image], kind: str) -> list[Path]:
@@ -119,17 +124,22 @@ def _folders(images: Sequence[Image], kind: str) -> list[Path]:
 
 
 class Disk(NamedTuple):
-    """Bytes on disk, and how many of them removing it would free: not those of files with other names elsewhere."""
+    """Bytes on disk, and how many of them removing it would free: not those of files with other names elsewhere.
+
+    `closed` are the folders that this user may not list: what is in them is not counted.
+    """
 
     size: int
     freed: int
+    closed: int = 0
 
 
 def disk(paths: Iterable[Path], seen: set[tuple[int, int]] | None = None) -> Disk:
     """What is at `paths` and below takes; what is in `seen`, device and inode, is left out, and it is added to."""
     names: dict[tuple[int, int], int] = {}
     size = freed = 0
-    for status in _walk(paths):
+    closed: list[str] = []
+    for status in _walk(paths, closed):
         inode = (status.st_dev, status.st_ino)
         names[inode] = names.get(inode, 0) + 1
         blocks = status.st_blocks * 512
@@ -139,11 +149,14 @@ def disk(paths: Iterable[Path], seen: set[tuple[int, int]] | None = None) -> Dis
             freed += blocks
     if seen is not None:
         seen.update(names)
-    return Disk(size, freed)
+    return Disk(size, freed, len(closed))
 
 
-def _walk(paths: Iterable[Path]) -> Iterator[os.stat_result]:
-    """The status of everything there that may be looked at; a build may remove it meanwhile."""
+def _walk(paths: Iterable[Path], closed: list[str]) -> Iterator[os.stat_result]:
+    """The status of everything there that may be looked at; a build may remove it meanwhile.
+
+    Folders that this user may not list are added to `closed`.
+    """
     pending = [os.fspath(path) for path in paths]
     while pending:
         path = pending.pop()
@@ -151,7 +164,10 @@ def _walk(paths: Iterable[Path]) -> Iterator[os.stat_result]:
             status = os.lstat(path)
             yield status
             if stat.S_ISDIR(status.st_mode):
-                pending += [os.path.join(path, name) for name in os.listdir(path)]
+                try:
+                    pending += [os.path.join(path, name) for name in os.listdir(path)]
+                except PermissionError:
+                    closed.append(path)
 
 
 def _remove(what: Unneeded, say: Say) -> None:

@@ -37,7 +37,7 @@ def answer(image: Image, run: Run) -> None:
 
     check_outdir(image)
     with locked(image.work / "lock", run.say):
-        bill = bill_of(image)
+        bill = bill_of(image, run)
         spdx, cyclonedx = sbom_spdx.text(bill, identity(bill)), sbom_cyclonedx.text(bill, identity(bill))
         documents = [
             oci.Document("application/spdx+json", spdx.encode()),

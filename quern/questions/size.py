@@ -21,7 +21,7 @@ def answer(image: Image, run: Run, *, html: bool, json: bool) -> None:
 
     if html:
         check_outdir(image)
-    measured = measure(image)
+    measured = measure(image, run)
     if html:
         page(image).parent.mkdir(parents=True, exist_ok=True)
         receipts.write_atomically(page(image), size_page.text(image.name, measured))

@@ -30,6 +30,8 @@ VERBS = {
     "remove": "trees",
     "pack": "pack",
     "inventory": "inventory",
+    "sizes": "inventory",
+    "described": "vdb",
     "keyring": "signatures",
     "verify": "signatures",
     "unpack": "unpack",

@@ -1,4 +1,4 @@
-"""What is in a tree, file by file, with its content's digest and the package that it is of."""
+"""What is in a tree, file by file: sizes and packages alone, or everything with the digest of its content."""
 
 from __future__ import annotations
 
@@ -51,6 +51,24 @@ def inventory(root: str, database: str) -> dict[str, Any]:
         attributes = attributes_digest(xattrs(path))
         rows.append([os.fsdecode(entry.name), kind, f"{entry.mode:o}", owner, size, said, package, attributes])
     return {"packages": list(vdb.described(database)), "files": rows}
+
+
+def sizes(root: str, database: str) -> dict[str, Any]:
+    """What takes space in `root`, from metadata alone; `database` is the root that has the package database.
+
+    Returns {"files": [[path, size, package], ...], "packages": [cpv, ...]}: of all that is no folder the absolute path
+    in `root`, spelt as in `inventory`, its size in bytes (0 for links, and for the further names of a file with
+    several) and its package, empty if it has none; and all packages that have files in `database`, sorted.
+    Raises OSError.
+    """
+    owners = vdb.owners(database)
+    rows = []
+    for entry in walk(os.fsencode(root)):
+        mode, path = entry.status.st_mode, "/" + os.fsdecode(entry.name)
+        if not stat.S_ISDIR(mode):
+            size = entry.status.st_size if stat.S_ISREG(mode) and entry.first is None else 0
+            rows.append([path, size, owners.get(path, "")])
+    return {"files": rows, "packages": sorted(set(owners.values()))}
 
 
 def attributes_digest(found: Mapping[str, bytes]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from . import regular
@@ -89,7 +90,7 @@ def _made(root: str) -> dict[str, str]:
     return {str(path): str(cpv) for path, cpv in made.items()} if isinstance(made, dict) else {}
 
 
-def described(root: str, *names: str) -> dict[str, dict[str, str]]:
+def described(root: str, names: Collection[str] = ()) -> dict[str, dict[str, str]]:
     """What the database of `root` says of each package, by cpv: its files `names`, empty where there is none."""
     return {
         f"{category}/{package}": {name: " ".join(_read(folder, name).split()) for name in names}
@@ -143,14 +144,26 @@ def _files(folder: str) -> Iterator[bytes]:
 
 
 def _entries(root: str) -> Iterator[tuple[str, str, str]]:
-    """(category, package-version, folder) of every finished entry, sorted; -MERGING- ones are a merge cut short."""
+    """(category, package-version, folder) of every finished entry, sorted; -MERGING- ones are a merge cut short.
+
+    Raises PermissionError where this user may not look for the database: that is not the same as that there is none.
+    """
     database = os.path.join(root, DATABASE)
-    if not os.path.isdir(database) or not _is_inside(root, os.path.join(database, "category")):
+    if not _is_folder(database) or not _is_inside(root, os.path.join(database, "category")):
         return
     for category in _folders(database):
         for name in _folders(os.path.join(database, category)):
             if not name.startswith("-MERGING-"):
                 yield category, name, os.path.join(database, category, name)
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except PermissionError:
+        raise
+    except OSError:
+        return False
 
 
 def _folders(path: str) -> list[str]:
