@@ -94,6 +94,7 @@ def test_an_output_folder_that_cannot_be_written_to(bench: Bench) -> None:
         ("build/lab/packages/ingredients.json", "types", "B"),
         ("build/lab/packages/root-plan.json", "types", "root"),
         (".doit.db", "half", "nothing"),
+        ("lab.lock", "garbage", "nothing"),
     ],
 )
 def test_what_was_damaged(bench: Bench, files: str, kind: str, then: str) -> None:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from tests.crashes.bench import Bench
 from tests.crashes.trials import wrong
 
+LOCK = "lab.lock"  # the user's own: what is no lock is refused, and not replaced, until he removes it
 FILES = (
     ".doit.db",
-    "lab.lock",
+    LOCK,
     "build/binpkgs/lab/*.index",
     "build/binpkgs/lab/*.tar",
     "build/lab/*.digest",
@@ -71,6 +72,9 @@ def problems(bench: Bench, damage: Damage) -> list[str]:
             found.append(f"a traceback: {ended.output[-2000:]}")
         if ended.status == 0:
             return found + wrong(bench, "B" if damage.then == "B" else "A")
-        if not any(str(place) in ended.output for path in paths for place in (path, path.parent, path.parents[2])):
+        names = [str(place) for path in paths for place in (path, path.parent, path.parents[2])]
+        if not any(name in ended.output for name in (*names, f" {LOCK}: " if damage.files == LOCK else names[0])):
             found.append(f"the file is not named: {ended.output[-2000:]}")
+        if damage.files == LOCK:
+            (bench.project.folder / LOCK).unlink()
     return [*found, f"still not well: {ended.output[-2000:]}"]
