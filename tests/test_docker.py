@@ -194,7 +194,7 @@ def test_a_failure_of_an_ordinary_user(project: Project, as_user: User) -> None:
     assert "oops" in output
     assert "docker makes no container" not in output
     assert "is kept until the next build" in output
-    logs = [*(project.folder / "build/one/logs/packages").iterdir()]
+    logs = [*(project.folder / "build/one/logs/packages").rglob("*")]
     assert {path.stat().st_uid for path in logs} == {65534}
     assert "app-misc:one-1" in " ".join(path.name for path in logs)
     for _ in range(2):

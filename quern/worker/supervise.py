@@ -32,7 +32,7 @@ def supervise() -> int:
     {"argv" or "verb": a command, or a verb of the worker for the Python that has Portage; "environment": all of it,
     null for this process's own; "folder": where to run; "input": text for its standard input; "merge": whether its
     standard error goes where its output does; "give": [path, uid, gid] to whom a file is given that it has made, or
-    all files of a folder, after a failure too;
+    all files and folders in a folder, after a failure too;
     "scratch": a folder, empty when the command begins and gone when it ends, unless it fails and "keep" is true}
 
     The status is NO_ROOM for a command that has failed where the file system of "scratch" is full.
@@ -68,13 +68,13 @@ def supervise() -> int:
 
 
 def _give(path: str, uid: int, gid: int) -> None:
-    """Change the owner of the file at `path`, or of the files in the folder there; of nothing but regular files."""
-    names = [os.path.join(path, name) for name in os.listdir(path)] if os.path.isdir(path) else [path]
-    for name in names:
+    """Change the owner of the file at `path`, or of all that is in the folder there; of links and devices nothing."""
+    found = [os.path.join(folder, name) for folder, folders, files in os.walk(path) for name in folders + files]
+    for name in found or [path]:
         with suppress(OSError):  # it was not made
             handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                if stat.S_ISREG(os.fstat(handle).st_mode):
+                if stat.S_IFMT(os.fstat(handle).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
                     os.chown(f"/proc/self/fd/{handle}", uid, gid)
             finally:
                 os.close(handle)
