@@ -9,6 +9,7 @@ build/NAME/host/
   var/cache/edb/dep/         the ebuilds' metadata, kept between runs
   home/
   binpkgs/                   what was built to build with, kept between runs
+  python                     by what Portage's helpers are run (bytecode.py)
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ from __future__ import annotations
 import bz2
 import os
 import shutil
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import gpkg
+from . import bytecode, gpkg
 from .gpkg import BinaryPackage
 
 PHASES = ("setup", "preinst", "postinst")
@@ -39,6 +40,9 @@ class Portage:
     """Portage's settings and databases of the root, imported once."""
 
     def __init__(self) -> None:
+        if host := os.environ.get("PORTAGE_OVERRIDE_EPREFIX"):
+            bytecode.write_script(host, sys.executable)
+            bytecode.use_script(host)
         import portage
         from portage.package.ebuild.config import config
 

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from typing import NoReturn
 
-from . import WorkerError
+from . import WorkerError, bytecode
 
 MAKE_CONF, MIRRORS = "etc/portage/make.conf", "etc/portage/mirrors"  # the first may be a folder (portage(5))
 CONTAINER = "/quern/worker"  # where the docker driver has this folder
@@ -48,4 +48,5 @@ def emerge(file: str, *argv: str) -> NoReturn:
     """Give the host side the settings in a file, and become the command `argv`."""
     with open(file, encoding="utf-8") as stream:
         adopt(stream.read())
-    os.execv(argv[0], argv)
+    host = os.environ.get("PORTAGE_OVERRIDE_EPREFIX")  # none in a container, whose `/` nobody else ever sees
+    os.execv(argv[0], bytecode.without(host, argv) if host else argv)

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from . import WorkerError
+from . import WorkerError, bytecode
 from .settings import adopt
 
 START = "shell.bash"
@@ -52,6 +52,7 @@ def _become(environment: dict[str, str], command: tuple[str, ...]) -> NoReturn:
 
 def _environment(asked: dict[str, Any]) -> dict[str, str]:
     """What Portage gives the phase (`doebuild_environment`, as the command `ebuild` calls it)."""
+    bytecode.use_script(os.environ.get("PORTAGE_OVERRIDE_EPREFIX", ""))
     import portage
     from _emerge.Package import Package
     from _emerge.RootConfig import RootConfig

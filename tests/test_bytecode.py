@@ -1,0 +1,48 @@
+"""Nothing is written into the installed Portage, not even where commands are not confined."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.building import Project
+from tests.conftest import needs_root
+from tests.test_guards import project  # noqa: F401 (a fixture)
+
+pytestmark = [pytest.mark.emerge, needs_root]
+
+HELPERS = "has_version lab/none; doins /bin/true; dobin /bin/true; dodoc /etc/passwd"
+BODY = f"""\
+	[[ -v PYTHONDONTWRITEBYTECODE ]] && die "bytecode is not to be left out of what is built"
+	{HELPERS}
+}}
+pkg_postinst() {{
+	has_version lab/none
+"""
+
+
+def test_no_bytecode_is_written_by_helpers_of_phases(
+    project: Callable[[str, Mapping[str, str]], Project],  # noqa: F811
+    for_everyone: str,
+) -> None:
+    """Of a build, of a merge, and of a shell where a build failed; Portage comes without bytecode here."""
+    ours = project("ours", {"one": BODY})
+    home = Path(for_everyone).parents[1]
+    environment = {"PATH": f"{home}/bin:{ours.folder}/tools:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(ours.folder)}
+
+    def doit(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [for_everyone, "-B", "-m", "doit", *words]
+        environment["QUERN_BUILD_CONFINE"] = "off"
+        return subprocess.run(argv, cwd=ours.folder, env=environment, capture_output=True, text=True)
+
+    ran = doit("root:one")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    recipe = ours.folder / "tree/lab/one/one-1.ebuild"
+    recipe.write_text(recipe.read_text().replace(HELPERS, f"{HELPERS}; die oops"))
+    assert "doit shell:one" in doit("packages:one").stdout
+    shell = doit("shell:one", f"--command={HELPERS}")
+    assert shell.returncode == 0, shell.stdout + shell.stderr
+    assert sorted(home.rglob("*.pyc")) == []
