@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from quern.worker import bytecode
 from tests.building import Project
 from tests.conftest import needs_root
 from tests.test_guards import project  # noqa: F401 (a fixture)
 
 pytestmark = [pytest.mark.emerge, needs_root]
+
 
 HELPERS = "has_version lab/none; doins /bin/true; dobin /bin/true; dodoc /etc/passwd"
 BODY = f"""\
@@ -22,6 +25,18 @@ BODY = f"""\
 pkg_postinst() {{
 	has_version lab/none
 """
+
+
+def test_where_nothing_can_be_run(tmp_path: Path) -> None:
+    """A command is run as it is where the script could not be."""
+    argv = [sys.executable, "-B", "/usr/bin/emerge", "--version"]
+    assert bytecode.without(str(tmp_path), argv)[-2:] == argv[-2:]
+    assert bytecode.without(str(tmp_path), argv) != argv
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", tmp_path], check=True)
+    try:
+        assert bytecode.without(str(tmp_path), argv) == argv
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_no_bytecode_is_written_by_helpers_of_phases(

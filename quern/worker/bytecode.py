@@ -46,9 +46,14 @@ def write_script(host: str, python: str) -> str:
 
 
 def without(host: str, argv: Sequence[str]) -> list[str]:
-    """Return the command line `argv`, [interpreter, "-B", program, argument, ...], with the script as its Python."""
+    """Return the command line `argv`, [interpreter, "-B", program, argument, ...], with the script as its Python.
+
+    It stays as it is where nothing in `host` can be run.
+    """
     python, *options = argv
     script = write_script(host, python)
+    if not os.access(script, os.X_OK):  # mounted noexec
+        return [*argv]
     return [python, options[0], "-c", AS_MAIN, script, *options[1:]]
 
 
