@@ -26,7 +26,6 @@ VERBS = {
     "starting": "starting",
     "clear": "finished",
     "layer": "finished",
-    "copy": "trees",
     "remove": "trees",
     "pack": "pack",
     "inventory": "inventory",

@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import gpkg
 from .gpkg import BinaryPackage
 
 PHASES = ("setup", "preinst", "postinst")
@@ -121,10 +120,6 @@ class Merging:
             file.write(bz2.decompress(self.package.metadata.get("environment.bz2", b"")))
         with open(f"{saved}.raw", "wb"):  # has ebuild.sh leave out what is not to be kept
             pass
-
-    def unpack(self) -> None:
-        """Unpack the package into D."""
-        gpkg.unpack(self.package, os.fsencode(self.image))
 
     def run(self, phase: str) -> None:
         """Run one phase; its output goes to the package's log. Raises PhaseFailed."""
