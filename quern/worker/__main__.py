@@ -24,7 +24,6 @@ VERBS = {
     "clone": "trees",
     "closure": "closure",
     "starting": "starting",
-    "clear": "finished",
     "layer": "finished",
     "remove": "trees",
     "pack": "pack",

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from . import WorkerError, entry, gpkg, phases, regular, trees, vdb
+from . import WorkerError, entry, finished, gpkg, phases, regular, trees, vdb
 from .contents import Contents, Item
 from .gpkg import BinaryPackage
 from .made import Made
@@ -119,6 +119,7 @@ class _Merger:
             print(f">>> Completed {about} to {self.request.root}/", flush=True)
         self._update_environment()
         vdb.finish(self.request.root)
+        finished.clear(self.request.root, self.contents.owners)
         self.made.write()
 
     def _check(self, cpv: str, package: BinaryPackage, path: str) -> None:
