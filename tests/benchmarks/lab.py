@@ -59,21 +59,18 @@ def _built(folder: Path) -> Lab:
 
 
 def growth(made: Lab, rounds: int) -> None:
-    """Print what a package takes in roots of LARGE sizes, and of the largest, in its first and last hundred."""
-    each: dict[int, list[float]] = {size: [] for size in LARGE}
-    ends: list[tuple[float, float]] = []
+    """Print the processor time of a package in a small root, and of each that a large one has more."""
+    totals: dict[int, list[float]] = {size: [] for size in LARGE}
     for number in range(rounds):
         for size in LARGE:
             build, plan = _large(made, made.folder / f"{number}-{size}", size)
-            each[size].append(timed(partial(merging.merge, build, plan)).processors / size)
-            shares = [*build.tally.shares.values()]
-            if size == LARGE[-1]:
-                ends.append((sum(shares[: LARGE[0]]), sum(shares[-LARGE[0] :])))
-    small, large = (statistics.median(each[size]) for size in LARGE)
-    print(f"a package in a root of {LARGE[0]}: {small * 1e3:.1f} ms of processors, of {LARGE[1]}: {large * 1e3:.1f} ms")
-    print(f"  ratio {large / small:.2f}, limit {GROWTH} ({rounds} rounds)")
-    ratio = statistics.median(last / first for first, last in ends)
-    print(f"  the last {LARGE[0]} of {LARGE[1]} against the first: ratio {ratio:.2f} by the clock, limit {GROWTH}")
+            totals[size].append(timed(partial(merging.merge, build, plan)).processors)
+    small, large = LARGE
+    first, last = (statistics.median(totals[size]) * 1000 for size in LARGE)
+    print(f"roots of lab packages, milliseconds of processors for each of {small}: {first / small:.1f},")
+    print(f"  for each of {large}: {last / large:.1f}, for each of the last {large - small} of them alone:", end=" ")
+    print(f"{(last - first) / (large - small):.1f}")
+    print(f"  ratio {last / large / first * small:.2f}, limit {GROWTH} ({rounds} rounds)")
 
 
 def _large(made: Lab, folder: Path, size: int) -> tuple[Build, RootPlan]:
