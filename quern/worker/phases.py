@@ -16,7 +16,6 @@ from typing import Any
 from .gpkg import BinaryPackage
 
 PHASES = ("setup", "preinst", "postinst")
-LAST = 16  # KiB of a failed package's log that are shown
 
 
 class PhaseFailed(Exception):
