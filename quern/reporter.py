@@ -214,7 +214,7 @@ def _of_ours(task: Any) -> tuple[Image, Step] | None:  # noqa: ANN401
 
 def _asks(image: Image, step: Step) -> bool:
     """Whether emerge gets the terminal for itself."""
-    return step.emerges and image.settings.emerge.ask
+    return step.asks and image.settings.emerge.ask
 
 
 def _made(step: Step) -> str:

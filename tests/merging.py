@@ -7,13 +7,15 @@ import re
 import stat
 from pathlib import Path
 
-from quern.portage import emerge, store
+from quern.portage import store
+from quern.portage.emerge import PACKAGE_EPOCH, common_options
 from quern.portage.setup import Setup
 from quern.project import Image
 from quern.steps.chain import steps_of
 from quern.steps.emerging import Build
 from quern.worker import entry
-from quern.worker.vdb import DATABASE, finish
+from quern.worker.finished import clear
+from quern.worker.vdb import DATABASE, finish, owners
 from tests.projects import run
 from tests.test_emerging import TREE as TREE_OF_LAB
 
@@ -38,20 +40,34 @@ TREE = {
 
 def by_emerge(image: Image, folder: Path) -> Path:
     """Install the image's view by emerge into a root in `folder`, and normalise it; returns the root."""
+    build = emerging(image, folder)
+    emerge(build)
+    normalise(build.root)
+    return build.root
+
+
+def emerging(image: Image, folder: Path) -> Build:
+    """Prepare to install the image's view by emerge into a root in `folder`."""
     step = next(step for step in steps_of(image) if step.name == "root")
     view = folder / "scratch/view"
     store.link_view(step.place.beside("packages").output / "view", view)
     setup = Setup(image, os.environ["PATH"])
     build = Build(setup, run(), folder, step.place.beside("portage").output, image.work / "logs/by-emerge.log", view)
     build.prepare()
-    build.emerge(emerge.install_options(build.jobs), [*setup.sets(), *image.settings.build.baselayout_atoms])
-    normalise(build.root)
-    return build.root
+    return build
+
+
+def emerge(build: Build) -> None:
+    """Install what the image names by emerge."""
+    image = build.setup.image
+    options = [*common_options(build.jobs), "--usepkgonly", "--binpkg-respect-use=y"]
+    build.emerge(options, [*build.setup.sets(), *image.settings.build.baselayout_atoms])
 
 
 def normalise(root: Path) -> None:
     """Take out of a root what differs between two merges of the same packages."""
     finish(str(root))
+    clear(str(root), {os.fsencode(path[1:]) for path in owners(str(root))})
     for folder in sorted((root / DATABASE).glob("*/*")):
         for name in entry.VOLATILE:
             if name != "CONTENTS":
@@ -69,7 +85,7 @@ def normalise(root: Path) -> None:
 
 def _contents(text: bytes) -> bytes:
     lines = [line for line in text.split(b"\n") if line and not re.search(rb"/\.keep_[^/]* [0-9a-f]{32} [0-9]+$", line)]
-    epoch = b" %d" % emerge.PACKAGE_EPOCH
+    epoch = b" %d" % PACKAGE_EPOCH
     lines = [re.sub(rb"^((?:obj|sym) .*) [0-9]+$", lambda match: match[1] + epoch, line) for line in lines]
     return b"".join(line + b"\n" for line in sorted(lines))
 

@@ -73,3 +73,11 @@ def test_a_failure_is_explained(project: Project) -> None:
     assert "app-misc/one-1 failed in its install phase" in terminal.shown
     assert "done" in terminal.shown
     assert "\x1b]52" not in terminal.shown
+
+
+def test_a_root_asks_nothing(project: Project) -> None:
+    """It is filled without emerge, and without a terminal."""
+    ebuild(project, "echo one > one; insinto /usr/share; doins one")
+    project.doit("packages:one", variables={"QUERN_EMERGE_ASK": "off"})
+    project.doit("root:one")
+    assert (project.folder / "build/one/root/image/usr/share/one").is_file()

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from quern.worker import trees
 from quern.worker.compare import compare
 from tests.conftest import needs_root
 from tests.projects import write
-from tests.trees import CAPABILITY, add_special, make_tree
+from tests.trees import CAPABILITY, add_special, copy_tree, make_tree
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def two(tmp_path: Path) -> tuple[Path, Path]:
     one, other = make_tree(tmp_path / "one"), tmp_path / "other"
     if os.geteuid() == 0:
         add_special(one)
-    trees.copy(str(one), str(other))
+    copy_tree(one, other)
     return one, other
 
 

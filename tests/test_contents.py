@@ -11,6 +11,7 @@ import pytest
 from quern.worker import WorkerError
 from quern.worker.contents import Contents
 from quern.worker.mask import InstallMask, install_mask
+from quern.worker.unpacked import unpacked
 from tests.conftest import needs_root
 from tests.projects import write
 
@@ -24,7 +25,8 @@ class Root:
         self.folder = folder
         self.path = folder / "root"
         self.path.mkdir()
-        self.contents = Contents(str(self.path), ["*.py[co]"], sfperms=True)
+        (folder / "spare").mkdir()
+        self.contents = Contents(str(self.path), str(folder / "spare"), ["*.py[co]"], sfperms=True)
 
     def package(self, name: str, make: Callable[[Path], object]) -> Path:
         source = self.folder / name
@@ -35,7 +37,8 @@ class Root:
     def place(self, name: str, make: Callable[[Path], object], mask: InstallMask | None = None) -> list[str]:
         """Merge a package that `make` makes; the lines of its CONTENTS."""
         source = self.package(name, make)
-        return self.contents.place(str(source), f"lab/{name}-1", mask or InstallMask(), 7).decode().splitlines()
+        items = unpacked(os.fsencode(source))
+        return self.contents.place(items, f"lab/{name}-1", mask or InstallMask(), 7).decode().splitlines()
 
     def files(self, **files: str) -> None:
         write(self.path, files)
@@ -148,7 +151,7 @@ def test_one_package_two_names(root: Root) -> None:
 def test_names_that_contents_cannot_hold(root: Root, name: bytes) -> None:
     source = root.package("odd", lambda source: open(os.path.join(os.fsencode(source), name), "w").close())
     with pytest.raises(WorkerError, match="expected UTF-8 without line breaks"):
-        root.contents.place(str(source), "lab/odd-1", InstallMask(), 7)
+        root.contents.place(unpacked(os.fsencode(source)), "lab/odd-1", InstallMask(), 7)
 
 
 def test_hard_links_stay_one_file(root: Root) -> None:

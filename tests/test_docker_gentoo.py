@@ -108,6 +108,22 @@ def test_what_was_built_to_build_with_is_kept(project: Project) -> None:
     assert (project.folder / "build/one/root/image/usr/share/one/made").read_text() == "better\n"
 
 
+def test_what_phases_need_on_the_host_is_there(project: Project) -> None:
+    """IDEPEND is merged into the builder's `/` before the root is filled, and is not in the image (PMS 8.1)."""
+    project.variables["QUERN_DOCKER_WORKDIR_STORAGE"] = "tmpfs:256m"  # D is there: on another mount than the root
+    postinst = 'pkg_postinst() { quern-tool > "${EROOT}/usr/share/one/installed" || die; }\n'
+    project.edit("tree/app-misc/one/one-1.ebuild", "BDEPEND=", "IDEPEND=")
+    project.edit("tree/app-misc/one/one-1.ebuild", "has_version -b app-misc/tool", "has_version -b sys-devel/gcc")
+    project.edit("tree/app-misc/one/one-1.ebuild", "quern-tool > made", "echo built > made")
+    project.edit("tree/app-misc/one/one-1.ebuild", "src_install()", f"{postinst}src_install()")
+    project.doit("root:one")
+    root = project.folder / "build/one/root/image"
+    assert (root / "usr/share/one/installed").read_text() == "tooled\n"
+    assert (root / "usr/bin/one").is_file()
+    assert not (root / "usr/bin/quern-tool").exists()
+    assert sorted(path.name for path in (root / "var/db/pkg/app-misc").iterdir()) == ["data-1", "one-1"]
+
+
 def test_a_builder_whose_profile_no_repository_has_is_named(project: Project) -> None:
     """Without the alias, nothing is where the builder's make.profile leads."""
     project.edit("tree/metadata/layout.conf", "aliases = gentoo\n", "")

@@ -73,7 +73,7 @@ def test_jobs() -> None:
 def test_many_cores_are_not_overrun() -> None:
     """N packages of N processes each would be N * N."""
     assert AROUND.environment()["MAKEOPTS"] == "-j3 -l3"
-    for options in (emerge.common_options(64), emerge.source_options(64, binhost=False), emerge.install_options(64)):
+    for options in (emerge.common_options(64), emerge.source_options(64, binhost=False), emerge.host_options(64)):
         assert {"--jobs=64", "--load-average=64"} <= set(options)
     for jobs in (1, 2):  # two cores are kept busy
         assert not any(option.startswith("--load-average") for option in emerge.common_options(jobs))
@@ -87,14 +87,14 @@ def test_options() -> None:
     assert source[: len(common)] == common
     assert source[len(common) :] == ["--usepkg", "--buildpkg", "--binpkg-respect-use=y", "--binpkg-changed-deps=y"]
     assert emerge.source_options(2, binhost=True) == [*source, "--getbinpkg"]
-    assert emerge.install_options(2) == [*common, "--usepkgonly", "--binpkg-respect-use=y"]
+    assert not {"--update", "--deep"} & set(emerge.host_options(2))
 
 
 def test_options_are_emerge_s() -> None:
     pytest.importorskip("portage")
     code = "import sys; from _emerge.main import parse_opts; print(parse_opts(sys.argv[1:])[1:])"
-    last = [*emerge.install_options(3), *(f"{name}={value}" for name, value in host.OPTIONS.items())]
-    for options in (emerge.source_options(2, binhost=True), emerge.install_options(2), last):
+    last = [*emerge.host_options(3), *(f"{name}={value}" for name, value in host.OPTIONS.items())]
+    for options in (emerge.source_options(2, binhost=True), emerge.host_options(2), last):
         argv = [sys.executable, "-c", code, *options, "@profile"]
         ran = subprocess.run(argv, capture_output=True, text=True)
         assert (ran.returncode, ran.stderr) == (0, "")

@@ -22,8 +22,7 @@ BY_TIME, BY_HASH = "\0\0\0\0", "\1\0\0\0"
 
 def cleared(root: Path, owned: tuple[str, ...] = ()) -> set[str]:
     """What of `root` is removed when a package owns the paths `owned`."""
-    write(root, {DATABASE: "".join(f"obj {path} 0 0\n" for path in owned)})
-    return set(finished.clear(str(root))["removed"])
+    return set(finished.clear(str(root), {path[1:].encode() for path in owned}))
 
 
 GONE = {

@@ -10,13 +10,15 @@ import os
 import struct
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from quern.worker import WorkerError
-from quern.worker.gpkg import XATTR, opened, unpack
+from quern.worker.gpkg import opened
+from quern.worker.members import XATTR, unpack
 from tests.conftest import needs_root, tool
 from tests.trees import CAPABILITY
 
@@ -74,8 +76,8 @@ def xpak(path: Path, *members: Member) -> str:
 
 def unpacked(path: str, target: Path) -> Path:
     target.mkdir()
-    with opened(path) as package:
-        unpack(package, os.fsencode(target))
+    with opened(path) as package, tempfile.TemporaryDirectory() as spare:
+        unpack(package, os.fsencode(target), os.fsencode(spare))
     return target
 
 

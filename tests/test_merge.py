@@ -78,6 +78,8 @@ def test_what_a_phase_makes_is_its_packages(merged: Lab) -> None:
     assert found["/var/made/best"] == found["/var/made/link"] == "lab/postinst-1"
     assert found["/var/made/saved"] == "lab/all-1"
     assert found["/usr/lib/follows.so"] == "lab/follows-1"  # by its real name
+    assert "/etc/.pwd.lock" not in found  # made by a phase, and of no use
+    assert not (merged.folder / "work/root/image/etc/.pwd.lock").exists()
 
 
 def test_the_same_bytes_again(merged: Lab) -> None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from quern.worker import WorkerError, compress, pack, trees
 from tests.conftest import needs_root, tool
-from tests.trees import CAPABILITY, add_special, make_tree
+from tests.trees import CAPABILITY, add_special, copy_tree, make_tree
 
 EPOCH = 1_700_000_000
 
@@ -87,7 +87,7 @@ def test_same_bytes_whatever_is_not_content(tmp_path: Path) -> None:
     umask = os.umask(0o077)
     cores = os.sched_getaffinity(0)
     try:
-        trees.copy(str(tree), str(tmp_path / "other place"))
+        copy_tree(tree, tmp_path / "other place")
         trees.clone(str(tree), str(tmp_path / "clone"), [])
         os.utime(tmp_path / "other place/usr", (0, 0))
         (tmp_path / "other place").chmod(0o700)

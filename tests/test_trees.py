@@ -79,25 +79,22 @@ def test_digest_of_files_that_swap_content(tmp_path: Path) -> None:
     assert digest(tmp_path / "0") != digest(tmp_path / "1")
 
 
-def test_copy_is_equal_and_separate(tree: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_tree_is_moved(tree: Path, tmp_path: Path, elsewhere: bool) -> None:
+    """As a whole; to another file system by a copy, with times and hard links."""
     if os.geteuid() == 0:
         add_special(tree)
-    said = trees.copy(str(tree), str(tmp_path / "copy"))
-    assert said == trees.digest(str(tmp_path / "copy"))
-    assert said["digest"] == digest(tree)
-    assert 3_000_000 < said["disk"] < 4_000_000  # of the hard links one counts
-    assert os.lstat(tmp_path / "copy/lib").st_mtime_ns == os.lstat(tree / "lib").st_mtime_ns
-    assert os.stat(tmp_path / "copy/usr/lib").st_mtime_ns == os.stat(tree / "usr/lib").st_mtime_ns
-    with (tmp_path / "copy/usr/lib/one").open("ab") as stream:
-        stream.write(b"more")
-    assert digest(tmp_path / "copy") != digest(tree)
-    assert (tree / "usr/lib/one").stat().st_size == 512
-
-
-def test_a_copy_on_another_file_system(tree: Path) -> None:
-    """Where the kernel may not copy by itself (copy_file_range(2), EXDEV)."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        assert trees.copy(str(tree), f"{folder}/copy")["digest"] == digest(tree)
+    before = trees.digest(str(tree))
+    times = os.lstat(tree / "lib").st_mtime_ns, os.stat(tree / "usr/lib").st_mtime_ns
+    assert 3_000_000 < before["disk"] < 4_000_000  # of the hard links one counts
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if elsewhere else tmp_path) as folder:
+        target = Path(folder, "moved")
+        assert (target.parent.stat().st_dev != tree.stat().st_dev) == elsewhere
+        trees.move(str(tree), str(target))
+        assert digest(target) == before["digest"]
+        assert (os.lstat(target / "lib").st_mtime_ns, os.stat(target / "usr/lib").st_mtime_ns) == times
+        assert (target / "usr/bin/tool").stat().st_nlink == 2
+    assert not tree.exists()
 
 
 def test_clone_shares_files_and_says_what_it_left_out(tree: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
 from pathlib import Path
 
 # struct vfs_cap_data of linux/capability.h: revision 2, effective; permitted CAP_NET_BIND_SERVICE; has NULs in it
@@ -41,3 +42,8 @@ def add_special(top: Path) -> None:
     os.mknod(top / "disk", stat.S_IFBLK | 0o660, os.makedev(259, 70000))
     os.chown(top / "usr/lib/one", 70, 3_000_000)
     os.setxattr(top / "usr/lib/two", "security.capability", CAPABILITY)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Make a real copy of a tree, with all that cp(1) can keep."""
+    subprocess.run(["cp", "-a", source, target], check=True)

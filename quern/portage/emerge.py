@@ -164,6 +164,7 @@ def source_options(jobs: int, binhost: bool) -> list[str]:
     ]
 
 
-def install_options(jobs: int) -> list[str]:
-    """Options to install from binary packages alone, run-time dependencies only."""
-    return [*common_options(jobs), "--usepkgonly", "--binpkg-respect-use=y"]
+def host_options(jobs: int) -> list[str]:
+    """Options to merge what is named into the `/` of a stage, the rest of which stays as it is."""
+    unchanged = [word for word in common_options(jobs) if word not in ("--update", "--deep")]
+    return [*unchanged, "--noreplace", "--usepkg", "--binpkg-respect-use=y"]

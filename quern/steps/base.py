@@ -63,6 +63,7 @@ class Step:
     parts: ClassVar[tuple[str, ...]] = ()  # what a finished output has, whatever else is in it
     version: ClassVar[int] = 1
     emerges: ClassVar[bool] = False  # then its log is worth showing
+    asks: ClassVar[bool] = False  # whether [emerge] ask gives it the terminal
 
     work: Path  # the image's work folder
     keep_failed: bool

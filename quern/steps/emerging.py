@@ -168,7 +168,7 @@ class Build:
         """Make the folders, the host side, and this run's configuration root. Raises BuildError."""
         check_sources(self.setup.image.distfiles)
         check_owner(self.setup.image.distfiles, "[portage] distfiles")
-        if self.setup.image.settings.emerge.ask and not sys.stdin.isatty():
+        if self.packages is None and self.setup.image.settings.emerge.ask and not sys.stdin.isatty():
             raise BuildError("emerge.ask = on needs a terminal for emerge's questions, and there is none")
         logs = self.log.with_suffix("")
         self.log.unlink(missing_ok=True)

@@ -54,8 +54,9 @@ def merge(build: Build, plan: RootPlan) -> None:
 def _request(build: Build, plan: RootPlan) -> Request:
     if plan.host and not build.machine.gentoo:
         raise BuildError(IDEPEND.format(packages=", ".join(plan.host)))
-    options = [*build.machine.options, *emerge.install_options(build.jobs)]
-    first = ["env", "ROOT=/", build.machine.python, build.machine.emerge, *options, *plan.host] if plan.host else []
+    variables = ["ROOT=/", f"PKGDIR={build.surroundings.host_packages}"]
+    options = [*build.machine.options, *emerge.host_options(build.jobs)]
+    first = ["env", *variables, build.machine.python, build.machine.emerge, *options] if plan.host else []
     paths = {stanza["CPV"]: stanza["PATH"] for stanza in store.read_index(build.view)}
     return Request(
         root=str(build.root),
@@ -67,7 +68,7 @@ def _request(build: Build, plan: RootPlan) -> Request:
         every_phase=plan.hooks,
         epoch=emerge.PACKAGE_EPOCH,
         settings=build.surroundings.host_settings(),
-        first=first,
+        first=[*first, *plan.host],
     )
 
 

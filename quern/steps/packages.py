@@ -55,6 +55,7 @@ class PackagesStep(Step):
     parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS, PROVENANCE, LEDGER, ROOT_PLAN)
     version: ClassVar[int] = 3
     emerges: ClassVar[bool] = True
+    asks: ClassVar[bool] = True
 
     setup: Setup
 

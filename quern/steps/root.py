@@ -25,7 +25,7 @@ class RootStep(Step):
     doc: ClassVar[str] = "install the packages into the root of"
     parts: ClassVar[tuple[str, ...]] = ("image",)
     emerges: ClassVar[bool] = True
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     setup: Setup
 
@@ -60,7 +60,6 @@ class RootStep(Step):
         build.prepare()
         history.plan(self.place.times, [package_name(cpv) for cpv, _ in plan.packages])
         merging.merge(build, plan)
-        run.driver.call("clear", root=str(build.root))
         build.clear()
         return Made({"packages": len(plan.packages)}, times=build.tally.shares)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from . import vdb
@@ -45,12 +45,15 @@ _WHITEOUT = "a name that begins with .wh. removes a file of another layer and is
 _DEVICE = "a character device 0:0 removes a file of another layer and is none itself (overlayfs)"
 
 
-def clear(root: str) -> dict[str, Any]:
-    """Remove what no package owns and every program makes again; returns {"removed": [path, ...]}."""
-    top, owners = os.fsencode(root), vdb.owners(root)
+def clear(root: str, installed: Container[bytes]) -> list[str]:
+    """Remove what every program makes again, but the files `installed` by packages (names below `root`).
+
+    Returns the paths of what was removed, in the root.
+    """
+    top = os.fsencode(root)
 
     def unowned(rule: str) -> list[bytes]:
-        return [name for name in sorted(matches(top, rule)) if "/" + os.fsdecode(name) not in owners]
+        return [name for name in sorted(matches(top, rule)) if name not in installed]
 
     names = [name for rule in CACHES for name in unowned(rule)]
     names += [name for name in unowned(_BYTECODE) if _is_by_time(os.path.join(top, name))]
@@ -60,7 +63,7 @@ def clear(root: str) -> dict[str, Any]:
         path = os.path.join(top, name)
         if os.path.islink(path) and follow(top, name).mode is None and _removed(path):
             removed.append(name)
-    return {"removed": ["/" + os.fsdecode(name) for name in removed]}
+    return ["/" + os.fsdecode(name) for name in removed]
 
 
 def _removed(path: bytes) -> bool:

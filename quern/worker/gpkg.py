@@ -8,13 +8,12 @@ import gzip
 import lzma
 import os
 import shutil
-import stat
 import struct
 import subprocess
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 from . import WorkerError
 
@@ -26,7 +25,6 @@ DAMAGED = (
     tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, struct.error, ValueError, OverflowError,
 )  # fmt: skip
 XPAK_END = 16  # bytes: "XPAKSTOP", the length of all before it, "STOP"
-XATTR = "SCHILY.xattr."  # how pax headers name extended attributes (star(5))
 
 
 class BinaryPackage(NamedTuple):
@@ -104,7 +102,8 @@ def _is_xpak(file: IO[bytes]) -> bool:
 
 
 def _tar(stream: Any) -> tarfile.TarFile:  # noqa: ANN401 (whatever reads)
-    return tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape")
+    mode: Literal["r:", "r|"] = "r:" if stream.seekable() else "r|"  # the second is slower
+    return tarfile.open(fileobj=stream, mode=mode, encoding="utf-8", errors="surrogateescape")
 
 
 def _files(tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
@@ -143,99 +142,3 @@ def _zstd(content: IO[bytes]) -> Iterator[IO[bytes]]:
         with process.stdout as stream:
             yield stream
         process.wait()
-
-
-def unpack(package: BinaryPackage, target: bytes) -> None:
-    """Unpack the image of `package` into the empty folder `target`: owners by number, modes, attributes and times.
-
-    Raises WorkerError for a name that leads out of it, a device, or a name that is there twice.
-    """
-    _Unpacking(target).all_of(package)
-
-
-class _Unpacking:
-    """What is unpacked already: only where a folder of ours is, something may be put."""
-
-    def __init__(self, target: bytes) -> None:
-        self.target = target
-        self.folders: dict[bytes, tarfile.TarInfo | None] = {b"": None}
-        self.files: set[bytes] = set()
-
-    def all_of(self, package: BinaryPackage) -> None:
-        for member in package.image:
-            name = _below(member.name, package.prefix)
-            if name is not None:
-                self._one(package, member, name)
-        while package.image.fileobj and package.image.fileobj.read(1 << 20):
-            pass  # to the end, where a compressor's check sum is
-        for name, folder in reversed(self.folders.items()):
-            if folder is not None:
-                _own(os.path.join(self.target, name), folder)
-
-    def _one(self, package: BinaryPackage, member: tarfile.TarInfo, name: bytes) -> None:
-        path = os.path.join(self.target, name)
-        if name in self.files or (name in self.folders and not member.isdir()):
-            raise ValueError(f"{os.fsdecode(name)!r} is in it twice")
-        self._folder_for(name)
-        if member.isdir():
-            if name not in self.folders:
-                os.mkdir(path, 0o700)
-            self.folders[name] = member
-            return
-        self.files.add(name)
-        if member.isreg():
-            content = package.image.extractfile(member)
-            assert content is not None
-            with open(path, "xb") as file:
-                shutil.copyfileobj(content, file, 1 << 20)
-        elif member.issym():
-            os.symlink(os.fsencode(member.linkname), path)
-        elif member.islnk():
-            self._hard_link(package, member, path)
-            return
-        else:
-            raise ValueError(f"{os.fsdecode(name)!r} is a device or a pipe")
-        _own(path, member)
-
-    def _hard_link(self, package: BinaryPackage, member: tarfile.TarInfo, path: bytes) -> None:
-        first = _below(member.linkname, package.prefix)
-        if first not in self.files:
-            raise ValueError(f"{member.name!r} is a hard link to {member.linkname!r}, which is not in it")
-        os.link(os.path.join(self.target, first), path, follow_symlinks=False)
-
-    def _folder_for(self, name: bytes) -> None:
-        """Make the folders above `name`, where the package does not name them itself."""
-        above = os.path.dirname(name)
-        if above in self.folders:
-            return
-        if above in self.files:
-            raise ValueError(f"{os.fsdecode(above)!r} is no folder")
-        self._folder_for(above)
-        os.mkdir(os.path.join(self.target, above), 0o755)
-        self.folders[above] = None
-
-
-def _below(name: str, prefix: str) -> bytes | None:
-    """The name of a member below the image's folder; None for that folder itself."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise ValueError(f"{name!r} leads out of it")
-    if prefix and parts[:1] != [prefix]:
-        raise ValueError(f"{name!r} is not below {prefix}/")
-    parts = parts[1:] if prefix else parts
-    return os.fsencode("/".join(parts)) if parts else None
-
-
-def _own(path: bytes, member: tarfile.TarInfo) -> None:
-    """Owner, mode, attributes, times, in this order: a new owner clears set-id bits and capabilities (chown(2))."""
-    is_root = os.geteuid() == 0
-    if is_root:
-        os.lchown(path, member.uid, member.gid)
-    if not member.issym():
-        os.chmod(path, stat.S_IMODE(member.mode))
-    for name, value in member.pax_headers.items():
-        attribute = name[len(XATTR) :]
-        kept = attribute.startswith("user.") or (is_root and attribute == "security.capability")
-        if name.startswith(XATTR) and kept:
-            os.setxattr(path, attribute, value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
-    os.utime(path, (member.mtime, member.mtime), follow_symlinks=False)

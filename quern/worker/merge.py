@@ -1,6 +1,6 @@
 """Merge binary packages into an empty root, in the order given: contents, phases, database, environment.
 
-    unpack ─▶ move into the root ─▶ database entry                            a package without phases
+    unpack into the root ─▶ database entry                                    a package without phases
     pkg_setup ─▶ unpack ─▶ pkg_preinst ─▶ move ─▶ entry ─▶ pkg_postinst       one with phases; Portage runs those
 
 Standard library alone where no package has phases and none has files in /etc/env.d. What is printed is what emerge
@@ -12,17 +12,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from . import WorkerError, entry, gpkg, phases, regular, vdb
-from .contents import Contents
+from . import WorkerError, entry, finished, gpkg, phases, regular, trees, vdb
+from .contents import Contents, Item
 from .gpkg import BinaryPackage
+from .made import Made
 from .mask import InstallMask, install_mask
+from .members import members, unpack
 from .removal import remove_tree
 from .settings import adopt
+from .unpacked import unpacked
 
 FAILED = "!!! Not merged: "  # begins the line with the reason where it is not a phase that failed
 SHOWN = 64 << 10  # bytes of a failed package's log that are shown
@@ -77,16 +80,18 @@ def merge(path: str) -> int:
 
 
 class _Merger:
-    """A root that is being filled; `made` has what phases have made in it, with their package."""
+    """A root that is being filled."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.contents = Contents(request.root, request.shared, "sfperms" in request.features)
+        self.spare = os.path.join(request.scratch, "spare")
+        self.contents = Contents(request.root, self.spare, request.shared, "sfperms" in request.features)
         self.mask = install_mask(request.mask, request.features)
         self.every_phase = request.every_phase or phases.special(request.features)
-        self.made: dict[str, str] = {}
+        self.made = Made(request.root)
         self.current = ""
         self._portage: phases.Portage | None = None
+        self._has_environment = False  # files in /etc/env.d
         self._stale_environment = False
 
     @property
@@ -98,6 +103,7 @@ class _Merger:
 
     def run(self) -> None:
         """Merge all packages. Raises WorkerError, OSError or PhaseFailed."""
+        os.mkdir(self.spare)
         total = len(self.request.packages)
         for number, (cpv, repository, path) in enumerate(self.request.packages, start=1):
             self.current = f"{cpv}::{repository}"
@@ -109,36 +115,25 @@ class _Merger:
                 if wanted:
                     self._with_phases(cpv, package, path, wanted, about)
                 else:
-                    self._plain(cpv, package, about)
+                    self._place(cpv, members(package, os.fsencode(self.spare)), package.metadata, self.mask, about)
             print(f">>> Completed {about} to {self.request.root}/", flush=True)
         self._update_environment()
         vdb.finish(self.request.root)
-        there = self._names()
-        made = {path: cpv for path, cpv in self.made.items() if path in there}
-        target = os.path.join(os.path.dirname(self.request.root), vdb.MADE)
-        remove_tree(os.fsencode(target))  # a phase may have put a link or a pipe there
-        with open(target, "x", encoding="utf-8") as file:
-            json.dump(made, file, sort_keys=True)
+        finished.clear(self.request.root, self.contents.owners)
+        self.made.write()
 
     def _check(self, cpv: str, package: BinaryPackage, path: str) -> None:
         names = (package.metadata.get(name, b"").decode(errors="replace").strip() for name in ("CATEGORY", "PF"))
         if (found := "/".join(names)) != cpv:
             raise WorkerError(f"{path} is the binary package of {found}, not of {cpv}")
 
-    def _plain(self, cpv: str, package: BinaryPackage, about: str) -> None:
-        unpacked = os.path.join(self.request.scratch, "unpacked")
-        os.mkdir(unpacked)
-        gpkg.unpack(package, os.fsencode(unpacked))
-        self._place(cpv, unpacked, package.metadata, self.mask, about)
-        shutil.rmtree(unpacked)
-
     def _with_phases(self, cpv: str, package: BinaryPackage, path: str, wanted: tuple[str, ...], about: str) -> None:
         self._update_environment()  # which phases may read
-        before = self._names()
+        self.made.look()
         merging = self.portage.merging(cpv, package, path)
         if "setup" in wanted:
             merging.run("setup")
-        merging.unpack()
+        unpack(package, os.fsencode(merging.image), os.fsencode(self.spare))
         mask = self.mask
         if self.every_phase:
             merging.prepare_for_installing()
@@ -146,33 +141,29 @@ class _Merger:
             mask = install_mask((changed or "").split(), ())
         if "preinst" in wanted:
             merging.run("preinst")
-        self._place(cpv, merging.image, package.metadata, mask, about)
+        source = os.path.join(self.request.scratch, "image")
+        trees.move(merging.image, source)  # it may be in memory, or a volume of docker's
+        os.mkdir(merging.image)
+        self._place(cpv, unpacked(os.fsencode(source)), package.metadata, mask, about)
+        remove_tree(os.fsencode(source))
         if "postinst" in wanted:
             merging.run("postinst")
         merging.clear()
-        installed = {f"/{os.fsdecode(name)}" for name in self.contents.owners}
-        self.made.update(dict.fromkeys(self._names() - before - installed, cpv))
+        self.made.note(cpv, self.contents.owners)
 
-    def _place(self, cpv: str, unpacked: str, metadata: dict[str, bytes], mask: InstallMask, about: str) -> None:
+    def _place(
+        self, cpv: str, items: Iterable[Item], metadata: dict[str, bytes], mask: InstallMask, about: str
+    ) -> None:
         print(f">>> Installing {about} to {self.request.root}/", flush=True)
-        contents = self.contents.place(unpacked, cpv, mask, self.request.epoch)
+        contents = self.contents.place(items, cpv, mask, self.request.epoch)
         if mask.patterns:
             metadata = {**metadata, "INSTALL_MASK": " ".join(mask.patterns).encode() + b"\n"}
         entry.write(self.request.root, cpv, metadata, contents)
+        self._has_environment |= b" /etc/env.d/" in contents
         self._stale_environment = True
 
-    def _names(self) -> set[str]:
-        """Everything in the root but its folders and the package database, as absolute paths there."""
-        names, end = set[str](), len(self.request.root)
-        for folder, folders, files in os.walk(self.request.root):
-            if folder == os.path.join(self.request.root, vdb.DATABASE):
-                folders.clear()
-                continue
-            names.update(f"{folder[end:]}/{name}" for name in files)
-        return names
-
     def _update_environment(self) -> None:
-        if self._stale_environment and vdb.has_environment(self.request.root):
+        if self._stale_environment and self._has_environment:
             self.portage.env_update()
         self._stale_environment = False
 

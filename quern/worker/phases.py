@@ -14,11 +14,10 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import bytecode, gpkg
+from . import bytecode
 from .gpkg import BinaryPackage
 
 PHASES = ("setup", "preinst", "postinst")
-LAST = 16  # KiB of a failed package's log that are shown
 
 
 class PhaseFailed(Exception):
@@ -48,7 +47,6 @@ class Portage:
 
         self._portage = portage
         self._trees = portage.db[portage.settings["EROOT"]]
-        self._trees["bintree"].populate(getbinpkgs=False)
         self._config = config
         self.settings = portage.settings
 
@@ -58,19 +56,25 @@ class Portage:
         settings["PORTAGE_DEBUG"] = "0"  # as emerge has it, and ebuilds may see
         settings.backup_changes("PORTAGE_DEBUG")
         database = self._trees["bintree"].dbapi
-        settings.setcpv(self._with_metadata(cpv, database))
+        settings.setcpv(self._described(cpv, package.metadata, path))
         return Merging(settings, database, package, path)
 
-    def _with_metadata(self, cpv: str, database: Any) -> Any:  # noqa: ANN401 (Portage has no types)
-        """The package as emerge's scheduler has it, so that its USE flags are those that it was built with."""
+    def _described(self, cpv: str, metadata: Mapping[str, bytes], path: str) -> Any:  # noqa: ANN401 (no types)
+        """The package as emerge's scheduler has it, so that its USE flags are those that it was built with.
+
+        Not from Portage's own reader, which computes the digests of the whole file.
+        """
         from _emerge.Package import Package
         from _emerge.RootConfig import RootConfig
 
-        names = [*Package.metadata_keys]
-        metadata = dict(zip(names, database.aux_get(cpv, names)))
-        found = self._portage.versions._pkg_str(cpv, metadata=metadata, settings=self.settings, db=database)
+        status = os.stat(path)
+        known = {"SIZE": str(status.st_size), "_mtime_": str(int(status.st_mtime))}
+        for name in {*Package.metadata_keys}.difference(known):
+            known[name] = " ".join(metadata.get(name, b"").decode(errors="replace").split())
+        database = self._trees["bintree"].dbapi
+        found = self._portage.versions._pkg_str(cpv, metadata=known, settings=self.settings, db=database)
         root = RootConfig(self.settings, self._trees, None)
-        return Package(built=True, cpv=found, metadata=metadata, root_config=root, type_name="binary")
+        return Package(built=True, cpv=found, metadata=known, root_config=root, type_name="binary")
 
     def env_update(self) -> None:
         """Make what env-update(1) makes of the root's /etc/env.d, and its loader's cache where it has an ldconfig."""
@@ -125,10 +129,6 @@ class Merging:
             file.write(bz2.decompress(self.package.metadata.get("environment.bz2", b"")))
         with open(f"{saved}.raw", "wb"):  # has ebuild.sh leave out what is not to be kept
             pass
-
-    def unpack(self) -> None:
-        """Unpack the package into D."""
-        gpkg.unpack(self.package, os.fsencode(self.image))
 
     def run(self, phase: str) -> None:
         """Run one phase; its output goes to the package's log. Raises PhaseFailed."""

@@ -1,4 +1,4 @@
-"""Verbs on whole trees: digest, clone (without what strip rules name), copy, remove."""
+"""Whole trees: digest, clone (without what strip rules name), move, remove."""
 
 from __future__ import annotations
 
@@ -79,13 +79,15 @@ def clone(source: str, target: str, skip: list[str]) -> Summary:
     }
 
 
-def copy(source: str, target: str) -> Summary:
-    """Make `target` a real copy of `source`, times included (Portage compares them when it unmerges).
-
-    Returns what `digest` says of the copy.
-    """
-    _replicate(os.fsencode(source), os.fsencode(target), frozenset(), _copy)
-    return digest(target)
+def move(source: str, target: str) -> None:
+    """Make the folder `source` the new folder `target`: a copy, times included, where another mount is between them."""
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _replicate(os.fsencode(source), os.fsencode(target), frozenset(), _copy)
+        remove_tree(os.fsencode(source))
 
 
 def _volume(root: bytes, names: Collection[bytes]) -> dict[str, int]:

@@ -100,25 +100,17 @@ def described(root: str, names: Collection[str] = ()) -> dict[str, dict[str, str
 
 def finish(root: str) -> None:
     """Remove what Portage leaves in `root` besides what packages have installed and phases have made."""
-    for name in LEFTOVERS if has_environment(root) else LEFTOVERS + FROM_ENV_D:
+    contents = [_contents(folder) for _, _, folder in _entries(root)]
+    has_environment = any(b" /etc/env.d/" in text for text in contents)
+    for name in LEFTOVERS if has_environment else LEFTOVERS + FROM_ENV_D:
         path = os.path.join(root, name)
         if _is_inside(root, path) and os.path.lexists(path):
             remove_tree(os.fsencode(path))
     for name in EMPTIED:
-        path = os.path.join(root, name)
-        if _is_inside(root, path) and not _owns_folder(root, f"/{name}"):
+        path, line = os.path.join(root, name), b"dir /%s\n" % os.fsencode(name)
+        if _is_inside(root, path) and not any(line in text for text in contents):
             with contextlib.suppress(OSError):  # not there, or something of a package's is in it
                 os.rmdir(path)
-
-
-def has_environment(root: str) -> bool:
-    """Whether a package has files in /etc/env.d."""
-    return any(b" /etc/env.d/" in _contents(folder) for _, _, folder in _entries(root))
-
-
-def _owns_folder(root: str, path: str) -> bool:
-    line = b"dir %s\n" % os.fsencode(path)
-    return any(line in _contents(folder) for _, _, folder in _entries(root))
 
 
 def _is_inside(root: str, path: str) -> bool:

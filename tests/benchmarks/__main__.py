@@ -2,7 +2,9 @@
 
     python -m tests.benchmarks noop PROJECT TASK   a `doit TASK` with nothing to do, against doit with a trivial task
     python -m tests.benchmarks pack TREE           the tarball, against `tar | gzip -9`
-    python -m tests.benchmarks root PROJECT IMAGE  the root, against `emerge --usepkgonly` by hand
+    python -m tests.benchmarks root PROJECT IMAGE  the root, from nothing, against `emerge --usepkgonly` by hand
+    python -m tests.benchmarks lab                 the same of packages of which half have phases; and roots of 100 and
+                                                   of 500 packages, by the package
     python -m tests.benchmarks driver PROJECT TASK BUILDER
         a `doit TASK` from warm binary packages in containers of the image BUILDER, against the same on this machine
     python -m tests.benchmarks trees               a no-op with a tree of Gentoo's size, against doit and a small tree
@@ -99,6 +101,7 @@ def main() -> None:
     of_root = commands.add_parser("root")
     of_root.add_argument("project", type=Path)
     of_root.add_argument("image")
+    commands.add_parser("lab")
     of_driver = commands.add_parser("driver")
     of_driver.add_argument("project", type=Path)
     of_driver.add_argument("task")
@@ -112,6 +115,10 @@ def main() -> None:
         from tests.benchmarks.root import root  # imports quern, as the others do not
 
         root(words.project, words.image, words.rounds or 3)
+    elif words.command == "lab":
+        from tests.benchmarks.lab import lab  # imports quern, as the others do not
+
+        lab(words.rounds or 3)
     elif words.command == "driver":
         docker, raw = sides(words.project.resolve(), words.task, words.builder)
         compare(f"{words.task} in containers", docker, raw, words.rounds or 5)

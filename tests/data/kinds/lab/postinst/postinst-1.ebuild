@@ -16,4 +16,5 @@ pkg_postinst() {
 	mkdir -p "${EROOT}/var/made" || die
 	best_version -r lab/layout > "${EROOT}/var/made/best" || die
 	ln -s best "${EROOT}/var/made/link" || die
+	touch "${EROOT}/etc/.pwd.lock" || die
 }
