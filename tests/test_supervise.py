@@ -79,12 +79,6 @@ def test_room_is_empty_before_and_after(tmp_path: Path, status: int, keep: bool,
     assert (scratch / "new").exists() == left
 
 
-def test_gives_a_file_away(tmp_path: Path) -> None:
-    made = tmp_path / "made"
-    assert ended(started(argv=["touch", str(made)], give=[str(made), os.getuid(), os.getgid()]))[0] == 0
-    assert made.stat().st_uid == os.getuid()
-
-
 @pytest.mark.parametrize("number", [None, signal.SIGTERM])
 def test_ends_with_whoever_started_it(number: int | None) -> None:
     """The end of its input is the end of quern, however that came to it; in a container all else ends with it."""

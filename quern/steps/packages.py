@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from quern.compress import identity
 from quern.errors import BuildError, ConfigError, ProfileError, QuernError, display
 from quern.portage import watch
 from quern.portage.setup import Setup
@@ -29,7 +30,6 @@ from quern.steps import receipt as receipts
 from quern.steps.base import Made, Run, Step, counted, discard
 from quern.steps.lock import locked
 from quern.steps.receipt import Receipt
-from quern.steps.tarball import compressor_identity
 
 if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date step costs milliseconds
     from quern.portage.changes import Change
@@ -101,7 +101,7 @@ class PackagesStep(Step):
         from quern.steps.resolution import resolve
 
         image = self.setup.image
-        compressor_identity(image.settings.build.compression)  # that it is missing is said before anything is built
+        identity(image.settings.build.compression)  # that it is missing is said before anything is built
         build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log)
         build.prepare()
         plan, seen, now = resolve(build, self.targets())

@@ -30,8 +30,8 @@ def supervise() -> int:
 
     {"argv" or "verb": a command, or a verb of the worker for the Python that has Portage; "environment": all of it,
     null for this process's own; "folder": where to run; "input": text for its standard input; "merge": whether its
-    standard error goes where its output does; "give": [path, uid, gid] to whom a file is given that it has made;
-    "scratch": a folder, empty when the command begins and gone when it ends, unless it fails and "keep" is true}
+    standard error goes where its output does; "scratch": a folder, empty when the command begins and gone when it
+    ends, unless it fails and "keep" is true}
 
     The status is NO_ROOM for a command that has failed where the file system of "scratch" is full.
     """
@@ -56,8 +56,6 @@ def supervise() -> int:
         child.stdin.write(text.encode())
         child.stdin.close()
     status = reap(child.pid)
-    if status == 0 and "give" in request:
-        os.chown(*request["give"])
     if scratch and status and _is_full(scratch):
         status = NO_ROOM
     if scratch and not (status and request["keep"]):
