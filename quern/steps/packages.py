@@ -53,7 +53,7 @@ class PackagesStep(Step):
     name: ClassVar[str] = "packages"
     doc: ClassVar[str] = "build the packages of"
     parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS, PROVENANCE, LEDGER, ROOT_PLAN)
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     emerges: ClassVar[bool] = True
 
     setup: Setup
@@ -171,7 +171,7 @@ class PackagesStep(Step):
         check_owner(packages.folder, "[portage] binpkg")
         packages.folder.mkdir(parents=True, exist_ok=True)
         with locked(packages.lock, build.run.say):
-            self._keep_former(packages, keys, former)
+            self._keep_former(build, packages, keys, former)
             missing = store.make_view(build.view, packages, keys)
             why = {cpv: reasons(former, made_of, cpv) for cpv in missing}
             if missing:
@@ -186,12 +186,13 @@ class PackagesStep(Step):
         store.check_view(build.view, keys)
         return why
 
-    def _keep_former(self, packages: Store, keys: dict[str, str], former: Ingredients | None) -> None:
+    def _keep_former(self, build: Build, packages: Store, keys: dict[str, str], former: Ingredients | None) -> None:
         """Give the store what only this image's own view still has: an unchanged plan must not cost an emerge."""
         from quern.portage import store
 
         before = former.keys() if former else {}
-        store.harvest(self.place.output / "view", packages, keys, [cpv for cpv in keys if before.get(cpv) == keys[cpv]])
+        unchanged = [cpv for cpv in keys if before.get(cpv) == keys[cpv]]
+        store.harvest(self.place.output / "view", packages, keys, unchanged, by_root=build.machine.root)
 
     def _build_missing(
         self, build: Build, plan: Plan, packages: Store, keys: dict[str, str], missing: list[str]
@@ -258,7 +259,7 @@ class PackagesStep(Step):
             refused = build.refused()  # what an ordinary user could not do is missing there
             # edited meanwhile: built from who knows what
             unchanged = [cpv for cpv in keys if now[cpv] == keys[cpv] and cpv not in refused]
-            store.harvest(build.view, packages, keys, unchanged, origins())
+            store.harvest(build.view, packages, keys, unchanged, origins(), build.machine.root)
 
         return harvest
 

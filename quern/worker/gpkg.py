@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple
 
 from . import WorkerError
+from .walk import is_content
 
 OPENERS: dict[str, Callable[[Any], Any]] = {
     "": lambda file: file, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open,
@@ -26,6 +27,8 @@ DAMAGED = (
     tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, struct.error, ValueError, OverflowError,
 )  # fmt: skip
 XPAK_END = 16  # bytes: "XPAKSTOP", the length of all before it, "STOP"
+METADATA = 256 << 20  # bytes
+TOO_LONG = f"its metadata has more than {METADATA >> 20} MiB"
 XATTR = "SCHILY.xattr."  # how pax headers name extended attributes (star(5))
 
 
@@ -40,8 +43,15 @@ class BinaryPackage(NamedTuple):
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[BinaryPackage]:
     """Open the binary package at `path`. Raises WorkerError if it is none, or is damaged."""
+    with open(path, "rb") as file, read(file, path) as package:
+        yield package
+
+
+@contextlib.contextmanager
+def read(file: IO[bytes], path: str) -> Iterator[BinaryPackage]:
+    """Read the binary package in an open file, which messages call `path`. Raises WorkerError as `opened`."""
     try:
-        with open(path, "rb") as file, _xpak(file) if _is_xpak(file) else _gpkg(file) as package:
+        with _xpak(file) if _is_xpak(file) else _gpkg(file) as package:
             yield package
     except WorkerError:
         raise
@@ -77,6 +87,8 @@ def _xpak(file: IO[bytes]) -> Iterator[BinaryPackage]:
     size = file.seek(0, os.SEEK_END)
     file.seek(size - 8)
     (length,) = struct.unpack(">L", file.read(4))
+    if length > METADATA:
+        raise ValueError(TOO_LONG)
     file.seek(size - 8 - length)
     segment = file.read(length)
     if not segment.startswith(b"XPAKPACK") or not segment.endswith(b"XPAKSTOP"):
@@ -109,7 +121,11 @@ def _tar(stream: Any) -> tarfile.TarFile:  # noqa: ANN401 (whatever reads)
 
 def _files(tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
     """The regular files of the metadata, which lie in one folder."""
+    size = 0
     for member in tar:
+        size += member.size
+        if size > METADATA:
+            raise ValueError(TOO_LONG)
         content = tar.extractfile(member) if member.isreg() else None
         if content is not None:
             yield member.name.rpartition("/")[2], content.read()
@@ -163,7 +179,7 @@ class _Unpacking:
 
     def all_of(self, package: BinaryPackage) -> None:
         for member in package.image:
-            name = _below(member.name, package.prefix)
+            name = below(member.name, package.prefix)
             if name is not None:
                 self._one(package, member, name)
         while package.image.fileobj and package.image.fileobj.read(1 << 20):
@@ -198,7 +214,7 @@ class _Unpacking:
         _own(path, member)
 
     def _hard_link(self, package: BinaryPackage, member: tarfile.TarInfo, path: bytes) -> None:
-        first = _below(member.linkname, package.prefix)
+        first = below(member.linkname, package.prefix)
         if first not in self.files:
             raise ValueError(f"{member.name!r} is a hard link to {member.linkname!r}, which is not in it")
         os.link(os.path.join(self.target, first), path, follow_symlinks=False)
@@ -215,7 +231,7 @@ class _Unpacking:
         self.folders[above] = None
 
 
-def _below(name: str, prefix: str) -> bytes | None:
+def below(name: str, prefix: str) -> bytes | None:
     """The name of a member below the image's folder; None for that folder itself."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
@@ -223,7 +239,7 @@ def _below(name: str, prefix: str) -> bytes | None:
     if prefix and parts[:1] != [prefix]:
         raise ValueError(f"{name!r} is not below {prefix}/")
     parts = parts[1:] if prefix else parts
-    return os.fsencode("/".join(parts)) if parts else None
+    return "/".join(parts).encode("utf-8", "surrogateescape") if parts else None
 
 
 def _own(path: bytes, member: tarfile.TarInfo) -> None:
@@ -235,7 +251,9 @@ def _own(path: bytes, member: tarfile.TarInfo) -> None:
         os.chmod(path, stat.S_IMODE(member.mode))
     for name, value in member.pax_headers.items():
         attribute = name[len(XATTR) :]
-        kept = attribute.startswith("user.") or (is_root and attribute == "security.capability")
-        if name.startswith(XATTR) and kept:
-            os.setxattr(path, attribute, value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
+        if not name.startswith(XATTR) or not is_content(attribute):
+            continue
+        if attribute == "security.capability" and not is_root:
+            raise WorkerError(f"capabilities of {member.name!r} take root, or build.driver = docker, to be installed")
+        os.setxattr(path, attribute, value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
     os.utime(path, (member.mtime, member.mtime), follow_symlinks=False)
