@@ -10,13 +10,12 @@ import os
 import shutil
 import stat
 import struct
-import subprocess
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple
 
-from . import WorkerError
+from . import WorkerError, zstd
 from .walk import is_content
 
 OPENERS: dict[str, Callable[[Any], Any]] = {
@@ -137,28 +136,10 @@ def _decompressed(content: IO[bytes], suffix: str) -> Iterator[Any]:
     if suffix in OPENERS:
         yield OPENERS[suffix](content)
     elif suffix == ".zst":
-        with _zstd(content) as stream:
+        with zstd.decompressed(content) as stream:
             yield stream
     else:
         raise ValueError(f"compressed as {suffix.lstrip('.')}, which quern cannot read")
-
-
-@contextlib.contextmanager
-def _zstd(content: IO[bytes]) -> Iterator[IO[bytes]]:
-    """What is in `content`, by way of the zstd command; Python has had its own since 3.14 only."""
-    import tempfile
-
-    with tempfile.TemporaryFile() as packed:
-        shutil.copyfileobj(content, packed)
-        packed.seek(0)
-        try:
-            process = subprocess.Popen(["zstd", "-d", "-c", "-q"], stdin=packed, stdout=subprocess.PIPE)
-        except FileNotFoundError:
-            raise WorkerError("a binary package is compressed as zstd, and there is no zstd command") from None
-        assert process.stdout is not None
-        with process.stdout as stream:
-            yield stream
-        process.wait()
 
 
 def unpack(package: BinaryPackage, target: bytes) -> None:

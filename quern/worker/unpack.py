@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import tarfile
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from . import zstd
@@ -32,9 +33,11 @@ def unpack(archive: str, target: str) -> dict[str, Any]:
     return {"files": len(members)}
 
 
-def _decompressed(path: str) -> AbstractContextManager[Any]:
+@contextmanager
+def _decompressed(path: str) -> Iterator[Any]:
     """What is in the file at `path`, to be read once: gzip, or zstd if its name ends in .zst."""
-    return zstd.decompressed(path) if path.endswith(".zst") else gzip.open(path)
+    with open(path, "rb") as file, zstd.decompressed(file) if path.endswith(".zst") else gzip.open(file) as stream:
+        yield stream
 
 
 def _opened(stream: Any) -> tarfile.TarFile:  # noqa: ANN401 (a stream of one of three kinds)

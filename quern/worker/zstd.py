@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from . import WorkerError
 
@@ -40,21 +40,44 @@ def find() -> Zstd:
 
 
 @contextmanager
-def decompressed(path: str) -> Iterator[Any]:
-    """What is in the file at `path`, as a stream to be read once to its end. Raises WorkerError if zstd fails."""
+def decompressed(file: IO[bytes]) -> Iterator[Any]:
+    """What is in an open file, as a stream to be read once to its end. Raises ValueError for what is damaged."""
     found = find()
     if found.module is None:
-        import subprocess
+        with _by_command(found.command, file) as stream:
+            yield stream
+        return
+    try:
+        with _reader(found, file) as stream:
+            yield stream
+    except found.module.ZstdError as error:
+        raise ValueError(str(error)) from error
 
-        argv = [found.command, "--quiet", "--decompress", "--stdout", path]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+
+def _reader(found: Zstd, file: IO[bytes]) -> Any:  # noqa: ANN401 (a stream of one of two kinds)
+    module: Any = found.module
+    if found.name == "zstandard":
+        return module.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+    return module.ZstdFile(file)
+
+
+@contextmanager
+def _by_command(command: str, file: IO[bytes]) -> Iterator[IO[bytes]]:
+    import shutil
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryFile() as packed:
+        try:
+            file.fileno()
+        except (OSError, AttributeError):  # a member of a tar: the command reads nothing but files
+            shutil.copyfileobj(file, packed)
+            packed.seek(0)
+            file = packed
+        argv = [command, "--quiet", "--decompress", "--stdout"]
+        with subprocess.Popen(argv, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            assert process.stdout is not None
             yield process.stdout
-            process.communicate()  # to its end, which tar does not need
-        if process.returncode:
-            raise WorkerError(f"zstd stopped with status {process.returncode}")
-    elif found.name == "zstandard":
-        with open(path, "rb") as file, found.module.ZstdDecompressor().stream_reader(file) as stream:
-            yield stream
-    else:
-        with found.module.open(path) as stream:
-            yield stream
+            is_whole = not process.stdout.read(1 << 20)  # of a tar the rest is filling; who wants no more gets no more
+    if is_whole and process.returncode:
+        raise ValueError(f"zstd stopped with status {process.returncode}")
