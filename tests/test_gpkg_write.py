@@ -20,16 +20,23 @@ import pytest
 
 from quern.drivers.raw import RawDriver
 from quern.errors import BuildError
+from quern.portage import emerge
 from quern.portage import store as stores
 from quern.portage.emerge import PACKAGE_EPOCH
+from quern.portage.setup import Setup
 from quern.portage.store import Store
+from quern.steps.base import run_step
+from quern.steps.chain import steps_of
+from quern.steps.emerging import Build
 from quern.worker import WorkerError, gpkg, gpkg_write, metadata
 from quern.worker.contents import Contents
 from quern.worker.gpkg import XATTR, opened, unpack
 from quern.worker.mask import InstallMask
-from tests.conftest import needs_root
+from tests.conftest import needs_root, tool
 from tests.packages import Member, member
 from tests.packages import gpkg as built
+from tests.projects import run, write
+from tests.test_emerging import Lab, ebuild
 from tests.test_signed import portage_environment
 from tests.trees import CAPABILITY, packed
 
@@ -299,3 +306,47 @@ def test_a_package_that_the_user_cannot_give_is_not_taken(tmp_path: Path) -> Non
     with (tmp_path / "built").open("rb") as package, pytest.raises(BuildError, match=f"{CPV}: .*has capabilities"):
         store.add(KEY, package, {"CPV": CPV}, by_root=False)
     assert store.packages() == {}
+
+
+SET = """
+	/usr/bin/python3 -c 'import os, sys; os.setxattr(sys.argv[1], "security.capability", bytes.fromhex(sys.argv[2]))' \\
+		"${{ED}}/usr/share/lab/capable" {} || die
+	chown 0:70 "${{ED}}/usr/share/man/man1/capable.1" || die
+	ln "${{ED}}/usr/share/lab/capable" "${{ED}}/usr/share/lab/again" || die
+	keep_image() {{ mv "${{D%/}}" "${{PORTAGE_TMPDIR}}/image" || die; }}
+	register_success_hook keep_image
+"""
+
+
+@pytest.mark.emerge
+@needs_root
+def test_what_src_install_sets_is_in_the_package(tmp_path: Path) -> None:
+    """From D as Portage leaves it, after all that it does to what src_install has made."""
+    tool("scanelf", "pax-utils")
+    lab = Lab(tmp_path)
+    body = SET.format(CAPABILITY.hex())
+    write(lab.tree, {"lab/capable/capable-1.ebuild": ebuild(body=body), "profiles/image/packages": "lab/capable\n"})
+    step = next(iter(steps_of(lab.image)))
+    run_step(step, run())
+    build = Build(
+        Setup(lab.image, os.environ["PATH"]), run(), tmp_path / "staging", step.place.output, tmp_path / "logs/lab.log"
+    )
+    build.prepare()
+    build.emerge([*emerge.source_options(1, binhost=False), "--buildpkgonly"], ["lab/capable"])
+    (stanza,) = stores.read_index(build.view)
+    pieces = list[bytes]()
+    image = build.scratch / "tmp/image"
+    build.run.driver.stream("pack", pieces.append, root=str(image), epoch=0)
+    store = Store(tmp_path / "store")
+    with (build.view / stanza["PATH"]).open("rb") as package, tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
+        store.add(KEY, package, stanza, tar)
+    with opened(str(store.path("lab/capable-1", KEY))) as found:
+        members = {each.name: each for each in found.image}
+    with opened(str(build.view / stanza["PATH"])) as found:
+        by_portage = {each.name: each for each in found.image}
+    assert members.keys() == by_portage.keys()
+    capability = members["image/usr/share/lab/again"].pax_headers[f"{XATTR}security.capability"]
+    assert capability.encode("utf-8", "surrogateescape") == CAPABILITY
+    assert members["image/usr/share/lab/capable"].islnk()
+    assert [each.gid for name, each in members.items() if name.startswith("image/usr/share/man/man1/")] == [70]
+    assert not any(each.pax_headers for each in by_portage.values())  # or else D is not needed any more
