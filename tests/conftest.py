@@ -154,7 +154,7 @@ def as_nobody() -> Callable[[Path, str], str]:
         prelude = (
             "import concurrent.futures.thread, json, os, pathlib, sys\n"
             "sys.path.insert(0, sys.argv[1]); import quern.worker.pack, quern.worker.trees, tests.trees\n"
-            "import quern.worker.inventory, quern.worker.unpack\n"
+            "import quern.worker.inventory, quern.worker.unpack, quern.worker.gpkg_write, quern.worker.members\n"
             "os.chdir(sys.argv[2]); os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         )
         for parent in folder.parents:

@@ -18,6 +18,7 @@ import tempfile
 from io import BytesIO
 from pathlib import Path
 
+from quern.portage.keys import file_digest
 from quern.worker.compare import compare
 from tests.building import CHECKOUT, KEPT_DISTFILES, Project, make_project, python_for_everyone
 
@@ -129,6 +130,12 @@ def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return stream.read() if stream else b""
 
 
+def package_files(project: Project, image: str) -> dict[str, str]:
+    """The SHA-256 of the file of each binary package of an image."""
+    view = project.folder / f"build/{image}/packages/view"
+    return {str(path.relative_to(view)): file_digest(path) for path in sorted(view.glob("*/*/*.gpkg.tar"))}
+
+
 def main(image: str) -> int:
     """Build twice and say what differs; the exit status."""
     with tempfile.TemporaryDirectory(prefix="quern-reproduce-") as name:
@@ -145,12 +152,15 @@ def main(image: str) -> int:
         for package, files in ours.items():
             differ = sorted(path for path in {*files, *theirs[package]} if files.get(path) != theirs[package].get(path))
             print(f"{package}: {len(files)} entries, {len(differ)} differ {' '.join(differ[:20])}")
+        shipped = [package_files(project, image) for project in (one, other)]
+        for name in sorted(name for name in {*shipped[0], *shipped[1]} if shipped[0].get(name) != shipped[1].get(name)):
+            print(f"{name}: the files DIFFER")
         for line in differences(one, other, image):
             print(line)
         first, second = digests(one, image), digests(other, image)
         for step in STEPS:
             print(f"{step}: {'identical' if first[step] == second[step] else 'DIFFERS'} {first[step]} {second[step]}")
-    return int(first != second)
+    return int(first != second or shipped[0] != shipped[1])
 
 
 if __name__ == "__main__":

@@ -18,11 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quern import engine, oci
-from quern.worker import pack
 from quern.worker.compare import compare
 from tests.conftest import needs_root, tool
 from tests.dockerd import Dockerd
-from tests.trees import CAPABILITY, add_special, make_tree
+from tests.trees import CAPABILITY, add_special, make_tree, packed
 
 PROGRAM = """
 #include <stdio.h>
@@ -202,8 +201,8 @@ def small_layer(tmp_path_factory: pytest.TempPathFactory) -> oci.Layer:
     echo = folder / "root/echo"
     subprocess.run([compiler, "-static", "-x", "c", "-", "-o", str(echo)], input=PROGRAM.encode(), check=True)
     os.setxattr(echo, "security.capability", CAPABILITY)
-    packed = pack.pack(str(folder / "root"), str(folder / "x.tar.gz"), "gzip", 0)
-    return oci.Layer(folder / "x.tar.gz", packed["digest"], packed["diff_id"], packed["size"], oci.LAYER_TYPES["gzip"])
+    answer = packed(folder / "root", folder / "x.tar.gz", "gzip", 0)
+    return oci.Layer(folder / "x.tar.gz", answer["digest"], answer["diff_id"], answer["size"], oci.LAYER_TYPES["gzip"])
 
 
 @pytest.mark.docker
@@ -242,9 +241,9 @@ def test_a_round_trip(tmp_path: Path, dockerd: Dockerd) -> None:
 
     tree, back = make_tree(tmp_path / "root"), tmp_path / "back"
     add_special(tree)
-    packed = pack.pack(str(tree), str(tmp_path / "x.tar.gz"), "gzip", 0)
+    answer = packed(tree, tmp_path / "x.tar.gz", "gzip", 0)
     media_type = oci.LAYER_TYPES["gzip"]
-    layer = oci.Layer(tmp_path / "x.tar.gz", packed["digest"], packed["diff_id"], packed["size"], media_type)
+    layer = oci.Layer(tmp_path / "x.tar.gz", answer["digest"], answer["diff_id"], answer["size"], media_type)
     config = oci.ImageConfig(entrypoint=("/usr/bin/tool",))
     info = oci.write_archive(tmp_path / "x.tar", layer, config, "quern-test/everything:1", 0)
     engine.load_and_tag(dockerd.address, tmp_path / "x.tar", ["quern-test/everything:1"], info.ids)

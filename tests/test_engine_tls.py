@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from quern import engine, oci
-from quern.worker import pack
 from tests.conftest import tool
 from tests.dockerd import Dockerd
 from tests.projects import write
+from tests.trees import packed
 
 pytestmark = pytest.mark.docker
 
@@ -89,8 +89,8 @@ def address(dockerd: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def made(folder: Path) -> tuple[Path, oci.ArchiveInfo]:
     """An archive of a small image."""
     write(folder / "root", {"file": "content"})
-    packed = pack.pack(str(folder / "root"), str(folder / "x.tar.gz"), "gzip", 0)
-    layer = oci.Layer(folder / "x.tar.gz", packed["digest"], packed["diff_id"], packed["size"], oci.LAYER_TYPES["gzip"])
+    answer = packed(folder / "root", folder / "x.tar.gz", "gzip", 0)
+    layer = oci.Layer(folder / "x.tar.gz", answer["digest"], answer["diff_id"], answer["size"], oci.LAYER_TYPES["gzip"])
     return folder / "x.tar", oci.write_archive(folder / "x.tar", layer, oci.ImageConfig(), "quern-test/far:1", 0)
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from quern.worker import WorkerError
-from quern.worker.gpkg import opened
-from quern.worker.members import XATTR, unpack
+from quern.worker.gpkg import XATTR, opened
+from quern.worker.members import unpack
 from tests.conftest import needs_root, tool
-from tests.trees import CAPABILITY
+from tests.trees import CAPABILITY, ZSTD, use_zstd
 
 Member = tuple[tarfile.TarInfo, bytes]
 METADATA = {"CATEGORY": b"lab\n", "PF": b"one-1\n"}
@@ -103,6 +103,21 @@ def test_a_package_is_unpacked(tmp_path: Path, suffix: str) -> None:
     assert oct((top / "usr").stat().st_mode) == "0o40555"
     assert os.readlink(top / "usr/link") == "/etc/passwd"
     assert (top / "opt/deep/ünïcode").read_text() == "x"
+
+
+@pytest.mark.parametrize("name", ZSTD)
+def test_zstd_by_each_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """In several frames too, and damage is noticed."""
+    use_zstd(monkeypatch, name)
+    content = [*CONTENT, member("image/more", os.urandom(100_000))]
+    path = Path(gpkg(tmp_path / "one.gpkg.tar", *content, suffix=".zst"))
+    assert (unpacked(str(path), tmp_path / "image") / "opt/deep/ünïcode").read_text() == "x"
+    data = bytearray(path.read_bytes())
+    start = data.index(b"\x28\xb5\x2f\xfd", data.index(b"image.tar.zst"))
+    data[start + 50_000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WorkerError, match="not a whole binary package"):
+        unpacked(str(path), tmp_path / "damaged")
 
 
 def test_an_xpak_is_unpacked(tmp_path: Path) -> None:

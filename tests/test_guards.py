@@ -108,6 +108,8 @@ def test_same_bytes(project: Callable[..., Project], as_user: Doit) -> None:
     for step in ("root", "strip", "tarball", "image"):
         digests = [(each.folder / f"build/one/{step}.digest").read_text() for each in (theirs, ours)]
         assert digests[0] == digests[1], step
+    package = "build/one/packages/view/lab/one/one-1-1.gpkg.tar"
+    assert (theirs.folder / package).read_bytes() == (ours.folder / package).read_bytes()
     modes = {
         path.name: path.stat().st_mode & 0o7777 for path in ours.folder.glob("build/one/strip/image/usr/share/lab/*")
     }

@@ -16,7 +16,7 @@ from tests.building import CHECKOUT, Project, built, make_project, ran, snapshot
 from tests.conftest import needs_root
 from tests.dockerd import Dockerd
 from tests.readme import blocks, docker_command, sections
-from tests.reproduce import EPOCH, LATER, differences, digests, elsewhere
+from tests.reproduce import EPOCH, LATER, differences, digests, elsewhere, package_files
 
 pytestmark = pytest.mark.emerge
 
@@ -136,6 +136,7 @@ def test_same_bytes_from_source_elsewhere(first: tuple[Project, str], tmp_path: 
     assert int(begun) > time.time() + LATER - 86400
     assert differences(here, there, image) == []
     assert digests(here, image) == digests(there, image)
+    assert package_files(here, image) == package_files(there, image)
 
 
 def test_two_images_at_once(tmp_path: Path, shared: dict[str, str]) -> None:

@@ -17,11 +17,10 @@ from quern.archive_reading import read_archive
 from quern.errors import BuildError, DriverError
 from quern.inventory import FORMER, NAME, File, Inventory, of_rows
 from quern.worker import inventory as worker
-from quern.worker import pack
 from tests.projects import write
 from tests.test_oci import CONFIG
 from tests.test_vdb import entry
-from tests.trees import make_tree
+from tests.trees import make_tree, packed
 
 IMAGE = Inventory("a:1", ["sha256:1", "sha256:2"], {"config": {}}, "", [File("x", "file", "644", "0:0", 1, "d", "p-1")])
 
@@ -34,22 +33,22 @@ def of_tree(root: Path) -> list[File]:
 def test_an_archive_has_what_the_tree_has(tmp_path: Path, compression: str) -> None:
     root = make_tree(tmp_path / "root")
     tarball = tmp_path / "root.tar"
-    packed = pack.pack(str(root), str(tarball), compression, 0)
+    answer = packed(root, tarball, compression, 0)
     expected = sorted(of_tree(root))
     assert read_archive(tarball) == Inventory(str(tarball), [], None, None, expected)
 
-    layer = oci.Layer(tarball, packed["digest"], packed["diff_id"], packed["size"], oci.LAYER_TYPES[compression])
+    layer = oci.Layer(tarball, answer["digest"], answer["diff_id"], answer["size"], oci.LAYER_TYPES[compression])
     info = oci.write_archive(tmp_path / "x.tar", layer, CONFIG, "name:1", 0)
     found = read_archive(tmp_path / "x.tar")
     assert (found.reference, found.ids, found.files) == ("name:1", [info.config_digest], expected)
-    assert found.settings == json.loads(json.dumps(oci.image_json(CONFIG, packed["diff_id"], 0)))
+    assert found.settings == json.loads(json.dumps(oci.image_json(CONFIG, answer["diff_id"], 0)))
 
 
 def test_a_layout_without_docker_s_own_file(tmp_path: Path, skopeo: Path) -> None:
     root = make_tree(tmp_path / "root")
-    packed = pack.pack(str(root), str(tmp_path / "root.tar"), "gzip", 0)
+    answer = packed(root, tmp_path / "root.tar", "gzip", 0)
     layer = oci.Layer(
-        tmp_path / "root.tar", packed["digest"], packed["diff_id"], packed["size"], oci.LAYER_TYPES["gzip"]
+        tmp_path / "root.tar", answer["digest"], answer["diff_id"], answer["size"], oci.LAYER_TYPES["gzip"]
     )
     info = oci.write_archive(tmp_path / "x.tar", layer, CONFIG, "name:1", 0)
     oci.attach(tmp_path / "y.tar", tmp_path / "x.tar", layer, [oci.Document("text/plain", b"a bill")], 0)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from quern.portage.keys import (
     distfile_digests,
     file_digest,
+    host_key,
     ingredients,
     is_fetched,
     package_keys,
@@ -24,6 +25,7 @@ from quern.portage.keys import (
     write_ingredients,
 )
 from quern.portage.plan import Package, Plan
+from quern.worker import gpkg_write
 from tests.projects import write
 
 MACHINE = ["gcc 12", "portage 3"]
@@ -83,6 +85,16 @@ def changed(tree: Path, change: Callable[[], object]) -> set[str]:
     change()
     after = package_keys(plan(tree), MACHINE)
     return {cpv.split("/")[1].split("-")[0] for cpv in before if before[cpv] != after[cpv]}
+
+
+def test_how_packages_are_compressed_is_in_every_key(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another zlib gives other bytes for the same content."""
+    found, machine = plan(tree), MACHINE
+    before = package_keys(found, machine), host_key(found, machine)
+    monkeypatch.setattr(gpkg_write, "identity", lambda: "gzip zlib-of-tomorrow level 1")
+    after = package_keys(found, machine), host_key(found, machine)
+    assert before[1] != after[1]
+    assert not set(before[0].values()) & set(after[0].values())
 
 
 def test_a_key_is_64_hexadecimal_digits(tree: Path) -> None:

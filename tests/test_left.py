@@ -19,6 +19,7 @@ from quern.worker import fetch, host, regular, vdb
 from quern.worker.guards import NOTES
 from tests.conftest import needs_root
 from tests.left import LEFT, ODD, chain, within
+from tests.packages import gpkg
 from tests.projects import DATA, write
 from tests.test_confine import AS_USER, USER, Stranger, doit, namespaces, stranger, token
 from tests.test_emerging import ebuild
@@ -86,9 +87,13 @@ def test_the_end_of_a_long_log(tmp_path: Path) -> None:
 def test_packages_that_are_elsewhere(tmp_path: Path, path: str) -> None:
     """An index may name any path, and its folders may be links; the packages are below it."""
     folder, packages = tmp_path / "view", Store(tmp_path / "store")
-    write(tmp_path, {"secret": "12345", "view/lab/one-1.gpkg.tar": "12345"})
+    package = gpkg(CPV, [])
+    (folder / "lab").mkdir(parents=True)
+    for file in (tmp_path / "secret", folder / "lab/one-1.gpkg.tar"):
+        file.write_bytes(package)
     (folder / "out").symlink_to(tmp_path)
-    store.write_index(folder, [{"CPV": CPV, "PATH": path.format(folder=tmp_path), "SIZE": "5"}])
+    described = store.digests(tmp_path / "secret")
+    store.write_index(folder, [{"CPV": CPV, "PATH": path.format(folder=tmp_path), **described}])
     expected = [CPV] if path.startswith("lab/one") else []
     assert harvest(folder, packages, {CPV: KEY}, [CPV]) == expected
 

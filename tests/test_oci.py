@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from quern import __version__, oci
 from quern.errors import BuildError
-from quern.worker import pack
-from tests.trees import make_tree
+from tests.trees import make_tree, packed
 
 EPOCH = 1_463_400_000  # 2016-05-16T12:00:00Z
 
@@ -44,8 +43,8 @@ def layer(tmp_path_factory: pytest.TempPathFactory) -> oci.Layer:
 
 def make_layer(folder: Path, compression: str) -> oci.Layer:
     path = folder / "x.tar"
-    packed = pack.pack(str(make_tree(folder / "root")), str(path), compression, EPOCH)
-    return oci.Layer(path, packed["digest"], packed["diff_id"], packed["size"], oci.LAYER_TYPES[compression])
+    answer = packed(make_tree(folder / "root"), path, compression, EPOCH)
+    return oci.Layer(path, answer["digest"], answer["diff_id"], answer["size"], oci.LAYER_TYPES[compression])
 
 
 def read(archive: Path) -> dict[str, Any]:

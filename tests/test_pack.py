@@ -1,4 +1,4 @@
-"""quern.worker.pack: one tree, one sequence of bytes."""
+"""quern.packing and quern.worker.pack: one tree, one sequence of bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -19,15 +21,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quern.worker import WorkerError, compress, pack, trees
+from quern import compress, packing
+from quern.drivers.raw import RawDriver
+from quern.errors import DriverError, of_the_machine
+from quern.worker import pack, trees
+from tests import trees as trees_of_tests
 from tests.conftest import needs_root, tool
-from tests.trees import CAPABILITY, add_special, copy_tree, make_tree
+from tests.trees import CAPABILITY, add_special, copy_tree, make_tree, use_zstd
 
 EPOCH = 1_700_000_000
 
 
 def packed(tree: Path, target: Path, compression: str = "gzip") -> dict[str, Any]:
-    return pack.pack(str(tree), str(target), compression, EPOCH)
+    return trees_of_tests.packed(tree, target, compression, EPOCH)
+
+
+def plain(tree: Path) -> tuple[bytes, dict[str, Any]]:
+    """The tar as the worker writes it, and its answer."""
+    pieces = list[bytes]()
+    answer = pack.pack(pieces.append, str(tree), EPOCH)
+    return b"".join(pieces), answer
 
 
 def sha256(data: bytes) -> str:
@@ -103,64 +116,125 @@ def test_same_bytes_whatever_is_not_content(tmp_path: Path) -> None:
 def test_same_bytes_by_an_ordinary_user(tmp_path: Path, as_nobody: Callable[[Path, str], str]) -> None:
     tmp_path.chmod(0o777)
     code = (
-        "import json, pathlib; from quern.worker import pack; from tests.trees import make_tree\n"
-        "top = make_tree(pathlib.Path('theirs'))\n"
-        f"print(json.dumps(pack.pack('theirs', 'theirs.tar.gz', 'gzip', {EPOCH})))\n"
+        "import hashlib\n"
+        "tests.trees.make_tree(pathlib.Path('theirs'))\n"
+        "digest = hashlib.sha256()\n"
+        f"answer = quern.worker.pack.pack(digest.update, 'theirs', {EPOCH})\n"
+        "print(json.dumps([digest.hexdigest(), answer]))\n"
     )
     theirs = json.loads(as_nobody(tmp_path, code))
     ours = make_tree(tmp_path / "ours")
     (ours / "usr/bin/tool").chmod(0o4755)  # what nobody himself can read
-    assert packed(ours, tmp_path / "ours.tar.gz") == theirs
+    tar, answer = plain(ours)
+    assert [hashlib.sha256(tar).hexdigest(), answer] == theirs
 
 
 def test_same_bytes_by_every_python(tmp_path: Path) -> None:
     """The worker runs in the builder's Python, with any locale."""
     tree = make_tree(tmp_path / "root")
     worker = Path(pack.__file__).parent
-    answers = []
-    for number, locale in enumerate(["C", "C.UTF-8", "POSIX"]):
-        question = {"root": str(tree), "target": str(tmp_path / str(number)), "compression": "gzip", "epoch": EPOCH}
-        ran = subprocess.run(
-            [sys.executable, "-I", str(worker), "pack"],
-            input=json.dumps(question), env={"LC_ALL": locale}, stdout=subprocess.PIPE, text=True, check=True,
-        )  # fmt: skip
-        answers.append(json.loads(ran.stdout))
-    assert answers == [packed(tree, tmp_path / "here")] * 3
+    tar, answer = plain(tree)
+    question = json.dumps({"root": str(tree), "epoch": EPOCH}).encode()
+    for locale in ("C", "C.UTF-8", "POSIX"):
+        command = [sys.executable, "-I", str(worker), "pack"]
+        ran = subprocess.run(command, input=question, env={"LC_ALL": locale}, capture_output=True, check=True)
+        assert ran.stdout == tar
+        assert json.loads(ran.stderr) == answer
 
 
-def test_a_worker_error_is_an_answer(tmp_path: Path) -> None:
-    question = {"root": str(tmp_path), "target": str(tmp_path / "x"), "compression": "rar", "epoch": 0}
-    ran = subprocess.run(
-        [sys.executable, "-I", str(Path(pack.__file__).parent), "pack"],
-        input=json.dumps(question), capture_output=True, text=True,
-    )  # fmt: skip
-    assert (ran.returncode, ran.stderr) == (1, "")
-    assert json.loads(ran.stdout) == {"error": "compression 'rar': expected gzip or zstd"}
+def test_a_worker_error_is_ours(tmp_path: Path) -> None:
+    with pytest.raises(DriverError, match="epoch -1: expected seconds since 1970"):
+        trees_of_tests.packed(tmp_path, tmp_path / "x", "gzip", -1)
+    with pytest.raises(DriverError, match="absent: No such file or directory"):
+        packed(tmp_path / "absent", tmp_path / "y")
 
 
-def test_zstd_by_module_and_by_command_hold_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool("zstd", "zstd")
+class Passing(RawDriver):
+    """A driver that hands on what its `pass_on` makes of each piece."""
+
+    def stream(self, verb: str, sink: Callable[[bytes], object], **params: object) -> dict[str, Any]:
+        return super().stream(verb, lambda piece: sink(self.pass_on(piece)), **params)
+
+    def pass_on(self, piece: bytes) -> bytes:
+        return piece[:-1]
+
+
+def test_what_is_lost_on_the_way_is_noticed(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "root")
-    by_module = packed(tree, tmp_path / "1", "zstd")
-    assert compress.identity("zstd").startswith("zstd libzstd-")
-    monkeypatch.setitem(sys.modules, "zstandard", None)
-    by_command = packed(tree, tmp_path / "2", "zstd")
-    assert by_command["diff_id"] == by_module["diff_id"] == packed(tree, tmp_path / "3")["diff_id"]
-    assert compress.identity("zstd").startswith("zstd command")
+    with pytest.raises(DriverError, match=r"worker pack: \d+ of \d+ bytes of .*/root arrived"):
+        packing.pack(Passing(), tree, tmp_path / "x", "gzip", EPOCH)
+
+
+def test_a_worker_that_is_killed(tmp_path: Path) -> None:
+    """One message; what it has written is no archive, and nothing of it stays running."""
+
+    class Killing(Passing):
+        def pass_on(self, piece: bytes) -> bytes:
+            for child in Path("/proc/self/task").glob("*/children"):
+                for number in child.read_text().split():
+                    os.kill(int(number), signal.SIGKILL)
+            return piece
+
+    tree = make_tree(tmp_path / "root")
+    with (tree / "large").open("wb") as file:
+        file.truncate(200 << 20)
+    with pytest.raises(DriverError, match="worker pack: ended by SIGKILL, which is not ours"):
+        packing.pack(Killing(), tree, tmp_path / "x", "gzip", EPOCH)
+    with pytest.raises(EOFError):
+        gzip.decompress((tmp_path / "x").read_bytes())
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    """And the worker, which would write on into a pipe, is ended."""
+    tree = make_tree(tmp_path / "root")
+    (tree / "large").write_bytes(os.urandom(20 << 20))
+    limit, rest = resource.getrlimit(resource.RLIMIT_FSIZE)
+    former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, rest))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            packed(tree, tmp_path / "x")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, rest))
+        signal.signal(signal.SIGXFSZ, former)
+    assert str(of_the_machine(caught.value)) == f"{tmp_path / 'x'}: File too large"
+    children = "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children"))
+    assert children.split() == []
+
+
+@pytest.mark.parametrize("name", trees_of_tests.ZSTD)
+def test_zstd_that_the_key_names_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Here, whatever the worker's Python has; the same bytes however the data comes in pieces."""
+    use_zstd(monkeypatch, name)
+    assert compress.identity("zstd").startswith(f"zstd {name} ")
+    tree = make_tree(tmp_path / "root")
+    answer = packed(tree, tmp_path / "1", "zstd")
+    assert answer["diff_id"] == packed(tree, tmp_path / "3")["diff_id"]
+    tar = plain(tree)[0]
+    for size in (1000, 1 << 20, 1 << 30):
+        pieces = list[bytes]()
+        with compress.compressor("zstd", pieces.append) as stream:
+            for start in range(0, len(tar), size):
+                stream.write(tar[start : start + size])
+        assert sha256(b"".join(pieces)) == answer["digest"]
+
+
+def test_no_zstd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_zstd(monkeypatch, "command")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(WorkerError, match=r"module zstandard .* or the zstd command \(Debian package zstd\)"):
+    with pytest.raises(DriverError, match=r"module zstandard .* or the zstd command \(Debian package zstd\)"):
         compress.identity("zstd")
 
 
 def test_a_zstd_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = make_tree(tmp_path / "root")
-    monkeypatch.setitem(sys.modules, "zstandard", None)
+    use_zstd(monkeypatch, "command")
     fake = tmp_path / "bin/zstd"
     fake.parent.mkdir()
     fake.write_text("#!/bin/sh\nexit 3\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}:/usr/bin:/bin")
-    with pytest.raises(WorkerError, match="zstd stopped with status 3"):
+    with pytest.raises(DriverError, match="zstd stopped with status 3"):
         packed(tree, tmp_path / "x", "zstd")
 
 

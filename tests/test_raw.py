@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from quern.drivers.answers import answer_of
 from quern.drivers.base import Command
 from quern.drivers.confinement import worker
-from quern.drivers.raw import RawDriver, answer_of
+from quern.drivers.raw import RawDriver
 from quern.errors import DriverError, of_the_machine
 from tests.building import CHECKOUT
 

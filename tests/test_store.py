@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from quern.errors import BuildError
 from quern.portage import store as stores
 from quern.portage.store import INDEX, Store, check_view, harvest, link_view, make_view, read_index, write_index
+from tests.packages import build, gpkg, member
 
 ZLIB, MUSL = "sys-libs/zlib-1.3.1-r2", "sys-libs/musl-1.2.5"
 KEYS = {ZLIB: "a" * 64, MUSL: "b" * 64}
@@ -24,20 +25,6 @@ line = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1)
 def store(tmp_path: Path) -> Store:
     """A store without packages."""
     return Store(tmp_path / "store")
-
-
-def build(folder: Path, *cpvs: str, build_id: int = 1) -> None:
-    """Put packages into the view at `folder` as emerge does, beside those in its index."""
-    stanzas = read_index(folder)
-    for cpv in cpvs:
-        category, name = cpv.split("/")
-        path = f"{category}/{name.split('-')[0]}/{name}-{build_id}.gpkg.tar"
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(f"{cpv} built {build_id}")
-        size = (folder / path).stat().st_size
-        sha1 = hashlib.sha1((folder / path).read_bytes(), usedforsecurity=False).hexdigest()
-        stanzas.append({"CPV": cpv, "BUILD_ID": str(build_id), "PATH": path, "SIZE": str(size), "SHA1": sha1})
-    write_index(folder, stanzas)
 
 
 @pytest.fixture
@@ -132,10 +119,10 @@ def test_only_what_was_wanted_is_taken(store: Store, tmp_path: Path) -> None:
 
 
 def test_what_the_store_has_is_kept(full: Store, tmp_path: Path) -> None:
-    before = full.path(ZLIB, KEYS[ZLIB]).read_text()
+    before = full.path(ZLIB, KEYS[ZLIB]).read_bytes()
     build(tmp_path / "built", ZLIB, build_id=2)
     assert harvest(tmp_path / "built", full, KEYS, KEYS) == []
-    assert full.path(ZLIB, KEYS[ZLIB]).read_text() == before
+    assert full.path(ZLIB, KEYS[ZLIB]).read_bytes() == before
 
 
 def test_what_a_kill_has_left_is_replaced(store: Store, tmp_path: Path) -> None:
@@ -153,6 +140,45 @@ def test_what_is_not_listed_or_not_whole_is_not_taken(store: Store, tmp_path: Pa
     (tmp_path / "built/sys-libs/musl/musl-1.2.5-1.gpkg.tar").unlink()
     assert harvest(tmp_path / "built", store, KEYS, KEYS) == []
     assert harvest(tmp_path / "absent", store, KEYS, KEYS) == []
+
+
+def test_two_builds_are_one_file(tmp_path: Path) -> None:
+    """At other times, in other folders, by others: the same package, and the same record of it."""
+    stores = [Store(tmp_path / f"store{number}") for number in range(2)]
+    for number, store in enumerate(stores):
+        build(tmp_path / f"built{number}", ZLIB, build_id=number + 1)
+        assert harvest(tmp_path / f"built{number}", store, KEYS, [ZLIB]) == [ZLIB]
+        assert store.sound(ZLIB, KEYS[ZLIB])
+    for path in (stores[0].path(ZLIB, KEYS[ZLIB]), Store.record(stores[0].path(ZLIB, KEYS[ZLIB]))):
+        assert path.read_bytes() == (stores[1].folder / path.relative_to(stores[0].folder)).read_bytes()
+
+
+def test_a_package_of_a_binhost_is_written_anew(store: Store, tmp_path: Path) -> None:
+    """Where it is from is known by what it was there, and its record is of what it is here."""
+    build(tmp_path / "built", ZLIB, build_id=5)
+    (stanza,) = read_index(tmp_path / "built")
+    harvest(tmp_path / "built", store, KEYS, [ZLIB], {(ZLIB, stanza["SHA1"]): "https://packages.example"})
+    build(tmp_path / "here", ZLIB)
+    here = Store(tmp_path / "store of here")
+    harvest(tmp_path / "here", here, KEYS, [ZLIB])
+    recorded, own = (each.sound(ZLIB, KEYS[ZLIB]) for each in (store, here))
+    assert own
+    assert recorded == {**own, stores.BINHOST: "https://packages.example"}
+    assert recorded["SHA1"] != stanza["SHA1"]
+
+
+@pytest.mark.parametrize("kind", ["none", "other", "kind"])
+def test_what_is_no_package_is_refused(store: Store, tmp_path: Path, kind: str) -> None:
+    """And nothing of it is left."""
+    odd = [member("image/x", kind=b"Z")]
+    packages = {"none": b"text", "other": gpkg("lab/other-1", []), "kind": gpkg(ZLIB, odd)}
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built/x").write_bytes(packages[kind])
+    write_index(tmp_path / "built", [{"CPV": ZLIB, "PATH": "x", **stores.digests(tmp_path / "built/x")}])
+    said = {"none": "not a whole", "other": "it is lab/other-1", "kind": "'image/x' is of a kind"}
+    with pytest.raises(BuildError, match=f"the binary package of {ZLIB}: .*{said[kind]}"):
+        harvest(tmp_path / "built", store, KEYS, [ZLIB])
+    assert store.packages() == {}
 
 
 @pytest.mark.parametrize("by", ["path", "link"])
@@ -213,11 +239,11 @@ def test_what_is_removed_from_a_linked_view_stays_in_the_other(full: Store, tmp_
 
 def test_replacing_a_package_of_a_view_leaves_the_store(full: Store, tmp_path: Path) -> None:
     folder, _ = view(tmp_path, full, KEYS)
-    before = full.path(ZLIB, KEYS[ZLIB]).read_text()
+    before = full.path(ZLIB, KEYS[ZLIB]).read_bytes()
     new = folder / "new"
     new.write_text("replaced, as Portage does")
     new.replace(folder / "sys-libs/zlib/zlib-1.3.1-r2-1.gpkg.tar")
-    assert full.path(ZLIB, KEYS[ZLIB]).read_text() == before
+    assert full.path(ZLIB, KEYS[ZLIB]).read_bytes() == before
 
 
 def test_a_view_is_checked(full: Store, tmp_path: Path) -> None:

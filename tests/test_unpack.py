@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from quern.worker import trees
-from quern.worker.pack import pack
 from quern.worker.unpack import unpack
-from tests.conftest import needs_root, tool
-from tests.trees import CAPABILITY, add_special, make_tree
+from tests.conftest import needs_root
+from tests.trees import CAPABILITY, ZSTD, add_special, make_tree, packed, use_zstd
 
 SUFFIX = {"gzip": "gz", "zstd": "zst"}
 
@@ -23,7 +22,7 @@ def test_the_tree_again(tmp_path: Path, compression: str) -> None:
     tree = make_tree(tmp_path / "root")
     add_special(tree)
     archive = str(tmp_path / f"x.tar.{SUFFIX[compression]}")
-    files = pack(str(tree), archive, compression, 1_700_000_000)["files"]
+    files = packed(tree, Path(archive), compression, 1_700_000_000)["files"]
     former = os.umask(0o077)
     try:
         assert unpack(archive, str(tmp_path / "out")) == {"files": files}
@@ -34,11 +33,11 @@ def test_the_tree_again(tmp_path: Path, compression: str) -> None:
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o755
 
 
-def test_zstd_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = str(tool("zstd", "zstd"))
+@pytest.mark.parametrize("name", ZSTD)
+def test_zstd_by_each_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     tree = make_tree(tmp_path / "root")
-    pack(str(tree), str(tmp_path / "x.tar.zst"), "zstd", 0)
-    monkeypatch.setattr("quern.worker.unpack.find_zstd", lambda name: (None, command))
+    packed(tree, tmp_path / "x.tar.zst", "zstd", 0)
+    use_zstd(monkeypatch, name)
     unpack(str(tmp_path / "x.tar.zst"), str(tmp_path / "out"))
     assert trees.digest(str(tmp_path / "out")) == trees.digest(str(tree))
 
@@ -48,7 +47,7 @@ def test_by_an_ordinary_user(tmp_path: Path, as_nobody: Callable[[Path, str], st
     """Without the devices, which only root could make; everything else is the user's."""
     tree = make_tree(tmp_path / "root")
     add_special(tree)
-    pack(str(tree), str(tmp_path / "x.tar.gz"), "gzip", 0)
+    packed(tree, tmp_path / "x.tar.gz", "gzip", 0)
     (tmp_path / "user").mkdir()
     os.chown(tmp_path / "user", 65534, 65534)
     code = (

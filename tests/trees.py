@@ -6,10 +6,21 @@ import os
 import socket
 import stat
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quern.drivers.raw import RawDriver
+from quern.packing import pack
+from quern.worker import zstd
+from tests.conftest import tool
 
 # struct vfs_cap_data of linux/capability.h: revision 2, effective; permitted CAP_NET_BIND_SERVICE; has NULs in it
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
+
+ZSTD = ("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zstandard", "command")
 
 
 def make_tree(top: Path) -> Path:
@@ -47,3 +58,17 @@ def add_special(top: Path) -> None:
 def copy_tree(source: Path, target: Path) -> None:
     """Make a real copy of a tree, with all that cp(1) can keep."""
     subprocess.run(["cp", "-a", source, target], check=True)
+
+
+def packed(tree: Path, target: Path, compression: str, epoch: int) -> dict[str, Any]:
+    """Pack a tree on this machine; `quern.packing.pack` says what is returned."""
+    return pack(RawDriver(), tree, target, compression, epoch)
+
+
+def use_zstd(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Have `zstd.find` find this one of ZSTD."""
+    if name == "command":
+        tool("zstd", "zstd")
+    for other in zstd.MODULES:
+        if other != name:
+            monkeypatch.setitem(sys.modules, other, None)

@@ -76,6 +76,13 @@ class Driver(Protocol):
         """
         ...
 
+    def stream(self, verb: str, sink: Callable[[bytes], object], **params: object) -> dict[str, Any]:
+        """Run a verb that writes bytes, give those to `sink`, and return its answer. Raises QuernError.
+
+        What `sink` raises ends the verb first. That all bytes have come, the caller compares with the answer.
+        """
+        ...
+
     def hint(self, output: str) -> str:
         """What the place may have to do with a failure, from the failed command's output; empty if nothing."""
         ...

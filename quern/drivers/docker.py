@@ -24,11 +24,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 from quern.config.settings import Storage
 from quern.drivers import containers, storage
+from quern.drivers.answers import answer_of, streamed_answer_of
 from quern.drivers.base import Command, Reach
 from quern.drivers.builder import builder_id
 from quern.drivers.confinement import WORKER, no_network
 from quern.drivers.containers import Container
-from quern.drivers.raw import RawDriver, answer_of, terminable
+from quern.drivers.raw import RawDriver, terminable
 from quern.engine import EngineUnavailable
 from quern.errors import DriverError, naming
 from quern.terminal import harmless, harmless_bytes
@@ -143,24 +144,41 @@ class DockerDriver:
         """
         if reach is None and os.geteuid() == 0:
             return RawDriver().call(verb, environment=environment, reach=reach, **params)
-        from quern.drivers.stream import STDERR, STDOUT
+        output = list[bytes]()
+        work = containers.bind(self.image.work, self.image.work, read_only=verb in READING)
+        mounts = self._mounts(reach) if reach else [work]
+        status, noise = self._attend(verb, environment, mounts, output.append, params)
+        return answer_of(verb, status, b"".join(output), noise)
 
-        is_reading = verb in READING
-        assert is_reading or self._ready
-        request: dict[str, object] = {"verb": verb, "environment": environment, "input": json.dumps(params)}
-        if verb == "pack":  # the user's, like every other file in the output folder
-            request["give"] = [params["target"], os.getuid(), os.getgid()]
-        mounts = (
-            self._mounts(reach) if reach else [containers.bind(self.image.work, self.image.work, read_only=is_reading)]
-        )
-        output = {STDOUT: b"", STDERR: b""}
+    def stream(self, verb: str, sink: Callable[[bytes], object], **params: object) -> dict[str, Any]:
+        """See Driver.stream; where it runs, as in `call`."""
+        if os.geteuid() == 0:
+            return RawDriver().stream(verb, sink, **params)
+        mounts = [containers.bind(self.image.work, self.image.work, read_only=True)]
+        return streamed_answer_of(verb, *self._attend(verb, None, mounts, sink, params))
+
+    def _attend(
+        self,
+        verb: str,
+        environment: Mapping[str, str] | None,
+        mounts: list[Any],
+        sink: Callable[[bytes], object],
+        params: Mapping[str, object],
+    ) -> tuple[int, bytes]:
+        """Run a verb in a container, its output to `sink`; returns its exit status and what it wrote to stderr."""
+        from quern.drivers.stream import STDOUT
+
+        assert verb in READING or self._ready
+        noise = b""
         name = f"{self._name}-{verb}"  # a container that a failed command has left may have the plain name
         with terminable(), self._container(mounts, network=False, name=name) as container:
-            container.start(request)
+            container.start({"verb": verb, "environment": environment, "input": json.dumps(params)})
             for stream, piece in container.output():
-                output[stream] += piece
-            status = container.wait("")
-        return answer_of(verb, status, output[STDOUT], output[STDERR])
+                if stream == STDOUT:
+                    sink(piece)
+                else:
+                    noise += piece
+            return container.wait(""), noise
 
     def hint(self, output: str) -> str:
         """See Driver.hint."""

@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quern.drivers.answers import answer_of, streamed_answer_of
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible, unlike, worker
 from quern.drivers.shown import Shown, copy_lines
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 INTERRUPTED = 128 + signal.SIGINT
+PIECE = 1 << 20  # bytes that a verb's output is read in
 PATIENCE = 10  # seconds a stopped command has to end by itself; emerge's group needs 0.3
 
 
@@ -156,6 +158,37 @@ class RawDriver:
             raise DriverError(unlike(noise))
         return answer_of(verb, process.returncode, output, noise)
 
+    def stream(self, verb: str, sink: Callable[[bytes], object], **params: object) -> dict[str, Any]:
+        """See Driver.stream."""
+        import subprocess
+        import tempfile
+
+        with terminable(), tempfile.TemporaryFile() as noise:  # no pipe: nobody would read it meanwhile
+            process = subprocess.Popen(
+                worker(verb, python=self.python),
+                env={"LC_ALL": "C.UTF-8"},
+                umask=0o022,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=noise,
+                start_new_session=True,
+            )
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                with suppress(BrokenPipeError), process.stdin as parameters:  # the status says why
+                    parameters.write(json.dumps(params).encode())
+                with process.stdout as output:
+                    while piece := output.read(PIECE):
+                        sink(piece)
+                status = process.wait()
+            except BaseException:
+                with undisturbed():
+                    _end_group(process)
+                raise
+            noise.seek(0)
+            return streamed_answer_of(verb, status, noise.read())
+
     def hint(self, output: str) -> str:
         """See Driver.hint."""
         return hint(output, OPTION) if self._confines else ""
@@ -174,29 +207,6 @@ class RawDriver:
     def outside(self, path: str) -> str:
         """See Driver.outside."""
         return path
-
-
-def answer_of(verb: str, status: int, output: bytes, noise: bytes) -> dict[str, Any]:
-    """The worker's answer; an `error` in it is for the user, anything unreadable is a defect of ours."""
-    try:
-        answer = json.loads(output)
-    except ValueError:
-        if status < 0 or status > 128:
-            number = -status if status < 0 else status - 128
-            raise DriverError(f"worker {verb}: ended by {_signal_name(number)}, which is not ours") from None
-        raise RuntimeError(f"worker {verb}: exit {status}\n{noise.decode(errors='replace')}") from None
-    if not isinstance(answer, dict):
-        raise RuntimeError(f"worker {verb}: {output[:200]!r} is not an object")
-    if "error" in answer:
-        raise DriverError(answer["error"])
-    return answer
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 @contextmanager

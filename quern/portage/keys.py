@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from quern.portage.plan import Package, Plan
 
 NOTHING = hashlib.sha256().hexdigest()  # the `tree_digest` of a folder that is empty, or not there
-VERSION = 1  # part of every key: raise it when quern builds the same inputs into other bytes
+VERSION = 2  # part of every key: raise it when quern builds the same inputs into other bytes
 
 
 def package_keys(plan: Plan, machine: Iterable[str]) -> dict[str, str]:
@@ -46,7 +46,7 @@ class Ingredients(NamedTuple):
 
     def keys(self) -> dict[str, str]:
         """The key of every package, by cpv: 64 hexadecimal digits."""
-        common = _digest([VERSION, sorted(self.variables.items()), self.machine])
+        common = _digest([_written(), sorted(self.variables.items()), self.machine])
         recipes = {name: _digest(recipe) for name, recipe in self.recipes.items()}
         keys = {}
         for cpv, closure in self.closures.items():
@@ -86,7 +86,14 @@ def write_ingredients(path: Path, value: Ingredients) -> None:
 
 def host_key(plan: Plan, machine: Iterable[str]) -> str:
     """What identifies the packages that are merged where emerge runs, all together."""
-    return _digest([VERSION, sorted(plan.variables.items()), list(machine), [recipe(each) for each in plan.host]])
+    return _digest([_written(), sorted(plan.variables.items()), list(machine), [recipe(each) for each in plan.host]])
+
+
+def _written() -> list[object]:
+    """What decides on a package's bytes besides its inputs: how quern writes it."""
+    from quern.worker.gpkg_write import identity
+
+    return [VERSION, identity()]
 
 
 def _bindings(plan: Plan, package: Package, closure: Sequence[str]) -> list[str]:

@@ -17,15 +17,20 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from quern.errors import BuildError, naming
+from quern.portage.emerge import PACKAGE_EPOCH
 from quern.portage.plan import package_name
-from quern.worker import regular
+from quern.worker import metadata, regular
+
+if TYPE_CHECKING:
+    import tarfile
 
 INDEX = "Packages"
 SUFFIX = ".gpkg.tar"
@@ -88,8 +93,21 @@ class Store:
         """Where the stanza of the package at `path` is."""
         return path.with_name(path.name.removesuffix(SUFFIX) + ".index")
 
-    def add(self, key: str, package: BinaryIO, stanza: Mapping[str, str]) -> None:
-        """Take in a package, an open file, that emerge has just built; a call cut short leaves nothing that counts."""
+    def add(
+        self,
+        key: str,
+        package: BinaryIO,
+        stanza: Mapping[str, str],
+        image: tarfile.TarFile | None = None,
+        by_root: bool = True,
+    ) -> None:
+        """Take in a package, an open file, that emerge has just built; a call cut short leaves nothing that counts.
+
+        It is written anew, so that the same content is the same file. `image` is the tar of the folder D that it was
+        made of, as the worker's `pack` writes it, or None for what the package itself has; `by_root` says whether root
+        has built it, or this user, whose files stand for root's. Raises BuildError where it is no package, or has what
+        this user cannot give.
+        """
         path = self.path(stanza["CPV"], key)
         path.parent.mkdir(parents=True, exist_ok=True)
         record = self.record(path)
@@ -97,10 +115,25 @@ class Store:
         temporary = self.folder / ".new"  # one name for all: what a kill leaves there, the next package replaces
         with naming(temporary):
             with temporary.open("wb") as copy:
-                shutil.copyfileobj(package, copy, 1 << 20)  # no link: builds may still write to what is there
+                self._write_anew(stanza["CPV"], package, copy, image, by_root)
+            described = {**metadata.stanza(stanza, PACKAGE_EPOCH), **digests(temporary)}
             temporary.replace(path)
-            temporary.write_text(format_stanza(stanza), encoding="utf-8")
+            temporary.write_text(format_stanza(described), encoding="utf-8")
         temporary.replace(record)
+
+    def _write_anew(
+        self, cpv: str, package: BinaryIO, copy: BinaryIO, image: tarfile.TarFile | None, by_root: bool
+    ) -> None:
+        from quern.worker import WorkerError, gpkg, gpkg_write
+
+        try:
+            with tempfile.TemporaryFile(dir=self.folder) as spool, gpkg.read(package, "the file") as found:
+                names = (found.metadata.get(name, b"").decode(errors="replace").strip() for name in ("CATEGORY", "PF"))
+                if (name := "/".join(names)) != cpv:
+                    raise WorkerError(f"it is {name}")
+                gpkg_write.write(found, copy, spool, PACKAGE_EPOCH, image, by_root)
+        except WorkerError as error:
+            raise BuildError(f"the binary package of {cpv}: {error}") from None
 
 
 def make_view(folder: Path, store: Store, keys: Mapping[str, str]) -> list[str]:
@@ -129,10 +162,11 @@ def harvest(
     keys: Mapping[str, str],
     wanted: Iterable[str],
     origins: Mapping[tuple[str, str], str] | None = None,
+    by_root: bool = True,
 ) -> list[str]:
     """Take the packages `wanted` (cpvs) that emerge has added to the view at `folder` into the store.
 
-    `origins` says by cpv and SHA-1 which of them emerge may have got from which binhost.
+    `origins` says by cpv and SHA-1 which of them emerge may have got from which binhost, `by_root` whether root builds.
     Returns those taken; called after a failed emerge too, so that what was built is not built again.
     """
     remaining = set(wanted)
@@ -146,7 +180,8 @@ def harvest(
         with _package(folder, stanza) as package:
             if package is not None:
                 origin = (origins or {}).get((cpv, stanza.get("SHA1", "")))
-                store.add(keys[cpv], package, {**stanza, BINHOST: origin} if origin else stanza)
+                described = {**stanza, BINHOST: origin} if origin else stanza
+                store.add(keys[cpv], package, described, by_root=by_root)
                 remaining.discard(cpv)
                 taken.append(cpv)
     return taken
@@ -154,7 +189,7 @@ def harvest(
 
 @contextmanager
 def _package(folder: Path, stanza: Mapping[str, str]) -> Iterator[BinaryIO | None]:
-    """The package that a stanza of the index in `folder` is about, open, if it is there and of the right size."""
+    """The package that a stanza of the index in `folder` is about, open, if it is there and is what that says."""
     try:
         package = regular.opened_below(folder, stanza.get("PATH", ""))
     except OSError:
@@ -162,7 +197,9 @@ def _package(folder: Path, stanza: Mapping[str, str]) -> Iterator[BinaryIO | Non
         return
     with package:
         size = os.fstat(package.fileno()).st_size
-        yield package if size <= LARGEST and str(size) == stanza.get("SIZE") else None
+        is_listed = size <= LARGEST and str(size) == stanza.get("SIZE") and _sha1_of(package) == stanza.get("SHA1")
+        package.seek(0)
+        yield package if is_listed else None
 
 
 def check_view(folder: Path, cpvs: Iterable[str]) -> None:
@@ -198,11 +235,15 @@ def _sha1(path: Path) -> str | None:
     """The digest that Portage's index has of every package; None where there is no file."""
     try:
         with regular.opened(path) as file:
-            digest = hashlib.sha1(usedforsecurity=False)
-            while block := file.read(1 << 20):
-                digest.update(block)
+            return _sha1_of(file)
     except OSError:
         return None
+
+
+def _sha1_of(file: BinaryIO) -> str:
+    digest = hashlib.sha1(usedforsecurity=False)
+    while block := file.read(1 << 20):
+        digest.update(block)
     return digest.hexdigest()
 
 

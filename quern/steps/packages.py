@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from quern.compress import identity
 from quern.errors import BuildError, ConfigError, ProfileError, QuernError, display
 from quern.portage import watch
 from quern.portage.setup import Setup
@@ -29,7 +30,6 @@ from quern.steps import receipt as receipts
 from quern.steps.base import Made, Run, Step, counted, discard
 from quern.steps.lock import locked
 from quern.steps.receipt import Receipt
-from quern.steps.tarball import compressor_identity
 
 if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date step costs milliseconds
     from quern.portage.changes import Change
@@ -53,7 +53,7 @@ class PackagesStep(Step):
     name: ClassVar[str] = "packages"
     doc: ClassVar[str] = "build the packages of"
     parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS, PROVENANCE, LEDGER, ROOT_PLAN)
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     emerges: ClassVar[bool] = True
     asks: ClassVar[bool] = True
 
@@ -102,7 +102,7 @@ class PackagesStep(Step):
         from quern.steps.resolution import resolve
 
         image = self.setup.image
-        compressor_identity(image.settings.build.compression)  # that it is missing is said before anything is built
+        identity(image.settings.build.compression)  # that it is missing is said before anything is built
         build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log)
         build.prepare()
         plan, seen, now = resolve(build, self.targets())
@@ -172,7 +172,7 @@ class PackagesStep(Step):
         check_owner(packages.folder, "[portage] binpkg")
         packages.folder.mkdir(parents=True, exist_ok=True)
         with locked(packages.lock, build.run.say):
-            self._keep_former(packages, keys, former)
+            self._keep_former(build, packages, keys, former)
             missing = store.make_view(build.view, packages, keys)
             why = {cpv: reasons(former, made_of, cpv) for cpv in missing}
             if missing:
@@ -187,12 +187,13 @@ class PackagesStep(Step):
         store.check_view(build.view, keys)
         return why
 
-    def _keep_former(self, packages: Store, keys: dict[str, str], former: Ingredients | None) -> None:
+    def _keep_former(self, build: Build, packages: Store, keys: dict[str, str], former: Ingredients | None) -> None:
         """Give the store what only this image's own view still has: an unchanged plan must not cost an emerge."""
         from quern.portage import store
 
         before = former.keys() if former else {}
-        store.harvest(self.place.output / "view", packages, keys, [cpv for cpv in keys if before.get(cpv) == keys[cpv]])
+        unchanged = [cpv for cpv in keys if before.get(cpv) == keys[cpv]]
+        store.harvest(self.place.output / "view", packages, keys, unchanged, by_root=build.machine.root)
 
     def _build_missing(
         self, build: Build, plan: Plan, packages: Store, keys: dict[str, str], missing: list[str]
@@ -259,7 +260,7 @@ class PackagesStep(Step):
             refused = build.refused()  # what an ordinary user could not do is missing there
             # edited meanwhile: built from who knows what
             unchanged = [cpv for cpv in keys if now[cpv] == keys[cpv] and cpv not in refused]
-            store.harvest(build.view, packages, keys, unchanged, origins())
+            store.harvest(build.view, packages, keys, unchanged, origins(), build.machine.root)
 
         return harvest
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from quern.errors import BuildError, DriverError, display
+from quern.compress import identity
+from quern.errors import BuildError, display
 from quern.project import Image, is_profile_file
 from quern.steps import receipt as receipts
 from quern.steps.base import Made, Run, Step, megabytes
@@ -44,7 +45,7 @@ class TarballStep(Step):
         build = self.image.settings.build
         return {
             "strip": self.place.beside("strip").digest_text(),
-            "compressor": compressor_identity(build.compression),
+            "compressor": identity(build.compression),
             "source_date_epoch": build.source_date_epoch,
             "outdir": str(self.image.outdir),
             "output_name": self.image.output_name,
@@ -52,18 +53,15 @@ class TarballStep(Step):
 
     def build(self, staging: Path, run: Run) -> Made:
         """Pack, and decide the day of the file's name."""
+        from quern.packing import pack
         from quern.portage.emerge import PACKAGE_EPOCH
-        from quern.steps.work import mask
 
         build = self.image.settings.build
         source = self.place.beside("strip").output / "image"
         epoch = self._epoch()
         if epoch < PACKAGE_EPOCH:
             run.say(BEFORE_ZIP.format(origin=self._origin(), epoch=epoch))
-        packed = run.driver.call(
-            "pack", root=str(source), target=str(staging / self.file), compression=build.compression, epoch=epoch
-        )
-        (staging / self.file).chmod(0o666 & ~mask())  # the user's to say who may read it, not the worker's
+        packed = pack(run.driver, source, staging / self.file, build.compression, epoch)
         info = {**packed, "epoch": epoch, "date": self._date(packed["digest"])}
         run.say(f"Collecting image at {next(iter(self.published(info)))}")
         return Made(info, packed["digest"])
@@ -109,17 +107,6 @@ class TarballStep(Step):
         if declared is None and former is not None and former.digest == digest:
             return str(former.info["date"])
         return time.strftime("%Y-%m-%d", time.gmtime(declared if declared is not None else time.time()))
-
-
-def compressor_identity(compression: str) -> str:
-    """Name and version of what compresses. Raises DriverError if there is nothing that can."""
-    from quern.worker import WorkerError
-    from quern.worker.compress import identity
-
-    try:
-        return identity(compression)
-    except WorkerError as error:
-        raise DriverError(str(error)) from None
 
 
 def tarball_of(image: Image) -> tuple[Path, Mapping[str, Any]]:

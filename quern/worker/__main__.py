@@ -2,7 +2,8 @@
 
 Runs beside the image root, on this machine or in a container that has nothing of quern but this folder. What the
 user can put right comes back as {"error": message} with exit status 1; anything else keeps its traceback.
-Those of WORDS are different: they take words and answer with an exit status. With a PID it ends with that process.
+Those of WORDS are different: they take words and answer with an exit status. Those of STREAMS write bytes to stdout,
+and the answer as the last line of stderr. With a PID it ends with that process.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable
 
 # verb: its module; imported when called, because a call needs one of them
 VERBS = {
@@ -26,13 +28,16 @@ VERBS = {
     "starting": "starting",
     "layer": "finished",
     "remove": "trees",
-    "pack": "pack",
     "inventory": "inventory",
     "sizes": "inventory",
     "described": "vdb",
     "keyring": "signatures",
     "verify": "signatures",
     "unpack": "unpack",
+}
+# the same for those that write bytes
+STREAMS = {
+    "pack": "pack",
 }
 # the same for those that take words
 WORDS = {
@@ -56,6 +61,8 @@ def main() -> int:
         importlib.import_module(f"{package}.start").begin(int(words.pop(0).partition("=")[2]))
     verb = words.pop(0)
     error_class = importlib.import_module(package).WorkerError
+    if verb in STREAMS:
+        return _stream(package, verb, error_class)
     if verb not in WORDS:
         return _answer(package, verb, error_class)
     try:
@@ -72,19 +79,46 @@ def _answer(package: str, verb: str, error_class: type[Exception]) -> int:
     # what libraries print must not end up in the answer
     answer_to = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    answer, status = _called(f"{package}.{VERBS[verb]}", verb, error_class)
+    json.dump(answer, answer_to)
+    answer_to.close()
+    return status
+
+
+def _stream(package: str, verb: str, error_class: type[Exception]) -> int:
+    """Read parameters, and write what a verb makes, and its answer."""
+    output = os.fdopen(os.dup(1), "wb", 1 << 20)
+    os.dup2(2, 1)
+
+    def finished(function: Callable[..., object], **parameters: object) -> object:
+        answer = function(output.write, **parameters)
+        output.flush()
+        return answer
+
+    answer, status = _called(f"{package}.{STREAMS[verb]}", verb, error_class, finished)
+    print(f"\n{json.dumps(answer)}", file=sys.stderr)
+    if status:
+        os._exit(status)  # what is left to be written is worth nothing
+    return status
+
+
+def _called(
+    module: str,
+    verb: str,
+    error_class: type[Exception],
+    call: Callable[..., object] = lambda function, **parameters: function(**parameters),
+) -> tuple[object, int]:
+    """What a verb answers to the parameters on stdin, and the exit status."""
     parameters = json.load(sys.stdin)
     try:
-        answer, status = getattr(importlib.import_module(f"{package}.{VERBS[verb]}"), verb)(**parameters), 0
+        return call(getattr(importlib.import_module(module), verb), **parameters), 0
     except error_class as error:
-        answer, status = {"error": str(error)}, 1
+        return {"error": str(error)}, 1
     except OSError as error:
         # of two files, copying names the source first; what write(2) refuses, Python gives no name
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         where = _text((full and error.filename2) or error.filename or parameters.get("target")) or verb
-        answer, status = {"error": f"{where}: {error.strerror or error}"}, 1
-    json.dump(answer, answer_to)
-    answer_to.close()
-    return status
+        return {"error": f"{where}: {error.strerror or error}"}, 1
 
 
 def _load_package(folder: str) -> str:

@@ -7,15 +7,13 @@ import contextlib
 import gzip
 import lzma
 import os
-import shutil
 import struct
-import subprocess
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, Literal, NamedTuple
 
-from . import WorkerError
+from . import WorkerError, zstd
 
 OPENERS: dict[str, Callable[[Any], Any]] = {
     "": lambda file: file, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open,
@@ -25,6 +23,9 @@ DAMAGED = (
     tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, struct.error, ValueError, OverflowError,
 )  # fmt: skip
 XPAK_END = 16  # bytes: "XPAKSTOP", the length of all before it, "STOP"
+METADATA = 256 << 20  # bytes
+TOO_LONG = f"its metadata has more than {METADATA >> 20} MiB"
+XATTR = "SCHILY.xattr."  # how pax headers name extended attributes (star(5))
 
 
 class BinaryPackage(NamedTuple):
@@ -38,8 +39,15 @@ class BinaryPackage(NamedTuple):
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[BinaryPackage]:
     """Open the binary package at `path`. Raises WorkerError if it is none, or is damaged."""
+    with open(path, "rb") as file, read(file, path) as package:
+        yield package
+
+
+@contextlib.contextmanager
+def read(file: IO[bytes], path: str) -> Iterator[BinaryPackage]:
+    """Read the binary package in an open file, which messages call `path`. Raises WorkerError as `opened`."""
     try:
-        with open(path, "rb") as file, _xpak(file) if _is_xpak(file) else _gpkg(file) as package:
+        with _xpak(file) if _is_xpak(file) else _gpkg(file) as package:
             yield package
     except WorkerError:
         raise
@@ -75,6 +83,8 @@ def _xpak(file: IO[bytes]) -> Iterator[BinaryPackage]:
     size = file.seek(0, os.SEEK_END)
     file.seek(size - 8)
     (length,) = struct.unpack(">L", file.read(4))
+    if length > METADATA:
+        raise ValueError(TOO_LONG)
     file.seek(size - 8 - length)
     segment = file.read(length)
     if not segment.startswith(b"XPAKPACK") or not segment.endswith(b"XPAKSTOP"):
@@ -108,7 +118,11 @@ def _tar(stream: Any) -> tarfile.TarFile:  # noqa: ANN401 (whatever reads)
 
 def _files(tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
     """The regular files of the metadata, which lie in one folder."""
+    size = 0
     for member in tar:
+        size += member.size
+        if size > METADATA:
+            raise ValueError(TOO_LONG)
         content = tar.extractfile(member) if member.isreg() else None
         if content is not None:
             yield member.name.rpartition("/")[2], content.read()
@@ -120,25 +134,18 @@ def _decompressed(content: IO[bytes], suffix: str) -> Iterator[Any]:
     if suffix in OPENERS:
         yield OPENERS[suffix](content)
     elif suffix == ".zst":
-        with _zstd(content) as stream:
+        with zstd.decompressed(content) as stream:
             yield stream
     else:
         raise ValueError(f"compressed as {suffix.lstrip('.')}, which quern cannot read")
 
 
-@contextlib.contextmanager
-def _zstd(content: IO[bytes]) -> Iterator[IO[bytes]]:
-    """What is in `content`, by way of the zstd command; Python has had its own since 3.14 only."""
-    import tempfile
-
-    with tempfile.TemporaryFile() as packed:
-        shutil.copyfileobj(content, packed)
-        packed.seek(0)
-        try:
-            process = subprocess.Popen(["zstd", "-d", "-c", "-q"], stdin=packed, stdout=subprocess.PIPE)
-        except FileNotFoundError:
-            raise WorkerError("a binary package is compressed as zstd, and there is no zstd command") from None
-        assert process.stdout is not None
-        with process.stdout as stream:
-            yield stream
-        process.wait()
+def below(name: str, prefix: str) -> bytes | None:
+    """The name of a member below the image's folder; None for that folder itself."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ValueError(f"{name!r} leads out of it")
+    if prefix and parts[:1] != [prefix]:
+        raise ValueError(f"{name!r} is not below {prefix}/")
+    parts = parts[1:] if prefix else parts
+    return "/".join(parts).encode("utf-8", "surrogateescape") if parts else None

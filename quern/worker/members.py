@@ -8,10 +8,11 @@ import stat
 import tarfile
 from collections.abc import Iterator
 
-from .gpkg import BinaryPackage
+from . import WorkerError
+from .gpkg import XATTR, BinaryPackage, below
+from .walk import is_content
 
 CHUNK = 1 << 20  # bytes
-XATTR = "SCHILY.xattr."  # how pax headers name extended attributes (star(5))
 
 
 class Member:
@@ -32,7 +33,7 @@ class Member:
         if not self._first:
             self.mode = _kind(info) | stat.S_IMODE(info.mode) if info else stat.S_IFDIR | 0o755
             self.size = info.size if info else 0
-            self.target = os.fsencode(info.linkname) if info and info.issym() else b""
+            self.target = info.linkname.encode("utf-8", "surrogateescape") if info and info.issym() else b""
 
     def put(self, path: bytes) -> bytes:
         """Write the file or link to `path`, as `give` does; returns the MD5 of a regular file's content, or nothing.
@@ -77,9 +78,12 @@ class Member:
             os.chmod(path, stat.S_IMODE(self.mode))
         for name, value in info.pax_headers.items() if info else ():
             attribute = name[len(XATTR) :]
-            kept = attribute.startswith("user.") or (is_root and attribute == "security.capability")
-            if name.startswith(XATTR) and kept:
-                os.setxattr(path, attribute, value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
+            if not name.startswith(XATTR) or not is_content(attribute):
+                continue
+            if attribute == "security.capability" and not is_root:
+                what = os.fsdecode(self.name)
+                raise WorkerError(f"capabilities of {what!r} take root, or build.driver = docker, to be installed")
+            os.setxattr(path, attribute, value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
         if info:
             os.utime(path, (info.mtime, info.mtime), follow_symlinks=False)
 
@@ -103,7 +107,7 @@ def members(package: BinaryPackage, spare: bytes) -> Iterator[Member]:
     """
     image = _Image(package)
     for info in package.image:
-        name = _below(info.name, package.prefix)
+        name = below(info.name, package.prefix)
         if name is None:
             continue
         if name in image.files or (name in image.folders and not info.isdir()):
@@ -139,7 +143,7 @@ def _first(image: _Image, info: tarfile.TarInfo) -> Member | None:
     """The file that a hard link is; None for all else."""
     if not info.islnk():
         return None
-    first = image.files.get(_below(info.linkname, image.package.prefix) or b"")
+    first = image.files.get(below(info.linkname, image.package.prefix) or b"")
     if first is None:
         raise ValueError(f"{info.name!r} is a hard link to {info.linkname!r}, which is not in it")
     return first
@@ -153,17 +157,6 @@ def _kind(info: tarfile.TarInfo) -> int:
     if info.isreg():
         return stat.S_IFREG
     raise ValueError(f"{info.name!r} is a device or a pipe")
-
-
-def _below(name: str, prefix: str) -> bytes | None:
-    """The name of a member below the image's folder; None for that folder itself."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise ValueError(f"{name!r} leads out of it")
-    if prefix and parts[:1] != [prefix]:
-        raise ValueError(f"{name!r} is not below {prefix}/")
-    parts = parts[1:] if prefix else parts
-    return os.fsencode("/".join(parts)) if parts else None
 
 
 def unpack(package: BinaryPackage, target: bytes, spare: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Verb `pack`: a tree as one compressed tar whose bytes depend on the tree alone.
+"""Verb `pack`: a tree as one tar, not compressed, whose bytes depend on the tree alone.
 
 Entries come in the order of walk.py, the root as `./` first, in pax format (POSIX.1-2001): owners as numbers only,
 extended attributes as SCHILY.xattr.NAME, any name and size. Every time is `epoch`: most files of an image carry the
@@ -8,14 +8,13 @@ files are of the unchecked-hash kind and do not look at times.)
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import WorkerError, compress
+from . import WorkerError
 from .walk import Entry, content, walk, xattrs
 
 TYPES = {
@@ -28,55 +27,24 @@ TYPES = {
 }
 
 
-def pack(root: str, target: str, compression: str, epoch: int) -> dict[str, Any]:
-    """Write the tree `root` to the new file `target`, and to the disk; `epoch` is in seconds.
+def pack(write: Callable[[bytes], object], root: str, epoch: int) -> dict[str, Any]:
+    """Give the tar of the tree `root` to `write`, piece by piece; `epoch` is in seconds.
 
-    Returns {"digest", "size"} of the file, {"diff_id", "tar_size"} of the tar inside (as OCI image-spec calls it) and
-    {"files"}, the number of entries. On an error an incomplete `target` is left.
+    Returns {"files", "size"}: the number of entries, and the size of the tar in bytes.
     """
     if epoch < 0:
         raise WorkerError(f"epoch {epoch}: expected seconds since 1970")
     top = os.fsencode(root)
-    with open(target, "xb") as stream:
-        output = Output(stream.write)
-        with compress.compressor(compression, output.write) as compressor:
-            tar = Output(compressor.write)
-            files = 0
-            for entry in walk(top):
-                files += 1
-                for piece in _record(top, entry, epoch):
-                    tar.write(piece)
-            # Two empty blocks end a tar, filled up to a record as every tar does.
-            tar.write(bytes(2 * tarfile.BLOCKSIZE + -(tar.size + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE))
-        stream.flush()
-        os.fsync(stream.fileno())
-    return {
-        "digest": output.digest,
-        "size": output.size,
-        "diff_id": tar.digest,
-        "tar_size": tar.size,
-        "files": files,
-    }
-
-
-class Output:
-    """Counts and digests what goes by."""
-
-    def __init__(self, sink: compress.Sink) -> None:
-        self.sink = sink
-        self.size = 0
-        self._sha256 = hashlib.sha256()
-
-    def write(self, data: bytes) -> None:
-        """Pass `data` on."""
-        self.size += len(data)
-        self._sha256.update(data)
-        self.sink(data)
-
-    @property
-    def digest(self) -> str:
-        """sha256:HEX of all that went by."""
-        return f"sha256:{self._sha256.hexdigest()}"
+    files = size = 0
+    for entry in walk(top):
+        files += 1
+        for piece in _record(top, entry, epoch):
+            write(piece)
+            size += len(piece)
+    # Two empty blocks end a tar, filled up to a record as every tar does.
+    end = bytes(2 * tarfile.BLOCKSIZE + -(size + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE)
+    write(end)
+    return {"files": files, "size": size + len(end)}
 
 
 def _record(root: bytes, entry: Entry, epoch: int) -> Iterator[bytes]:

@@ -31,9 +31,9 @@ def supervise() -> int:
 
     {"argv" or "verb": a command, or a verb of the worker for the Python that has Portage; "environment": all of it,
     null for this process's own; "folder": where to run; "input": text for its standard input; "merge": whether its
-    standard error goes where its output does; "give": [path, uid, gid] to whom a file is given that it has made, or
-    all files and folders in a folder, after a failure too;
-    "scratch": a folder, empty when the command begins and gone when it ends, unless it fails and "keep" is true}
+    standard error goes where its output does; "give": [folder, uid, gid] to whom all files and folders in a
+    folder are given, after a failure too; "scratch": a folder, empty when the command begins and gone when it ends,
+    unless it fails and "keep" is true}
 
     The status is NO_ROOM for a command that has failed where the file system of "scratch" is full.
     """

@@ -1,17 +1,15 @@
-"""Verb `unpack`: what `pack` has written, as a tree again."""
+"""Verb `unpack`: what quern has packed, as a tree again."""
 
 from __future__ import annotations
 
 import gzip
 import os
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from . import WorkerError
-from .compress import find_zstd
+from . import zstd
 
 XATTR = "SCHILY.xattr."
 
@@ -38,20 +36,8 @@ def unpack(archive: str, target: str) -> dict[str, Any]:
 @contextmanager
 def _decompressed(path: str) -> Iterator[Any]:
     """What is in the file at `path`, to be read once: gzip, or zstd if its name ends in .zst."""
-    module, command = find_zstd("zstd") if path.endswith(".zst") else (None, "")
-    if module:
-        with open(path, "rb") as file, module.ZstdDecompressor().stream_reader(file) as stream:
-            yield stream
-    elif command:
-        argv = [command, "--quiet", "--decompress", "--stdout", path]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
-            yield process.stdout
-            process.communicate()  # to its end, which tar does not need
-        if process.returncode:
-            raise WorkerError(f"zstd stopped with status {process.returncode}")
-    else:
-        with gzip.open(path) as stream:
-            yield stream
+    with open(path, "rb") as file, zstd.decompressed(file) if path.endswith(".zst") else gzip.open(file) as stream:
+        yield stream
 
 
 def _opened(stream: Any) -> tarfile.TarFile:  # noqa: ANN401 (a stream of one of three kinds)

@@ -68,17 +68,17 @@ def noop(project: Path, task: str, rounds: int) -> None:
 
 def pack(tree: Path, rounds: int) -> None:
     """The tarball of a tree."""
-    worker = str(Path(__file__).parents[2])
+    checkout = str(Path(__file__).parents[2])
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from quern.worker.pack import pack; "
-        "pack(sys.argv[2], sys.argv[3], 'gzip', 0)"
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from quern.packing import pack; "
+        "from quern.drivers.raw import RawDriver; pack(RawDriver(), Path(sys.argv[2]), Path(sys.argv[3]), 'gzip', 0)"
     )
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "x.tar.gz"
 
         def ours() -> None:
             target.unlink(missing_ok=True)
-            subprocess.run([sys.executable, "-c", code, worker, str(tree), str(target)], check=True)
+            subprocess.run([sys.executable, "-c", code, checkout, str(tree), str(target)], check=True)
 
         def yardstick() -> None:
             script = 'tar --sort=name -cf - -C "$1" . | gzip -9 > "$2"'

@@ -1,4 +1,4 @@
-"""Compressors that give the same bytes for the same input, whatever the number of cores.
+"""Compressors that give the same bytes for the same input, whatever the number of cores and the size of the pieces.
 
 `compressor(name, sink)` is a context manager with `write(data)`; leaving it without an error writes the end.
 """
@@ -10,10 +10,10 @@ import zlib
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from types import ModuleType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
-from . import WorkerError
+from quern.errors import DriverError
+from quern.worker import WorkerError, zstd
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -30,14 +30,25 @@ GZIP_HEADER = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x02\xff"
 
 
 class Compressor(AbstractContextManager["Compressor"]):
-    """Takes data piece by piece and gives compressed data to its sink."""
+    """Takes data in pieces of any size, cuts it into blocks of BLOCK bytes and gives compressed data to its sink."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.buffer = bytearray()
 
     def write(self, data: bytes) -> None:
         """Compress `data`."""
+        self.buffer += data
+        while len(self.buffer) > BLOCK:
+            self.block(bytes(self.buffer[:BLOCK]))
+            del self.buffer[:BLOCK]
+
+    def block(self, data: bytes) -> None:
+        """Compress a block that is not the last."""
         raise NotImplementedError
 
-    def finish(self) -> None:
-        """Write what is still held back, and the end mark."""
+    def finish(self, data: bytes) -> None:
+        """Compress the last block, and write what is still held back, and the end mark."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -46,13 +57,13 @@ class Compressor(AbstractContextManager["Compressor"]):
     def __exit__(self, kind: object, *rest: object) -> None:
         try:
             if kind is None:
-                self.finish()
+                self.finish(bytes(self.buffer))
         finally:
             self.close()
 
 
 class Gzip(Compressor):
-    """One gzip member, its blocks of fixed size compressed side by side.
+    """One gzip member, its blocks compressed side by side.
 
     Each block may point into the one before it and ends on a byte boundary (Z_SYNC_FLUSH), so together they are one
     ordinary deflate stream. Blocks are cut by size, not by cores: the bytes do not depend on the machine.
@@ -61,29 +72,25 @@ class Gzip(Compressor):
     def __init__(self, sink: Sink) -> None:
         from concurrent.futures import ThreadPoolExecutor  # here: identity() is asked at every run of doit
 
-        self.sink = sink
+        super().__init__(sink)
         self.cores = len(os.sched_getaffinity(0))
         self.pool = ThreadPoolExecutor(self.cores)  # zlib lets go of the interpreter's lock
         self.pending: deque[Future[bytes]] = deque()
-        self.buffer = bytearray()
         self.window = b""
         self.crc = self.size = 0
         sink(GZIP_HEADER)
 
-    def write(self, data: bytes) -> None:
-        self.buffer += data
-        while len(self.buffer) > BLOCK:
-            self._submit(bytes(self.buffer[:BLOCK]), zlib.Z_SYNC_FLUSH)
-            del self.buffer[:BLOCK]
+    def block(self, data: bytes) -> None:
+        self._submit(data, zlib.Z_SYNC_FLUSH)
 
-    def finish(self) -> None:
-        self._submit(bytes(self.buffer), zlib.Z_FINISH)
+    def finish(self, data: bytes) -> None:
+        self._submit(data, zlib.Z_FINISH)
         while self.pending:
             self.sink(self.pending.popleft().result())
         self.sink(self.crc.to_bytes(4, "little") + (self.size & 0xFFFFFFFF).to_bytes(4, "little"))
 
     def close(self) -> None:
-        self.pool.shutdown(wait=True)
+        self.pool.shutdown(wait=True, cancel_futures=True)
 
     def _submit(self, block: bytes, flush: int) -> None:
         self.crc = zlib.crc32(block, self.crc)
@@ -101,27 +108,34 @@ def _deflate(block: bytes, window: bytes, flush: int) -> bytes:
 
 
 class ZstdModule(Compressor):
-    """zstd by the `zstandard` module."""
+    """zstd by a Python module, in one thread: with more the bytes are others."""
 
-    def __init__(self, sink: Sink, zstandard: ModuleType) -> None:
-        self.sink = sink
-        self.stream = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compressobj()
+    def __init__(self, sink: Sink, found: zstd.Zstd) -> None:
+        super().__init__(sink)
+        module: Any = found.module
+        if found.name == "zstandard":
+            self.stream = module.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compressobj()
+        else:
+            parameter = module.CompressionParameter
+            options = {parameter.compression_level: ZSTD_LEVEL, parameter.checksum_flag: 1}
+            self.stream = module.ZstdCompressor(options=options)
 
-    def write(self, data: bytes) -> None:
+    def block(self, data: bytes) -> None:
         self.sink(self.stream.compress(data))
 
-    def finish(self) -> None:
+    def finish(self, data: bytes) -> None:
+        self.block(data)
         self.sink(self.stream.flush())
 
 
 class ZstdCommand(Compressor):
-    """zstd by the `zstd` command, where the module is not installed."""
+    """zstd by the `zstd` command, where no module is installed."""
 
     def __init__(self, sink: Sink, command: str) -> None:
         import subprocess
         from concurrent.futures import ThreadPoolExecutor
 
-        self.sink = sink
+        super().__init__(sink)
         self.process = subprocess.Popen(
             # One thread: with more the bytes are others.
             [command, "--quiet", "--stdout", f"-{ZSTD_LEVEL}", "--single-thread", "--check"],
@@ -142,13 +156,14 @@ class ZstdCommand(Compressor):
             while data := stream.read(BLOCK):
                 self.sink(data)
 
-    def write(self, data: bytes) -> None:
+    def block(self, data: bytes) -> None:
         with suppress(BrokenPipeError):  # finish() says why
             self.stdin.write(data)
         if self.reader.done():
             self._check()
 
-    def finish(self) -> None:
+    def finish(self, data: bytes) -> None:
+        self.block(data)
         with suppress(BrokenPipeError):
             self.stdin.close()
         self._check()
@@ -156,7 +171,7 @@ class ZstdCommand(Compressor):
     def _check(self) -> None:
         self.reader.result()  # raises what our own sink raised
         if self.process.wait():
-            raise WorkerError(f"zstd stopped with status {self.process.returncode}")
+            raise DriverError(f"zstd stopped with status {self.process.returncode}")
 
     def close(self) -> None:
         self.process.kill()  # nothing to a process that has been waited for
@@ -167,41 +182,34 @@ class ZstdCommand(Compressor):
 
 
 def compressor(name: str, sink: Sink) -> Compressor:
-    """The compressor called `name` in the configuration, writing to `sink`."""
+    """The compressor called `name` in the configuration, writing to `sink`. Raises DriverError if there is none."""
     if name == "gzip":
         return Gzip(sink)
-    module, command = find_zstd(name)
-    return ZstdModule(sink, module) if module else ZstdCommand(sink, command)
+    found = _zstd(name)
+    return ZstdModule(sink, found) if found.module else ZstdCommand(sink, found.command)
 
 
 def identity(name: str) -> str:
-    """What decides on the bytes besides the input: program, version, level. Part of the tarball's key."""
+    """What decides on the bytes besides the input: program, version, level. Part of the tarball's key.
+
+    Asked of this process's own modules, because this process compresses. Raises DriverError if there is none.
+    """
     if name == "gzip":
         return f"gzip zlib-{zlib.ZLIB_RUNTIME_VERSION} level {GZIP_LEVEL} block {BLOCK}"
-    module, command = find_zstd(name)
-    if module:
-        version = ".".join(map(str, module.ZSTD_VERSION))
-        return f"zstd libzstd-{version} level {ZSTD_LEVEL}"
-    import subprocess
+    found = _zstd(name)
+    if found.module is None:
+        import subprocess
 
-    said = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    return f"zstd command {said} level {ZSTD_LEVEL}"
+        said = subprocess.run([found.command, "--version"], capture_output=True, text=True, check=True)
+        return f"zstd command {said.stdout.strip()} level {ZSTD_LEVEL}"
+    module: Any = found.module
+    version = ".".join(map(str, module.ZSTD_VERSION)) if found.name == "zstandard" else module.zstd_version
+    return f"zstd {found.name} libzstd-{version} level {ZSTD_LEVEL}"
 
 
-def find_zstd(name: str) -> tuple[ModuleType | None, str]:
-    """The `zstandard` module, or None and the path of the zstd command."""
-    if name != "zstd":
-        raise WorkerError(f"compression {name!r}: expected gzip or zstd")
-    import shutil
-
+def _zstd(name: str) -> zstd.Zstd:
+    assert name == "zstd", name
     try:
-        import zstandard
-    except ImportError:
-        command = shutil.which("zstd")
-        if command is None:
-            raise WorkerError(
-                "compression zstd needs the Python module zstandard (pip install 'quern-builder[zstd]') "
-                "or the zstd command (Debian package zstd); neither is here"
-            ) from None
-        return None, command
-    return zstandard, ""
+        return zstd.find()
+    except WorkerError as error:
+        raise DriverError(str(error)) from None
