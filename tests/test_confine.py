@@ -26,8 +26,8 @@ from quern.errors import BuildError, DriverError
 from tests.building import CHECKOUT
 from tests.conftest import needs_root, tool
 from tests.projects import DATA, write
+from tests.servers import serving
 from tests.test_emerging import TREE, Lab, ebuild
-from tests.test_fetch import serving
 
 USER = 65534
 AS_USER = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")

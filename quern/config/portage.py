@@ -94,3 +94,11 @@ def mirrors(text: str, context: Context) -> Pairs:
             raise Unfit("NAME=URL words separated by spaces", item)
         pairs.append((name, url))
     return tuple(pairs)
+
+
+def gentoo_mirrors(text: str, context: Context) -> tuple[str, ...]:
+    """Space-separated URLs of mirrors, as in GENTOO_MIRRORS (make.conf(5))."""
+    for item in text.split():
+        if not plain(item) or not re.fullmatch(_URL, item) or not _can_be_split(item):
+            raise Unfit("http, https, ftp or file URLs separated by spaces", item)
+    return distinct(text.split(), "URL")

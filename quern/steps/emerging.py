@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError, DriverError
-from quern.portage import binhost, configroot, distfiles, emerge, installation, refusals
+from quern.portage import binhost, configroot, emerge, installation, refusals
 from quern.portage.emerge import Machine, Surroundings
 from quern.portage.failures_ebuilds import left_out
 from quern.portage.plan import Plan, from_answer
@@ -35,7 +35,6 @@ from quern.steps.base import Run, discard
 from quern.steps.work import check_folders, check_owner, check_sources, take_over
 from quern.terminal import harmless
 from quern.worker import regular
-from quern.worker.settings import MIRRORS
 
 # of the user's environment, what fetching needs: proxies (wget(1), curl(1)), and on this machine also what names paths
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -154,7 +153,7 @@ class Build:
         names = LOCAL_VARIABLES if self.setup.path else ()
         paths = [path for name in names for path in os.environ.get(name, "").split(os.pathsep)]
         paths += self.setup.path.split(os.pathsep)
-        urls = [urlsplit(url) for url in (*options.binhost, *(url for _, url in options.mirrors))]
+        urls = map(urlsplit, options.binhost)
         paths += [unquote(url.path) for url in urls if url.scheme == "file"]
         repositories = [repository.location for repository in self.setup.repositories()]
         own = [image.work, image.distfiles, *repositories]
@@ -245,11 +244,11 @@ class Build:
         options: Sequence[str],
         targets: Sequence[str],
         packaged: Callable[[], None] | None = None,
-        network: bool = True,
+        network: bool = False,
     ) -> None:
         """Run emerge, passing on its progress; `packaged` is called when a package was built and is being installed.
 
-        What fetches has the network, unless `network` is false. Raises BuildError if emerge fails.
+        Only what asks a binhost has the `network`. Raises BuildError if emerge fails.
         """
         ask = self.setup.image.settings.emerge.ask
         fetching = "--fetchonly" in options
@@ -273,31 +272,16 @@ class Build:
         argv += [*(["--ask"] if ask else []), *targets]
         environment = self._environment(options)
         writable = (self.staging, self.host, self.log.with_suffix(""))
-        reach = self.reach(*writable, *([self.setup.image.distfiles] if fetching else []))
-        command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching and network)
-        status, renamed = self._run(command, line)
-        discard(self.host / MIRRORS, self.host, self.run)  # told for this run: an address may hold a password
+        reach = self.reach(*writable)
+        command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=network)
+        status = self.run.driver.run(command, line)
         for warning in binhost.passed_over("\n".join(lines)):
             self.run.say(f"Warning: {warning}")
         check_folders([self.view, self.root, self.scratch, self.scratch / "tmp"])
         if refused := self.refused():
             raise BuildError(refusals.MESSAGE.format(cases="\n  ".join(refused.values()), log=self.log))
         if status != 0:
-            output = "\n".join(lines)
-            for file in renamed:
-                output = file.told(output)
-            raise capsule.error_of(self, output, fetching)
-
-    def _run(self, command: Command, line: Callable[[str], None]) -> tuple[int, list[distfiles.Renamed]]:
-        """Run emerge; returns its exit status, and the sources that it renamed, which have their names again."""
-        folder = self.setup.image.distfiles
-        before, renamed = distfiles.look(folder), list[distfiles.Renamed]()
-        try:
-            return self.run.driver.run(command, line), renamed
-        finally:
-            renamed += distfiles.put_back(folder, before)
-            for file in renamed:
-                self.run.say(str(file))
+            raise capsule.error_of(self, "\n".join(lines), fetching)
 
     def refused(self) -> dict[str, str]:
         """What packages (cpvs) wanted that an ordinary user cannot give them."""

@@ -216,7 +216,7 @@ class PackagesStep(Step):
         needed = [*plan.host, *(plan[cpv] for cpv in missing)]
         self._check_manifests(needed)
         build.keep_for_host(host_key(plan, machine))
-        fetch(build, options, targets, needed)
+        fetch(build, plan, needed)
         if build.run.driver.offline or build.keys:
             options = emerge.source_options(build.jobs, binhost=False)  # what there is has been fetched
         try:  # at each package, and at a failure: what was built is not built again, however this ends
