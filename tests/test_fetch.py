@@ -15,7 +15,7 @@ from quern.drivers.confinement import obstacle
 from quern.errors import BuildError
 from quern.fetching.folder import ASIDE, RECORD
 from quern.portage import emerge
-from quern.steps.fetching import fetch
+from quern.steps.fetching import fetch_sources
 from tests.conftest import tool
 from tests.projects import source_build, write
 from tests.servers import answer, answering, closed_port, resumable, serving
@@ -258,7 +258,7 @@ def test_what_is_no_file_is_refused(lab: Lab) -> None:
     for kind, make in made.items():
         make(file)
         with pytest.raises(BuildError) as error:
-            fetch(prepared, plan, plan.packages)
+            fetch_sources(prepared, plan, plan.packages)
         assert str(error.value) == f"{file}: expected a source file, got {kind}{end}"
         assert os.path.lexists(file)
         shutil.rmtree(file) if file.is_dir() else file.unlink()

@@ -48,8 +48,7 @@ def test_settings_for_the_host_side(tmp_path_factory: pytest.TempPathFactory, te
     except BuildError:
         return
     file = tmp_path_factory.getbasetemp() / "make.conf"
-    fetch = ("/usr/bin/python3", str(path))
-    around = Surroundings(path, path, path, path, path, path, path, "", 1, fetch, gentoo=True)
+    around = Surroundings(path, path, path, path, path, path, path, "", 1, gentoo=True)
     file.write_text(around.host_settings())
     found = util.getconfig(str(file), expand={"FEATURES": "before"})
     assert (found["DISTDIR"], found["PORTAGE_TMPDIR"], found["PKGDIR"]) == (

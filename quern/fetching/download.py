@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial as bound
 from time import monotonic
 from typing import NamedTuple
 
@@ -117,14 +117,20 @@ class Downloader:
         return f"{base}/distfiles/{path_in_mirror(name, file, self._layouts[base])}"
 
     def _read_layout(self, url: str) -> list[Layout]:
-        text = b""
         try:
-            with self._web.open(url) as answer:
-                for data in iter(bound(answer.read, CHUNK), b""):
-                    text += data
-                    self._stopped()
-                    if len(text) > LAYOUT_SIZE:
-                        return []
+            return layouts(read(self._web, url, LAYOUT_SIZE).decode(errors="replace"))
         except NotHad:  # an old mirror has none, and its files in one folder
             return []
-        return layouts(text.decode(errors="replace"))
+
+
+def read(web: Web, url: str, limit: int) -> bytes:
+    """What is at an address, of which there may be `limit` bytes. Raises NotHad."""
+    content = io.BytesIO()
+    with web.open(url) as answer:
+        while data := answer.read(CHUNK):
+            content.write(data)
+            if content.tell() > limit:
+                raise NotHad(f"is of more than {limit >> 10} KiB")
+        if answer.size not in (None, content.tell()):
+            raise Dropped("the connection was closed early")
+    return content.getvalue()

@@ -16,6 +16,10 @@ portage.offline = on, and these source files are not in {folder}:
 {rows}
 Put them there, or have them fetched: QUERN_PORTAGE_OFFLINE=off"""
 
+INDEX_ANEW = """\
+Make the index anew in the binhost: `emaint --fix binhost`; or take the binhost out of [portage] binhost, to build its
+packages here."""
+
 
 def offline(sources: Iterable[Source], folder: Path) -> str:
     """That nothing may be fetched, and what would have to be."""
@@ -60,6 +64,18 @@ def _advice(name: str, is_other: bool, was_tried: bool, places: Places) -> str:
         f"Put {name} into the distfiles folder, name a mirror in [portage] mirrors, "
         "or check the network (http_proxy and https_proxy are obeyed)."
     )
+
+
+def unfetched_packages(failed: Sequence[Unfetched]) -> str:
+    """Why packages of a binhost could not be fetched, and what to do."""
+    parts = []
+    for source, attempts in sorted(failed, key=lambda each: each.source.package.cpv):
+        is_other = any(attempt.other for attempt in attempts)
+        end = "is not the file that the index of its binhost describes"
+        end = end if is_other else "is in the index of a binhost, but cannot be had from it"
+        lines = [f"{source.name.rpartition('/')[2]} of {source.package.cpv} {end}"]
+        parts.append("\n".join([*lines, *(f"  tried {attempt.url}: {attempt.why}" for attempt in attempts)]))
+    return "\n\n".join([*parts[:IN_FULL], INDEX_ANEW])
 
 
 def put_aside(fetched: Fetched, folder: Path) -> str:

@@ -1,6 +1,6 @@
 """Fetching what packages are built from, before anything is built: no ebuild ever runs with the network.
 
-quern fetches the sources itself (see quern.fetching). Binary packages of a binhost are emerge's to fetch.
+quern fetches the sources itself (see quern.fetching), and binary packages of binhosts (see binhosts).
 """
 
 from __future__ import annotations
@@ -37,12 +37,25 @@ sources are links to where builds see nothing; copy the files, or name their fol
   {links}"""
 
 
-def fetch(build: Build, plan: Plan, packages: Sequence[Package]) -> None:
-    """Get the sources of `packages`, of this plan, into the distfiles folder, and check them.
+def fetch(build: Build, plan: Plan, packages: Sequence[Package], targets: Sequence[str]) -> None:
+    """Get what is needed to build `packages`, of this plan: binary packages where binhosts have them, else sources.
 
-    Raises BuildError if one cannot be had, if a package would fetch while it is built, or if what is in a source's
-    place is no file.
+    `targets` are words of emerge's command line: for these binhosts are asked. Raises BuildError if something cannot
+    be had, if a package would fetch while it is built, or if what is in a source's place is no file.
     """
+    if not build.setup.image.settings.portage.binhost:
+        fetch_sources(build, plan, packages)
+        return
+    from quern.steps import binhosts
+
+    taken = binhosts.fetch(build, targets)
+    fetch_sources(build, plan, [each for each in packages if (each.cpv, each.on_host) not in taken])
+    if taken:
+        binhosts.take_over(build, targets)
+
+
+def fetch_sources(build: Build, plan: Plan, packages: Sequence[Package]) -> None:
+    """Get the sources of `packages` into the distfiles folder, as their Manifests describe them. Raises BuildError."""
     folder, options = build.setup.image.distfiles, build.setup.image.settings.portage
     _check_kinds(build, packages)
     option = build.run.driver.offline

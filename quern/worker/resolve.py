@@ -87,7 +87,7 @@ def _plan(arguments: list[str], watch: Watch) -> dict[str, Any]:
         options["--usepkg"] = True
     if options.get("--usepkg") is True:
         for trees in config.trees.values():
-            trees["bintree"].populate(getbinpkgs=False)
+            trees["bintree"].populate(getbinpkgs=options.get("--getbinpkg") is True)
     adjust_configs(options, config.trees)
     if profile_check(config.trees, action) != os.EX_OK:
         return NO_PLAN
@@ -225,8 +225,18 @@ def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Con
         "on_host": package.root != config.trees._target_eroot,
         "ebuild": ebuild,
         "eclasses": eclasses,
+        "remote": _remote(package, trees["bintree"]) if package.built else {},
         "distfiles": sorted(fetched),
         "sources": {name: list(uris) for name, uris in fetched.items()},
         "build_deps": sorted(build),
         "run_deps": sorted(run),
     }
+
+
+def _remote(package: Package, packages: Any) -> dict[str, str]:  # noqa: ANN401 (Portage's bintree)
+    """What the index of a binhost says of the file of a package that is to be taken from it: place, size, digests."""
+    if not packages.isremote(package.cpv):
+        return {}
+    row = packages._remotepkgs[packages.dbapi._instance_key(package.cpv)]
+    wanted = ("BASE_URI", "PATH", "SIZE", "MD5", "SHA1", "SHA256", "SHA512", "BLAKE2B")
+    return {name: str(row[name]) for name in wanted if name in row}

