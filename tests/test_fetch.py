@@ -220,7 +220,11 @@ def test_a_file_that_no_manifest_describes_is_not_fetched(lab: Lab, files: Path)
     write(files, {"one.txt": RIGHT})
     write(lab.tree, {"lab/one/Manifest": line("other.txt")})
     with serving(files) as (address, asked):
-        assert refused(lab, address)[0] == "one.txt has no digest in the Manifest of lab/one-1"
+        assert refused(lab, address) == [
+            "one.txt has no digest in the Manifest of lab/one-1",
+            f"  {lab.tree}/lab/one/Manifest: it has no such line, or none with a digest that is known here",
+            f"`ebuild {lab.tree}/lab/one/one-1.ebuild manifest` writes it.",
+        ]
     assert asked == []
 
 

@@ -76,7 +76,7 @@ def test_what_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "name", "message"),
     [
-        ("DIST y.tar 5 MD5 00", "x.tar", "x.tar has no digest in the Manifest of lab/a-1\nAdd it to the repository: "),
+        ("DIST y.tar 5 MD5 00", "x.tar", "x.tar has no digest in the Manifest of lab/a-1\n  /"),
         ("DIST ../x 5 MD5 00", "../x", "lab/a-1: '../x' is no name for a source file"),
         ("DIST .x 5 MD5 00", ".x", "lab/a-1: '.x' is no name for a source file"),
     ],

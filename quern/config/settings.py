@@ -43,7 +43,7 @@ class Docker(NamedTuple):
     """[docker]: the daemon's URL (None: the usual socket), and the containers of the docker driver.
 
     image       the builder image
-    network     None: none while building, docker's default while a binhost is asked
+    network     None: none
     memory      bytes; None: no limit
     cpus        processors, in units of 1e-9; None: no limit
     capabilities    what a build gets besides those that emerge needs, as CAP_NAME

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, NamedTuple
 
-from quern.errors import BuildError
+from quern.errors import BuildError, display
 from quern.fetching import manifest
 from quern.fetching.download import Attempt, Downloader, Failed
 from quern.fetching.folder import Partial, partial_size
@@ -79,15 +79,23 @@ def missing(packages: Iterable[Package], distfiles: Path) -> list[Source]:
             if not is_name(name):
                 raise BuildError(f"{package.cpv}: {name!r} is no name for a source file (SRC_URI)")
             if file is None:
-                raise BuildError(
-                    f"{name} has no digest in the Manifest of {package.cpv}\n"
-                    "Add it to the repository: `ebuild FILE.ebuild manifest` writes the Manifest."
-                )
+                raise BuildError(_undescribed(name, package))
             known = found.setdefault(name, Source(name, package, file))
             if not _agree(known.file, file):
                 raise BuildError(f"{name}: the Manifests of {known.package.cpv} and {package.cpv} describe two files")
     present = {name: manifest.problem(distfiles / name, source.file) for name, source in found.items()}
     return [source._replace(present=present[name]) for name, source in found.items() if present[name] != ""]
+
+
+def _undescribed(name: str, package: Package) -> str:
+    """What to say of a file of which the package's Manifest has no size and digest."""
+    ebuild = Path(package.ebuild)
+    file = ebuild.with_name("Manifest")
+    what = "it has no such line, or none with a digest that is known here" if file.exists() else "there is no such file"
+    return (
+        f"{name} has no digest in the Manifest of {package.cpv}\n"
+        f"  {display(file)}: {what}\n`ebuild {display(ebuild)} manifest` writes it."
+    )
 
 
 def _agree(one: Expected, other: Expected) -> bool:
