@@ -11,15 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from quern.drivers.confinement import obstacle
 from quern.errors import BuildError
 from quern.portage import binhost, lockfile, store
 from quern.questions import LOCK
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
+from tests import servers
 from tests.conftest import tool
 from tests.projects import Said, run, write
-from tests.test_emerging import ALL, Lab, ebuild
+from tests.test_emerging import ALL, TREE, Lab, ebuild
+from tests.thief import thief
 
+DEFAULTS = "profiles/image/make.defaults"
 STANZA = {"CPV": "lab/top-1", "SHA1": "aa", "SIZE": "1", "BUILD_ID": "1"}
 
 
@@ -120,6 +124,35 @@ def test_the_lock_says_where_packages_come_from(tmp_path: Path) -> None:
     first, second = refusal(tmp_path / "gone", f"file://{view}")[:2]
     assert first == f"{package.name} of lab/base-1 is in the index of a binhost, but cannot be had from it"
     assert second == f"  tried file://{package}: No such file or directory"
+
+
+@pytest.mark.emerge
+def test_nothing_but_quern_asks_a_binhost(tmp_path: Path) -> None:
+    """A library that the profile has every program load, Portage's among them, finds no network."""
+    if reason := obstacle():
+        pytest.skip(reason)
+    tool("scanelf", "pax-utils")
+    one, lab = Lab(tmp_path / "one"), Using(tmp_path / "lab")
+    for other in (one, lab):
+        write(other.tree, {"profiles/image/packages": "lab/base\nlab/headers\n"})
+    for step in steps_of(one.image)[:2]:
+        run_step(step, run())
+    view = one.folder / "work/packages/view"
+    store.write_index(view, [stanza for stanza in store.read_index(view) if stanza["CPV"] == "lab/base-1"])
+    with servers.serving(view) as (address, asked):
+        library = thief(lab.tree, address)
+        write(lab.tree, {DEFAULTS: f'{TREE[DEFAULTS]}LD_PRELOAD="{library}"\n'})
+        lab.use(address)
+        lab.build()
+    assert lab.fetched() == {"lab/base-1": address}
+    assert lab.emerged() == ["lab/headers-1"]
+    assert asked == ["/Packages.gz", "/Packages", f"/{package(view)}"]
+
+
+def package(view: Path) -> str:
+    """The path of the only package."""
+    (stanza,) = store.read_index(view)
+    return stanza["PATH"]
 
 
 def refusal(folder: Path, binhost: str) -> list[str]:

