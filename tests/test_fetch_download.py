@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -131,6 +133,15 @@ def test_a_connection_that_is_cut_off_twice(folder: Folder, files: Path) -> None
         assert folder.why(f"{address}/file") == "the connection was closed early"
         assert folder.why(f"{address}/file").endswith("did not answer before")
     assert asked == []
+
+
+def test_a_host_with_one_file_that_is_cut_short_is_not_dead(folder: Folder) -> None:
+    pages = {"/cut": answer("200 OK", BODY[:100], Content_Length=""), "/file": resumable(BODY)}
+    with answering(pages) as (address, _):
+        (attempt,) = folder.fetch(f"{address}/cut")
+        assert attempt.why == f"the connection was closed after 100 of {len(BODY)} bytes"
+        assert folder.fetch(f"{address}/file") == []
+    assert folder.files == {"file": BODY}
 
 
 def test_a_file_is_continued(folder: Folder) -> None:
@@ -324,6 +335,13 @@ def test_a_proxy_is_obeyed(folder: Folder) -> None:
     assert asked[0].headers["proxy-authorization"] == "Basic " + base64.b64encode(b"me:secret").decode()
     assert asked[0].headers["authorization"] == "Basic " + base64.b64encode(b"you:word").decode()
     assert "proxy-authorization" not in asked[1].headers
+
+
+def test_a_proxy_of_another_kind(folder: Folder) -> None:
+    folder.downloader = Downloader(Web({"all_proxy": "socks5://me:secret@127.0.0.1:9"}), lambda: None)
+    (attempt,) = folder.fetch("http://absent.invalid/file")
+    assert "socks5" in attempt.why
+    assert "secret" not in attempt.why
 
 
 def test_a_proxy_for_https(folder: Folder) -> None:
@@ -555,3 +573,42 @@ def test_a_full_disk_is_no_address_s_fault(folder: Folder, files: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert error.value.filename == str(folder.path / f"file{PARTIAL}")
+
+
+INTERRUPTED = """\
+import sys
+from pathlib import Path
+from quern.fetching import sources
+from quern.fetching.manifest import Expected
+from quern.fetching.uris import Place, Places
+from quern.fetching.web import Web
+from quern.portage.plan import Package
+
+package = Package("lab/a-1", "0", "0", "lab", (), (), (), False, "", {}, (), (), ())
+source = sources.Source("file", package, Expected(1 << 40, {"MD5": "00"}))
+for event in sources.fetch([source], {"file": Places((Place(sys.argv[1]),))}, Path(sys.argv[2]), Web({})):
+    print(type(event).__name__, flush=True)
+"""
+
+
+def test_who_interrupts_does_not_wait_for_a_server(folder: Folder) -> None:
+    """What has come stays, for the next run."""
+
+    def stalls(asked: Asked, write: Write) -> None:
+        write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + BODY)
+        time.sleep(60)
+
+    with answering({"/file": stalls}) as (address, _):
+        argv = [sys.executable, "-c", INTERRUPTED, f"{address}/file", str(folder.path)]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            assert process.stdout.readline() == "Begun\n"
+            part, deadline = folder.path / f"file{PARTIAL}", time.monotonic() + 30
+            while not (part.exists() and part.stat().st_size == len(BODY)):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=10)
+        assert time.monotonic() - began < 5
+    assert folder.files == {f"file{PARTIAL}": BODY}

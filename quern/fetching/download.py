@@ -64,8 +64,8 @@ class Downloader:
         raise Failed(attempts)
 
     def _from(self, url: str, file: Expected, partial: Partial) -> None:
-        """Complete `partial` from one address. Raises NotHad."""
-        tries = TRIES
+        """Complete `partial` from one address; of a host that has sent nothing no more is asked. Raises NotHad."""
+        tries, before = TRIES, partial.size
         while True:
             is_continued = partial.size > 0
             try:
@@ -76,7 +76,8 @@ class Downloader:
             except Dropped:
                 tries -= 1
                 if not tries:
-                    self._web.give_up(url)
+                    if partial.size == before:
+                        self._web.give_up(url)
                     raise
             else:
                 why = partial.check.problem()
