@@ -585,7 +585,7 @@ from quern.fetching.web import Web
 from quern.portage.plan import Package
 
 package = Package("lab/a-1", "0", "0", "lab", (), (), (), False, "", {}, (), (), ())
-source = sources.Source("file", package, Expected(1 << 40, {"MD5": "00"}))
+source = sources.Source("file", (package,), Expected(1 << 40, {"MD5": "00"}))
 for event in sources.fetch([source], {"file": Places((Place(sys.argv[1]),))}, Path(sys.argv[2]), Web({})):
     print(type(event).__name__, flush=True)
 """

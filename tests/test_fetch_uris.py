@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quern.fetching.mirrors import Mirrors
-from quern.fetching.uris import Place, first_addresses, is_name, mirror_names, places, public
+from quern.fetching.uris import Place, first_addresses, is_name, mirror_names, places, public, together
 
 MIRRORS = Mirrors(
     known={"gnu": ["https://a/gnu/", "https://b/gnu"], "debian": ["https://a/debian"]},
@@ -69,6 +69,14 @@ def test_uris_that_lead_nowhere(uri: str, problem: str) -> None:
 
 def test_no_uri() -> None:
     assert places([], (), Mirrors()) == ((), (), ())
+
+
+def test_a_file_of_two_packages() -> None:
+    """One of which forbids what the other allows."""
+    found = [places(["http://up/x"], ["fetch"], MIRRORS), places(["mirror://no/x", "http://up/x"], (), MIRRORS)]
+    both = together(found)
+    assert [place.url for place in both.tried] == ["http://local", "http://g1", "http://g2/gentoo", "http://up/x"]
+    assert both.unknown == ("no",)
 
 
 def test_offline() -> None:

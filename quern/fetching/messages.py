@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from quern.errors import display
-from quern.fetching.sources import Fetched, Source, Unfetched
+from quern.fetching.sources import Fetched, Progress, Source, Unfetched
 from quern.fetching.uris import Places
 
 IN_FULL = 10  # files; of more than that, the rest in a line each
@@ -76,6 +76,12 @@ def unfetched_packages(failed: Sequence[Unfetched]) -> str:
         lines = [f"{source.name.rpartition('/')[2]} of {source.package.cpv} {end}"]
         parts.append("\n".join([*lines, *(f"  tried {attempt.url}: {attempt.why}" for attempt in attempts)]))
     return "\n\n".join([*parts[:IN_FULL], INDEX_ANEW])
+
+
+def progress(event: Progress) -> str:
+    """How far a file is that takes long."""
+    name, size = event.source.name.rpartition("/")[2], event.source.file.size
+    return f"  {name}: {event.size / 1e6:.1f} of {size / 1e6:.1f} MB"
 
 
 def put_aside(fetched: Fetched, folder: Path) -> str:

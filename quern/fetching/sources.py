@@ -26,15 +26,20 @@ OFTEN = 10  # seconds between two lines on how far a file is
 
 
 class Source(NamedTuple):
-    """A source file of `package` (the first one that needs it), and what its Manifest says.
+    """A source file of `packages`, and what their Manifests say.
 
     `present` is how the file that is there differs from that; None if there is none.
     """
 
     name: str
-    package: Package
+    packages: tuple[Package, ...]
     file: Expected
     present: str | None = None
+
+    @property
+    def package(self) -> Package:
+        """The first package that needs it, for messages."""
+        return self.packages[0]
 
 
 class Fetched(NamedTuple):
@@ -80,9 +85,10 @@ def missing(packages: Iterable[Package], distfiles: Path) -> list[Source]:
                 raise BuildError(f"{package.cpv}: {name!r} is no name for a source file (SRC_URI)")
             if file is None:
                 raise BuildError(_undescribed(name, package))
-            known = found.setdefault(name, Source(name, package, file))
+            known = found.get(name) or Source(name, (), file)
             if not _agree(known.file, file):
                 raise BuildError(f"{name}: the Manifests of {known.package.cpv} and {package.cpv} describe two files")
+            found[name] = known._replace(packages=(*known.packages, package))
     present = {name: manifest.problem(distfiles / name, source.file) for name, source in found.items()}
     return [source._replace(present=present[name]) for name, source in found.items() if present[name] != ""]
 

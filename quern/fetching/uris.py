@@ -73,6 +73,12 @@ def places(uris: Iterable[str], restrict: Collection[str], mirrors: Mirrors) -> 
     return Places(tuple(order), tuple(dict.fromkeys(problems)), tuple(dict.fromkeys(unknown)))
 
 
+def together(found: Iterable[Places]) -> Places:
+    """The addresses of a file of several packages, those of the first one first."""
+    lists = zip(*found, strict=True)
+    return Places(*(tuple(dict.fromkeys(each for some in parts for each in some)) for parts in lists))
+
+
 def first_addresses(uris: Iterable[str], mirrors: Mapping[str, Sequence[str]]) -> list[str]:
     """URIs of SRC_URI as addresses for anyone: without prefix, at the first of the `mirrors` that repositories know."""
     found = []

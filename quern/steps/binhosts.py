@@ -24,7 +24,7 @@ from quern.fetching import messages
 from quern.fetching import sources as fetching
 from quern.fetching.download import read
 from quern.fetching.manifest import expected
-from quern.fetching.sources import Source, Unfetched
+from quern.fetching.sources import Progress, Source, Unfetched
 from quern.fetching.uris import Place, Places, public
 from quern.fetching.web import NotHad, Web
 from quern.portage import emerge
@@ -140,7 +140,7 @@ def _wanted(
         if file is None or not is_below:
             raise BuildError(f"{entry['cpv']}: the index of {public(binhost.base)} has no path, size and digest of it")
         name = str((binhost.folder / path).relative_to(build.scratch))
-        wanted.append(Source(name, known[entry["cpv"], entry["on_host"]], file))
+        wanted.append(Source(name, (known[entry["cpv"], entry["on_host"]],), file))
         places[name] = Places((Place(f"{binhost.base.rstrip('/')}/{quote(path)}"),))
     return wanted, places
 
@@ -151,6 +151,11 @@ def _download(build: Build, wanted: Sequence[Source], places: dict[str, Places],
     build.run.say(f"Fetching {counted(len(wanted), 'binary package')}, {megabytes(size)}")
     for source in wanted:
         (build.scratch / source.name).parent.mkdir(parents=True, exist_ok=True)
-    events = fetching.fetch(wanted, places, build.scratch, web)
-    if failed := [event for event in events if isinstance(event, Unfetched)]:
+    failed = []
+    for event in fetching.fetch(wanted, places, build.scratch, web):
+        if isinstance(event, Progress):
+            build.run.say(messages.progress(event))
+        elif isinstance(event, Unfetched):
+            failed.append(event)
+    if failed:
         raise BuildError(messages.unfetched_packages(failed))

@@ -16,7 +16,7 @@ from quern.fetching import messages, mirrors
 from quern.fetching import sources as fetching
 from quern.fetching.mirrors import Mirrors
 from quern.fetching.sources import Begun, Fetched, Progress, Source, Unfetched
-from quern.fetching.uris import Places, mirror_names, places
+from quern.fetching.uris import Places, mirror_names, places, together
 from quern.portage import emerge
 from quern.portage.tally import FETCHING
 from quern.steps.base import counted, megabytes
@@ -70,7 +70,7 @@ def fetch_sources(build: Build, plan: Plan, packages: Sequence[Package]) -> None
     known = _places(build, plan, lacking)
     if options.offline and (missing := [each for each in lacking if not known[each.name].tried]):
         raise BuildError(messages.offline(missing, folder))
-    unfetchable = [each.package for each in lacking if not known[each.name].tried]
+    unfetchable = [package for each in lacking if not known[each.name].tried for package in each.packages]
     if restricted := {package.atom for package in unfetchable if "fetch" in package.restrict}:
         _ask_the_ebuilds(build, sorted(restricted))
     _fetch(build, lacking, known)
@@ -92,7 +92,7 @@ def _fetch(build: Build, lacking: Sequence[Source], known: Mapping[str, Places])
             line = f">>> Fetching ({begun} of {len(lacking)}) {source.package.cpv}::{source.package.repository}"
             _note(build, f"{line} {source.name}")
         elif isinstance(event, Progress):
-            build.run.say(f"  {source.name}: {megabytes(event.size)} of {megabytes(source.file.size)}")
+            build.run.say(messages.progress(event))
         elif isinstance(event, Unfetched):
             failed.append(event)
             _note(build, f"{source.name} could not be fetched")
@@ -120,12 +120,13 @@ def _note(build: Build, line: str) -> None:
 def _places(build: Build, plan: Plan, lacking: Sequence[Source]) -> dict[str, Places]:
     """Where each source can be had."""
     options = build.setup.image.settings.portage
-    wanted = {name for source in lacking for name in mirror_names(source.package.sources.get(source.name, ()))}
+    uris = {source.name: [each.sources.get(source.name, ()) for each in source.packages] for source in lacking}
+    wanted = {name for lists in uris.values() for each in lists for name in mirror_names(each)}
     known = Mirrors(plan.mirrors, mirrors.configured(options.mirrors, wanted), options.gentoo_mirrors)
-    found = {
-        source.name: places(source.package.sources.get(source.name, ()), source.package.restrict, known)
-        for source in lacking
-    }
+    found = {}
+    for source in lacking:
+        pairs = zip(uris[source.name], source.packages, strict=True)
+        found[source.name] = together([places(each, package.restrict, known) for each, package in pairs])
     return {name: each.offline() for name, each in found.items()} if options.offline else found
 
 
