@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic, time
 
 from quern.portage.plan import package_name
-from quern.portage.tally import Tally, Work
+from quern.portage.tally import FETCHING, Tally, Work
 from quern.steps import history
 from quern.steps.base import Step
 
@@ -91,7 +91,7 @@ class Progress:
         self.tally.pass_time(now)
         for line in self._output.lines().decode(errors="replace").splitlines():
             if line.startswith("$ "):
-                self.tally.begin("--fetchonly" in line)
+                self.tally.begin(line.startswith(FETCHING) or "--fetchonly" in line)
                 self._history = history.read(self.step.place.times)  # by now it has the plan
             else:
                 self.tally.line(line, now)

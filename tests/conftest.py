@@ -96,19 +96,6 @@ def client(dockerd: Dockerd) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def networked() -> Iterator[Builder]:
-    """A builder in a daemon whose containers have a network when they ask for one."""
-    from tests.builders import Builder
-
-    daemon = Dockerd(bridge=True)
-    try:
-        daemon.start()
-        yield Builder.imported(daemon)
-    finally:
-        daemon.stop()
-
-
-@pytest.fixture(scope="session")
 def skopeo() -> Path:
     """The skopeo command."""
     return tool("skopeo", "skopeo")

@@ -14,7 +14,6 @@ from pathlib import Path
 
 START_TIMEOUT = 60.0  # seconds; a slow disk needs 5
 STOP_TIMEOUT = 30.0
-GATEWAY = "172.30.99.1"
 
 
 class Unavailable(Exception):
@@ -22,13 +21,9 @@ class Unavailable(Exception):
 
 
 class Dockerd:
-    """Start with `start`, stop with `stop`; `address` is what DOCKER_HOST would be.
+    """Start with `start`, stop with `stop`; `address` is what DOCKER_HOST would be."""
 
-    With `bridge` its containers have a network by default, which ends at GATEWAY, in the daemon's own namespace.
-    """
-
-    def __init__(self, bridge: bool = False) -> None:
-        self.bridge = bridge
+    def __init__(self) -> None:
         # Not below pytest's folder: the path of a Unix socket has 107 bytes at most (unix(7)).
         self.folder = Path(tempfile.mkdtemp(prefix="quern-dockerd-"))
         self.socket = self.folder / "docker.sock"
@@ -60,7 +55,7 @@ class Dockerd:
             # Without a bridge it would delete that of another daemon in the same network namespace. Its mounts, some
             # of which it leaves behind, go with it; those of the host still reach it.
             *("unshare", "--net", "--mount", "--propagation", "slave"),
-            *("dockerd", "--iptables=false", *(("--bip", f"{GATEWAY}/24") if self.bridge else ("--bridge", "none"))),
+            *("dockerd", "--iptables=false", "--bridge", "none"),
             *("--host", self.address, "--pidfile", str(self.folder / "pid")),
             *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")),
         ]
@@ -74,11 +69,6 @@ class Dockerd:
                 return client.recv(64).startswith(b"HTTP/1.0 200")
             except OSError:
                 return False
-
-    def beside(self, *command: str) -> list[str]:
-        """The command line that runs `command` in the daemon's network namespace."""
-        assert self._process is not None
-        return ["nsenter", "--net", "--target", str(self._process.pid), *command]
 
     def among_its_mounts(self, *command: str) -> list[str]:
         """The command line that runs `command` where it sees the daemon's mounts, and the daemon sees its own."""

@@ -11,15 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from quern.drivers.confinement import obstacle
 from quern.errors import BuildError
 from quern.portage import binhost, lockfile, store
 from quern.questions import LOCK
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
+from tests import servers
 from tests.conftest import tool
 from tests.projects import Said, run, write
-from tests.test_emerging import ALL, Lab, ebuild
+from tests.test_emerging import ALL, TREE, Lab, ebuild
+from tests.thief import thief
 
+DEFAULTS = "profiles/image/make.defaults"
 STANZA = {"CPV": "lab/top-1", "SHA1": "aa", "SIZE": "1", "BUILD_ID": "1"}
 
 
@@ -40,25 +44,17 @@ def serving(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_origins_are_read_from_what_emerge_keeps(tmp_path: Path) -> None:
+def test_origins_are_read_from_the_indices(tmp_path: Path) -> None:
     """The first that has a package counts; no password gets into a lock."""
-    cache = tmp_path / binhost.CACHE
-    for folder, digests in (("packages.example/amd64", ("aa", "bb")), ("srv/packages", ("aa", "cc"))):
-        (cache / folder).mkdir(parents=True)
-        store.write_index(cache / folder, [{**STANZA, "SHA1": digest} for digest in digests])
+    for name, digests in (("0", ("aa", "bb")), ("1", ("aa", "cc"))):
+        (tmp_path / name).mkdir()
+        store.write_index(tmp_path / name, [{**STANZA, "SHA1": digest} for digest in digests])
     binhosts = ["https://me:secret@packages.example:8080/amd64/", "file:///srv/packages", "ssh://absent/x"]
-    assert binhost.origins(tmp_path, binhosts) == {
+    assert binhost.origins((tmp_path / str(number), url) for number, url in enumerate(binhosts)) == {
         ("lab/top-1", "aa"): "https://packages.example:8080/amd64",
         ("lab/top-1", "bb"): "https://packages.example:8080/amd64",
         ("lab/top-1", "cc"): "file:///srv/packages",
     }
-
-
-def test_a_binhost_that_cannot_be_asked_is_told() -> None:
-    said = "!!! [x] Error fetching binhost package info from 'http://me:secret@h/'\n!!! [x] HTTP Error 404: Not found\n"
-    assert binhost.passed_over(f"{said}\n{said}") == [
-        "http://h is left out, its packages are built here: HTTP Error 404: Not found"
-    ]
 
 
 class Using(Lab):
@@ -126,8 +122,37 @@ def test_the_lock_says_where_packages_come_from(tmp_path: Path) -> None:
     package = view / stanzas[0]["PATH"]
     package.unlink()
     first, second = refusal(tmp_path / "gone", f"file://{view}")[:2]
-    assert first == f"{package.name} of lab/base-1 is in the index of a binhost, but not in the binhost"
-    assert second == f"  tried {package}: no such file"
+    assert first == f"{package.name} of lab/base-1 is in the index of a binhost, but cannot be had from it"
+    assert second == f"  tried file://{package}: No such file or directory"
+
+
+@pytest.mark.emerge
+def test_nothing_but_quern_asks_a_binhost(tmp_path: Path) -> None:
+    """A library that the profile has every program load, Portage's among them, finds no network."""
+    if reason := obstacle():
+        pytest.skip(reason)
+    tool("scanelf", "pax-utils")
+    one, lab = Lab(tmp_path / "one"), Using(tmp_path / "lab")
+    for other in (one, lab):
+        write(other.tree, {"profiles/image/packages": "lab/base\nlab/headers\n"})
+    for step in steps_of(one.image)[:2]:
+        run_step(step, run())
+    view = one.folder / "work/packages/view"
+    store.write_index(view, [stanza for stanza in store.read_index(view) if stanza["CPV"] == "lab/base-1"])
+    with servers.serving(view) as (address, asked):
+        library = thief(lab.tree, address)
+        write(lab.tree, {DEFAULTS: f'{TREE[DEFAULTS]}LD_PRELOAD="{library}"\n'})
+        lab.use(address)
+        lab.build()
+    assert lab.fetched() == {"lab/base-1": address}
+    assert lab.emerged() == ["lab/headers-1"]
+    assert asked == ["/Packages.gz", "/Packages", f"/{package(view)}"]
+
+
+def package(view: Path) -> str:
+    """The path of the only package."""
+    (stanza,) = store.read_index(view)
+    return stanza["PATH"]
 
 
 def refusal(folder: Path, binhost: str) -> list[str]:

@@ -187,6 +187,7 @@ def test_every_option_can_be_set_by_its_variable(option: object) -> None:
         "portage.binhost": "https://packages.example/amd64",
         "portage.repositories": "starter",
         "portage.mirrors": "gnu=https://mirror.example/gnu",
+        "portage.gentoo_mirrors": "https://mirror.example/gentoo",
         "strip.paths": "/a",
         "postbuild.engines": "none",
         "dockergen.ports": "80",

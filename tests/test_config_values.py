@@ -57,7 +57,7 @@ NOWHERE = Context(Path("/project"), None)
         (portage.repositories, "~/r", (RepositoryRef(None, Path("/home/someone/r")),)),
         (portage.profile, "gentoo:default/linux/amd64/23.0", "gentoo:default/linux/amd64/23.0"),
         (portage.atoms, "a/b, c/d:3.13[ssl,-gdbm]", ("a/b", "c/d:3.13[ssl,-gdbm]")),
-        (portage.binhosts, "https://a.example/x file:///b", ("https://a.example/x", "file:///b")),
+        (portage.urls, "https://a.example/x file:///b", ("https://a.example/x", "file:///b")),
         (portage.mirrors, "gnu=https://a.example gnu=http://b.example/x", (("gnu", "https://a.example"), ("gnu", "http://b.example/x"))),
     ],
 )  # fmt: skip
@@ -93,7 +93,7 @@ def test_what_is_understood(parse: Parser, text: str, value: object) -> None:
         (portage.repository_names, ["a/b", "-a", "a a", "x-1"]),
         (portage.profile, ["x", ":x", "a:", "a:/x", "a:x/../y", "a:x//y", "-a:x", "a:./x"]),
         (portage.atoms, ["python", "*/*", "dev-lang/python-3.13", "a/b[x", "a/b]c", "!a/b"]),
-        (portage.binhosts, ["packages", "https://", "ht tp://x", "https://[nowhere/x"]),
+        (portage.urls, ["packages", "https://", "ht tp://x", "https://[nowhere/x"]),
         (
             portage.mirrors,
             [

@@ -38,7 +38,7 @@ def confined_by(request: pytest.FixtureRequest, tmp_path: Path) -> Confined:
                 parent.chmod(parent.stat().st_mode | 0o001)  # pytest's own folders are 0700
 
     def run(*argv: str) -> tuple[int, str]:
-        words = confinement.confined(argv, Reach([own]), own, network=False, python="/usr/bin/python3")
+        words = confinement.confined(argv, Reach([own]), own, "/usr/bin/python3")
         words[0], words[words.index(str(confinement.WORKER))] = "/usr/bin/python3", str(worker)
         ran = subprocess.run(
             [*prefix, *words],

@@ -7,10 +7,8 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,8 @@ import pytest
 from tests.builders import Builder
 from tests.building import CHECKOUT, TIME, Project, built, make_project, ran
 from tests.containers import building, ebuild, one_package, variables, wait_for
-from tests.dockerd import GATEWAY
 from tests.projects import write
+from tests.servers import serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.emerge]
 
@@ -275,52 +273,30 @@ def test_failure_keeps_the_container_if_asked(project: Project, client: Any) -> 
     assert client.containers.list(all=True) == []
 
 
-SERVER = """
-import functools, http.server, sys
-handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[2])
-http.server.HTTPServer((sys.argv[1], 8080), handler).serve_forever()
-"""
-
-
-@contextmanager
-def serving(builder: Builder, folder: Path) -> Iterator[str]:
-    """A folder's files by HTTP, at an address that the containers reach."""
-    command = builder.daemon.beside(sys.executable, "-c", SERVER, GATEWAY, str(folder))
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
-        try:
-            yield f"http://{GATEWAY}:8080"
-        finally:
-            server.kill()
-
-
-def test_sources_are_fetched_first(tmp_path: Path, project: Project, networked: Builder) -> None:
-    """By a container with a network, and from a mirror that is a folder here; the build has no network."""
+def test_sources_are_fetched_first(tmp_path: Path, project: Project) -> None:
+    """From a server of this machine, and from a mirror that is a folder here; the containers have no network."""
     content = b"of a server\n"
     digests = f"BLAKE2B {hashlib.blake2b(content).hexdigest()} SHA512 {hashlib.sha512(content).hexdigest()}"
     manifest = "".join(f"DIST {name} {len(content)} {digests}\n" for name in ("one.txt", "two.txt"))
     write(project.folder, {"tree/app-misc/one/Manifest": manifest})
     commands = '[[ $(ls /sys/class/net) == lo ]] || die\ninsinto /\ndoins "${DISTDIR}/one.txt" "${DISTDIR}/two.txt"'
-    uris = f"http://{GATEWAY}:8080/one.txt mirror://here/two.txt"
-    ebuild(project, commands, f'SRC_URI="{uris}"\nsrc_unpack() {{ :; }}')
-    (tmp_path / "mirror").mkdir()
-    (tmp_path / "mirror/two.txt").write_bytes(content)
-    project.variables |= variables(networked, QUERN_PORTAGE_MIRRORS=f"here=file://{tmp_path}/mirror")
-    assert "one.txt of app-misc/one-1 could not be fetched" in project.doit("packages:one", status=1)
-    (tmp_path / "served").mkdir()
-    (tmp_path / "served/one.txt").write_bytes(content)
-    with serving(networked, tmp_path / "served"):
+    write(tmp_path, {"mirror/two.txt": content.decode(), "served/two.txt": ""})
+    project.variables |= {"QUERN_PORTAGE_MIRRORS": f"here=file://{tmp_path}/mirror"}
+    with serving(tmp_path / "served") as (address, _):
+        ebuild(project, commands, f'SRC_URI="{address}/one.txt mirror://here/two.txt"\nsrc_unpack() {{ :; }}')
+        assert "one.txt of app-misc/one-1 could not be fetched" in project.doit("packages:one", status=1)
+        write(tmp_path, {"served/one.txt": content.decode()})
         project.doit("root:one")
     for name in ("one.txt", "two.txt"):
         assert (project.folder / "build/one/root/image" / name).read_bytes() == content
 
 
-def test_packages_of_a_binhost_are_fetched_first(tmp_path: Path, project: Project, networked: Builder) -> None:
+def test_packages_of_a_binhost_are_fetched_first(tmp_path: Path, project: Project) -> None:
     ebuild(project, "echo content > file; insinto /; doins file")
-    project.variables |= variables(networked)
     project.doit("packages:one")
     other = Project(tmp_path / "other", project.variables)
     shutil.copytree(project.folder, other.folder, ignore=shutil.ignore_patterns("build", ".doit.db"))
-    with serving(networked, project.folder / "build/one/packages/view") as address:
+    with serving(project.folder / "build/one/packages/view") as (address, _):
         output = other.doit("root:one", variables={"QUERN_PORTAGE_BINHOST": address})
     assert built(output) == []
     assert (other.folder / "build/one/root/image/file").read_text() == "content\n"

@@ -52,11 +52,10 @@ def test_live_ebuild_is_refused(project: Project) -> None:
     project.doit("packages:one", variables={"QUERN_DOCKER_NETWORK": "none"})
 
 
-def test_sources_that_must_be_fetched_by_hand(project: Project, networked: Builder) -> None:
+def test_sources_that_must_be_fetched_by_hand(project: Project) -> None:
     write(
         project.folder, {"tree/app-misc/one/Manifest": f"DIST one.txt 4 SHA512 {hashlib.sha512(b'one').hexdigest()}\n"}
     )
-    project.variables |= variables(networked)
     ebuild(project, "true", 'SRC_URI="http://192.0.2.1/one.txt"\nRESTRICT="fetch"\npkg_nofetch() { einfo "Sign it."; }')
     output = project.doit("packages:one", status=1)
     assert "the sources of app-misc/one-1 cannot be fetched automatically\n  Sign it.\n" in output

@@ -16,7 +16,7 @@ from quern.project import Image
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
 from tests.conftest import tool
-from tests.projects import Said, image_of, run, source_build, write
+from tests.projects import Said, image_of, run, write
 
 pytestmark = pytest.mark.emerge
 
@@ -214,13 +214,6 @@ def test_questions_without_a_terminal_are_refused_at_once(lab: Lab, monkeypatch:
         patch.setattr("sys.stdin", nothing)
         with pytest.raises(BuildError, match="ask = on needs a terminal"):
             lab.build()
-
-
-def test_proxy_passwords_are_ours_alone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://me:secret@proxy.invalid")
-    file = source_build(lab.image).scratch / "fetch.json"
-    assert "secret" in file.read_text()
-    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_two_packages_with_the_same_file(lab: Lab) -> None:

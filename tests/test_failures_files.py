@@ -157,21 +157,3 @@ def test_where_a_quotation_begins(explained: Explained, tmp_path: Path, text: st
     failure = Failure(Kind.PROFILE, None, f"{display(file)}:9: No closing quotation")
     first, _ = explained(failure, {"profiles/image/make.defaults": text})
     assert first == f"{{tree}}/profiles/image/make.defaults:{line}: the quotation that begins here is not closed"
-
-
-def test_the_manifest_without_a_digest(explained: Explained) -> None:
-    failure = Failure(Kind.MANIFEST, "lab/toy-1", "toy.tar has no digest in the Manifest of lab/toy-1")
-    hint = "`ebuild {tree}/lab/toy/toy-1.ebuild manifest` writes it."
-    files = {"lab/toy/toy-1.ebuild": ""}
-    assert explained(failure, files)[1] == f"  {{tree}}/lab/toy/Manifest: there is no such file\n{hint}"
-    files["lab/toy/Manifest"] = "DIST other.tar 1 SHA512 00\n"
-    assert explained(failure, files)[1] == f"  {{tree}}/lab/toy/Manifest: it has no such line\n{hint}"
-
-
-def test_a_source_of_another_size(explained: Explained) -> None:
-    failure = Failure(Kind.CHECKSUM, "lab/toy-1", "not what its Manifest describes", ("kept",))
-    files = {"lab/toy/Manifest": "DIST toy.tar 9 SHA512 00\n", "distfiles/toy.tar": "123"}
-    output = "Refetching... File kept as '{tree}/distfiles/toy.tar'\n"
-    _, rest = explained(failure, files, output)
-    assert rest == "  {tree}/distfiles/toy.tar has 3 bytes; its Manifest says 9\n  kept"
-    assert explained(failure, {**files, "distfiles/toy.tar": "123456789"}, output)[1] == "  kept"

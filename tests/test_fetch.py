@@ -1,267 +1,98 @@
-"""Portage's FETCHCOMMAND, with the real wget and servers on the loopback interface."""
+"""Sources of real builds: fetched by quern, from servers on the loopback interface; no ebuild has the network."""
 
 from __future__ import annotations
 
 import hashlib
-import http.server
-import json
-import ssl
-import subprocess
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from quern.drivers.confinement import obstacle
 from quern.errors import BuildError
-from quern.worker.fetch import NETWORK_FAILURE, PARTIAL, RECORD, TRIES, fetch
+from quern.fetching.folder import ASIDE, RECORD
+from quern.portage import emerge
+from quern.steps.fetching import fetch_sources
 from tests.conftest import tool
-from tests.projects import write
-from tests.test_emerging import Lab, ebuild
+from tests.projects import source_build, write
+from tests.servers import answer, answering, closed_port, resumable, serving
+from tests.test_emerging import TREE, Lab, ebuild
+from tests.thief import thief
+
+pytestmark = pytest.mark.emerge
+
+RIGHT, OTHER = "what the Manifest says\n", "what upstream made of it\n"
+DEFAULTS = "profiles/image/make.defaults"
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder, and notes what was asked for; cuts off the first connections after what is given for each."""
-
-    def do_GET(self) -> None:
-        if self.server.cut:  # type: ignore[attr-defined]
-            self.wfile.write(self.server.cut.pop(0))  # type: ignore[attr-defined]
-        else:
-            super().do_GET()
-
-    def log_request(self, *args: object) -> None:
-        self.server.asked.append(self.path)  # type: ignore[attr-defined]
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@contextmanager
-def serving(
-    folder: Path, tls: ssl.SSLContext | None = None, cut: Sequence[bytes] = ()
-) -> Iterator[tuple[str, list[str]]]:
-    """The address of a server of `folder`, and the targets that it answered for; `cut` as the handler has it."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
-        server.asked = asked = list[str]()  # type: ignore[attr-defined]
-        server.cut = list(cut)  # type: ignore[attr-defined]
-        if tls:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}", asked
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class Fetcher:
-    """A run file, and what is fetched by it into one folder."""
-
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder = folder
-        self.run_file = folder / "fetch.json"
-        environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", **environment}
-        self.run_file.write_text(json.dumps({"wget": str(tool("wget", "wget")), "environment": environment}))
-
-    def __call__(self, url: str) -> tuple[int, str | None]:
-        """The exit status, and the file's text if there is a file."""
-        target = self.folder / "fetched"
-        target.unlink(missing_ok=True)
-        status = fetch(str(self.run_file), url, str(target))
-        return status, target.read_text() if target.exists() else None
+def line(name: str, content: str = RIGHT) -> str:
+    """The Manifest's line of a file."""
+    data = content.encode()
+    digests = f"BLAKE2B {hashlib.blake2b(data).hexdigest()} SHA512 {hashlib.sha512(data).hexdigest()}"
+    return f"DIST {name} {len(data)} {digests}\n"
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     """A folder to serve."""
     (tmp_path / "files").mkdir()
-    (tmp_path / "files/file").write_text("content")
     return tmp_path / "files"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `ca.pem`, a private authority, and `key.pem`, that of the server it vouches for."""
-    folder = tmp_path_factory.mktemp("authority")
-    argv = [str(tool("openssl", "openssl")), "req", "-x509", "-newkey", "ec"]
-    argv += [
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=quern test",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-    ]
-    argv += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "ca.pem")]
-    subprocess.run(argv, check=True, capture_output=True)
-    return folder
-
-
-@pytest.fixture
-def secure(files: Path, authority: Path) -> Iterator[str]:
-    """The address of a server whose certificate no usual authority has signed."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority / "ca.pem", authority / "key.pem")
-    with serving(files, context) as (address, _):
-        yield address
-
-
-def test_a_file(files: Path, tmp_path: Path) -> None:
-    with serving(files) as (address, asked):
-        assert Fetcher(tmp_path)(f"{address}/file") == (0, "content")
-    assert asked == ["/file"]
-
-
-def test_a_bad_status_leaves_no_file(files: Path, tmp_path: Path) -> None:
-    """The host lives: another file of it is asked for."""
-    fetcher = Fetcher(tmp_path)
-    with serving(files) as (address, asked):
-        status, text = fetcher(f"{address}/absent")
-        assert status not in (0, NETWORK_FAILURE)
-        assert text is None
-        assert fetcher(f"{address}/file") == (0, "content")
-    assert asked == ["/absent", "/file"]
-
-
-def test_sources_that_were_fetched_are_noted(files: Path, tmp_path: Path) -> None:
-    """By the names that Portage will give them, and nothing else: not what failed, nor a binary package."""
-    run_file, sources = str(Fetcher(tmp_path).run_file), tmp_path / "sources"
-    sources.mkdir()
-    with serving(files) as (address, _):
-        for name in (f"one.tar{PARTIAL}", f"two.tar{PARTIAL}", "a.gpkg.tar.partial"):
-            assert fetch(run_file, f"{address}/file", str(sources / name)) == 0
-        assert fetch(run_file, f"{address}/absent", str(sources / f"three.tar{PARTIAL}"))
-    found = [(sources / f"{name}{PARTIAL}").stat() for name in ("one.tar", "two.tar")]
-    lines = [f"{state.st_ino} {state.st_mtime_ns}" for state in found]
-    assert (sources / RECORD).read_text() == f"{lines[0]} one.tar\n{lines[1]} two.tar\n"
-
-
-def test_a_dead_host_is_tried_once(files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    fetcher = Fetcher(tmp_path)
-    with serving(files) as (address, _):
-        pass
-    assert fetcher(f"{address}/one") == (NETWORK_FAILURE, None)
-    assert "failed: Connection refused" in capfd.readouterr().err
-    assert fetcher(f"{address}/two") == (NETWORK_FAILURE, None)
-    assert capfd.readouterr() == (f"{address.partition('://')[2]} did not answer before; skipping {address}/two\n", "")
-
-
-def test_a_file_of_this_machine_is_copied(files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Its name is percent-encoded in the URL (RFC 8089)."""
-    fetcher = Fetcher(tmp_path)
-    write(files, {"a b": "blank"})
-    assert fetcher(f"file://{files}/file") == (0, "content")
-    assert fetcher(f"file://localhost{files}/a%20b") == (0, "blank")
-    assert (files / "file").read_text() == "content"
-    assert fetcher(f"file://{files}/absent") == (1, None)
-    assert fetcher(f"file://other{files}/file") == (1, None)
-    assert fetcher("file:///dev/zero") == (1, None)
-    assert capfd.readouterr().err.splitlines() == [
-        f"copying {files}/absent failed: No such file or directory",
-        f"copying {files}/file failed: other is another machine (RFC 8089)",
-        "copying /dev/zero failed: not a regular file",
-    ]
-
-
-def test_a_dead_host_is_no_reason_against_urls_without_one(files: Path, tmp_path: Path) -> None:
-    fetcher = Fetcher(tmp_path)
-    with serving(files) as (address, _):
-        pass
-    assert fetcher(f"{address}/one") == (NETWORK_FAILURE, None)
-    assert fetcher(f"file://{files}/file") == (0, "content")
-
-
-@pytest.mark.parametrize("sent", [b"", b"HTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\ncont"])
-def test_a_connection_that_is_cut_off(files: Path, tmp_path: Path, sent: bytes) -> None:
-    """Once is no failure, before the answer or in the middle of it, and the host is not dead."""
-    fetcher = Fetcher(tmp_path)
-    with serving(files, cut=[sent]) as (address, asked):
-        assert fetcher(f"{address}/file") == (0, "content")
-        assert fetcher(f"{address}/file") == (0, "content")
-    assert asked == ["/file", "/file"]
-
-
-@pytest.mark.emerge
-def test_a_server_that_sends_nothing(lab: Lab, files: Path) -> None:
-    with serving(files, cut=[b""] * TRIES) as (address, _), pytest.raises(BuildError) as error:
-        build(lab, address)
-    assert f"tried {address}/one.txt: No data received." in str(error.value)
-
-
-def test_a_proxy_is_obeyed(files: Path, tmp_path: Path) -> None:
-    with serving(files) as (address, asked):
-        Fetcher(tmp_path, http_proxy=address)("http://example.invalid/file")
-    assert asked == ["http://example.invalid/file"]
-
-
-def test_an_unknown_authority_is_refused(secure: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    status, text = Fetcher(tmp_path)(f"{secure}/file")
-    assert status not in (0, NETWORK_FAILURE)
-    assert text is None
-    assert "certificate" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "CURL_CA_BUNDLE"])
-def test_an_authority_by_file(secure: str, authority: Path, tmp_path: Path, name: str) -> None:
-    fetcher = Fetcher(tmp_path, **{name: str(authority / "ca.pem")})
-    assert fetcher(f"{secure}/file") == (0, "content")
-
-
-def test_ssl_cert_file_comes_first(secure: str, authority: Path, tmp_path: Path) -> None:
-    fetcher = Fetcher(tmp_path, SSL_CERT_FILE=str(authority / "ca.pem"), CURL_CA_BUNDLE="/nowhere")
-    assert fetcher(f"{secure}/file") == (0, "content")
-
-
-def test_an_authority_by_folder(secure: str, authority: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "certificates"
-    folder.mkdir()
-    (folder / "mine.pem").write_bytes((authority / "ca.pem").read_bytes())
-    subprocess.run([tool("openssl", "openssl"), "rehash", folder], check=True)  # for a wget with OpenSSL
-    assert Fetcher(tmp_path, SSL_CERT_DIR=str(folder))(f"{secure}/file") == (0, "content")
-
-
-RIGHT, OTHER = "what the Manifest says\n", "what upstream made of it\n"
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    """An image of one package, whose source `one.txt` is looked for at the address that `{address}` stands for."""
+    """An image of one package, whose source is `one.txt`."""
     tool("scanelf", "pax-utils")
     lab = Lab(tmp_path / "lab")
-    content = RIGHT.encode()
-    digests = f"BLAKE2B {hashlib.blake2b(content).hexdigest()} SHA512 {hashlib.sha512(content).hexdigest()}"
-    manifest = f"DIST one.txt {len(content)} {digests}\n"
-    write(lab.tree, {"profiles/image/packages": "lab/one\n", "lab/one/Manifest": manifest})
+    write(lab.tree, {"profiles/image/packages": "lab/one\n", "lab/one/Manifest": line("one.txt")})
     return lab
+
+
+def options(lab: Lab, **values: object) -> None:
+    """Set options of [portage]."""
+    text = (lab.folder / "lab.conf").read_text()
+    rows = "".join(f"{name} = {value}\n" for name, value in values.items())
+    write(lab.folder, {"lab.conf": text.replace("[portage]\n", f"[portage]\n{rows}")})
+
+
+def recipe(lab: Lab, uris: str, lines: str = "", name: str = "one") -> None:
+    """Write the package's ebuild, with these URIs."""
+    body = f'cp "${{DISTDIR}}/{name}.txt" "${{ED}}/usr/share/lab/{name}" || die'
+    write(lab.tree, {f"lab/{name}/{name}-1.ebuild": ebuild(f'SRC_URI="{uris}"\n{lines}\nsrc_unpack() {{ :; }}', body)})
 
 
 def build(lab: Lab, address: str) -> None:
     """Build the image with its source at `address`; only from its ebuild, which is another one each time."""
-    body = 'cp "${DISTDIR}/one.txt" "${ED}/usr/share/lab/one" || die'
-    write(lab.tree, {"lab/one/one-1.ebuild": ebuild(f'SRC_URI="{address}/one.txt"\nsrc_unpack() {{ :; }}', body)})
+    recipe(lab, f"{address}/one.txt")
     lab.build()
 
 
-@pytest.mark.emerge
+def refused(lab: Lab, address: str = "") -> list[str]:
+    """The lines of the error of a build, in which nothing was built; the last one names the log."""
+    with pytest.raises(BuildError) as error:
+        build(lab, address) if address else lab.build()
+    assert lab.emerged() == []
+    return str(error.value).splitlines()
+
+
 def test_a_file_that_changes_on_the_server(lab: Lab, files: Path) -> None:
     """Never in an image; what was fetched before is used, whatever the server has now."""
     fetched = lab.image.distfiles / "one.txt"
     write(files, {"one.txt": OTHER})
     with serving(files) as (address, asked):
-        with pytest.raises(BuildError) as error:
-            build(lab, address)
-        assert str(error.value).startswith("one.txt of lab/one-1 is not the file that its Manifest describes\n")
-        assert "Put the right one.txt into the distfiles folder" in str(error.value)
+        assert refused(lab, address) == [
+            "one.txt of lab/one-1 is not the file that its Manifest describes",
+            f"  tried {address}/one.txt: has 25 bytes; its Manifest says 23",
+            "Put the right one.txt into the distfiles folder; if upstream changed it, the Manifest must follow.",
+            f"log: {lab.folder}/work/logs/packages.log",
+        ]
         assert not fetched.exists()
         write(files, {"one.txt": RIGHT})
         lab.build()
         assert lab.installed() == {"one": RIGHT.strip()}
+        assert "Fetching 1 source file, 0.0 kB" in lab.said
         write(files, {"one.txt": OTHER})
         asked.clear()
         build(lab, f"{address}/.")
@@ -270,29 +101,219 @@ def test_a_file_that_changes_on_the_server(lab: Lab, files: Path) -> None:
     assert fetched.read_text() == RIGHT
 
 
-@pytest.mark.emerge
-@pytest.mark.parametrize("content", [RIGHT[:7], OTHER + RIGHT])
+def test_several_files_at_once(lab: Lab, files: Path) -> None:
+    """One message names all that cannot be had; the others are there then."""
+    names = [f"{letter}.txt" for letter in "abcdef"]
+    write(lab.tree, {"lab/one/Manifest": "".join(map(line, ["one.txt", *names]))})
+    write(files, dict.fromkeys(["one.txt", *names[2:]], RIGHT))
+    port = closed_port()
+    with serving(files) as (address, _):
+        other = f"http://127.0.0.1:{port}"
+        recipe(lab, " ".join([f"{address}/one.txt", *(f"{address}/{name} {other}/{name}" for name in names)]))
+        lines = refused(lab)
+    assert lines[0] == "a.txt of lab/one-1 could not be fetched"
+    assert lines[1] == f"  tried {address}/a.txt: 404 File not found"
+    assert lines[2].startswith(f"  tried {other}/a.txt: ")
+    assert lines[3].startswith("Put a.txt into the distfiles folder, name a mirror in [portage] mirrors, or check the")
+    assert lines[5] == "b.txt of lab/one-1 could not be fetched"
+    there = {path.name for path in lab.image.distfiles.iterdir()}
+    assert there == {"one.txt", *names[2:], RECORD}
+
+
+@pytest.mark.parametrize("content", [RIGHT[:7], OTHER + RIGHT, RIGHT.upper()])
 def test_a_file_of_the_user_s_that_is_another_one(lab: Lab, files: Path, content: str) -> None:
     """Cut short, or wrong: fetched anew, and what was there is still there under another name, which is said."""
     write(files, {"one.txt": RIGHT})
     write(lab.image.distfiles, {"one.txt": content})
     with serving(files) as (address, _):
         build(lab, address)
-    assert (lab.image.distfiles / "one.txt").read_text() == RIGHT
-    (kept,) = lab.image.distfiles.glob("one.txt?*")
-    assert kept.read_text() == content
     file = lab.image.distfiles / "one.txt"
+    (kept,) = lab.image.distfiles.glob(f"one.txt{ASIDE}*")
+    assert (file.read_text(), kept.read_text()) == (RIGHT, content)
     told = f"Warning: {file} is not what its Manifest describes; another was fetched, and that one is now {kept}"
     assert told in lab.said
 
 
-@pytest.mark.emerge
+def test_a_good_file_and_a_wrong_manifest(lab: Lab) -> None:
+    """It is left as it is, and once the Manifest is right, nothing has to be fetched."""
+    file = lab.image.distfiles / "one.txt"
+    write(lab.image.distfiles, {"one.txt": OTHER})
+    address = f"http://127.0.0.1:{closed_port()}"
+    assert refused(lab, address)[:4] == [
+        "one.txt of lab/one-1 is not the file that its Manifest describes",
+        f"  {file} has 25 bytes; its Manifest says 23",
+        f"  the file that was there is left as it was: {file}",
+        f"  tried {address}/one.txt: Connection refused",
+    ]
+    assert {path.name for path in lab.image.distfiles.iterdir()} == {"one.txt"}
+    write(lab.tree, {"lab/one/Manifest": line("one.txt", OTHER)})
+    build(lab, address)
+    assert file.read_text() == OTHER
+
+
 def test_a_mirror_that_is_a_folder_of_this_machine(lab: Lab, files: Path) -> None:
     """Below a folder that confined commands have for themselves."""
     mirror = write(files / "my mirror", {"one.txt": RIGHT})
-    url = f"file://{mirror}".replace(" ", "%20")
-    text = (lab.folder / "lab.conf").read_text()
-    write(lab.folder, {"lab.conf": text.replace("[portage]\n", f"[portage]\nmirrors = there={url}\n")})
+    options(lab, mirrors=f"there=file://{mirror}".replace(" ", "%20"), offline="on")
     build(lab, "mirror://there/.")
     assert lab.installed() == {"one": RIGHT.strip()}
     assert (mirror / "one.txt").read_text() == RIGHT
+
+
+def test_a_mirror_of_the_repository_s(lab: Lab, files: Path) -> None:
+    """thirdpartymirrors (PMS 4.4.2); one that nobody knows is named."""
+    write(files, {"a/one.txt": RIGHT})
+    assert refused(lab, "mirror://there/a")[:3] == [
+        "one.txt of lab/one-1 could not be fetched",
+        "  SRC_URI has mirror://there/, and no repository knows a mirror of this name (thirdpartymirrors)",
+        "Name one: [portage] mirrors = there=https://...",
+    ]
+    with serving(files) as (address, _):
+        write(lab.tree, {"profiles/thirdpartymirrors": f"there http://127.0.0.1:{closed_port()} {address}\n"})
+        lab.build()
+    assert lab.installed() == {"one": RIGHT.strip()}
+
+
+def test_mirrors_of_gentoo(lab: Lab, files: Path) -> None:
+    """They come before upstream, but not for a package that forbids it."""
+    pages = {"/distfiles/layout.conf": answer("404 Not Found"), "/distfiles/one.txt": resumable(RIGHT.encode())}
+    with answering(pages) as (mirror, asked), serving(files) as (upstream, there):
+        options(lab, gentoo_mirrors=mirror)
+        write(files, {"one.txt": RIGHT})
+        build(lab, upstream)
+        assert ([each.target for each in asked], there) == (list(pages), [])
+        (lab.image.distfiles / "one.txt").unlink()
+        asked.clear()
+        recipe(lab, f"{upstream}/one.txt", 'RESTRICT="mirror"')
+        lab.build()
+        assert (asked, there) == ([], ["/one.txt"])
+
+
+def test_what_a_restricted_package_lets_be_fetched(lab: Lab, files: Path) -> None:
+    """RESTRICT=fetch with one URI that is free (PMS 8.2.10): its other source has the ebuild say where it is."""
+    write(files, {"one.txt": RIGHT, "two.txt": RIGHT})
+    lines = 'RESTRICT="fetch"\npkg_nofetch() { einfo "Ask the vendor for two.txt"; }'
+    with serving(files) as (address, asked):
+        recipe(lab, f"fetch+{address}/one.txt", lines)
+        lab.build()
+        assert asked == ["/one.txt"]
+        write(lab.tree, {"lab/one/Manifest": line("one.txt") + line("two.txt")})
+        recipe(lab, f"fetch+{address}/one.txt {address}/two.txt", lines)
+        said = refused(lab)
+        assert asked == ["/one.txt"]
+    assert said[:2] == ["the sources of lab/one-1 cannot be fetched automatically", "  Ask the vendor for two.txt"]
+
+
+@pytest.mark.parametrize(
+    "uris", ["http://127.0.0.1:9/x -> one.txt", "use? ( http://absent.invalid/no.txt ) {}/x -> one.txt"]
+)
+def test_names_and_conditions(lab: Lab, files: Path, uris: str) -> None:
+    """What of SRC_URI counts is Portage's to say (PMS 7.3.2)."""
+    write(files, {"x": RIGHT})
+    with serving(files) as (address, _):
+        recipe(lab, uris.replace("http://127.0.0.1:9", address).format(address), "IUSE=use")
+        lab.build()
+    assert lab.installed() == {"one": RIGHT.strip()}
+
+
+def test_a_file_that_no_manifest_describes_is_not_fetched(lab: Lab, files: Path) -> None:
+    write(files, {"one.txt": RIGHT})
+    write(lab.tree, {"lab/one/Manifest": line("other.txt")})
+    with serving(files) as (address, asked):
+        assert refused(lab, address) == [
+            "one.txt has no digest in the Manifest of lab/one-1",
+            f"  {lab.tree}/lab/one/Manifest: it has no such line, or none with a digest that is known here",
+            f"`ebuild {lab.tree}/lab/one/one-1.ebuild manifest` writes it.",
+        ]
+    assert asked == []
+
+
+def test_offline(lab: Lab, files: Path) -> None:
+    """Every missing file is named with its package, and nothing is built or asked for."""
+    options(lab, offline="on")
+    write(lab.tree, {"profiles/image/packages": "lab/one\nlab/two\n", "lab/two/Manifest": line("two.txt")})
+    write(files, {"one.txt": RIGHT, "two.txt": RIGHT})
+    with serving(files) as (address, asked):
+        recipe(lab, f"{address}/two.txt", name="two")
+        write(lab.image.distfiles, {"two.txt": OTHER})
+        assert refused(lab, address) == [
+            f"portage.offline = on, and these source files are not in {lab.image.distfiles}:",
+            "  one.txt of lab/one-1",
+            "  two.txt of lab/two-1 (the file there has 25 bytes; its Manifest says 23)",
+            "Put them there, or have them fetched: QUERN_PORTAGE_OFFLINE=off",
+        ]
+        write(lab.image.distfiles, {"one.txt": RIGHT, "two.txt": RIGHT})
+        lab.build()
+    assert asked == []
+    assert lab.installed() == {"one": RIGHT.strip(), "two": RIGHT.strip()}
+
+
+def test_what_is_no_file_is_refused(lab: Lab) -> None:
+    """It is not ours to remove."""
+    recipe(lab, "http://absent.invalid/one.txt")
+    prepared = source_build(lab.image)
+    plan = prepared.plan(emerge.source_options(1, binhost=False), ["lab/one"])
+    file, end = lab.image.distfiles / "one.txt", "; remove it, or put the file there"
+    made: dict[str, Callable[[Path], object]] = {
+        "a pipe": os.mkfifo,
+        "a folder": os.mkdir,
+        "a link to absent, which is not there": lambda path: path.symlink_to("absent"),
+    }
+    for kind, make in made.items():
+        make(file)
+        with pytest.raises(BuildError) as error:
+            fetch_sources(prepared, plan, plan.packages)
+        assert str(error.value) == f"{file}: expected a source file, got {kind}{end}"
+        assert os.path.lexists(file)
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+
+
+def test_sources_that_a_build_would_not_see(lab: Lab, tmp_path: Path) -> None:
+    """Here the link leads to the file; in a build /tmp is empty, and the source would be said to be missing."""
+    if reason := obstacle():
+        pytest.skip(reason)
+    write(tmp_path, {"elsewhere/one.txt": RIGHT})
+    write(lab.image.distfiles, {"other.txt": RIGHT})
+    link = lab.image.distfiles / "one.txt"
+    link.symlink_to(tmp_path / "elsewhere/one.txt")
+    with pytest.raises(BuildError, match=f"builds see nothing.*\n  {link} -> {tmp_path}/elsewhere/one.txt$"):
+        build(lab, "http://absent.invalid")
+    link.unlink()
+    link.symlink_to("other.txt")
+    lab.build()
+    assert lab.installed()["one"] == RIGHT.strip()
+
+
+@pytest.mark.parametrize("trick", ["preloaded", "sourced", "nofetch"])
+def test_no_line_of_a_stranger_s_has_the_network(lab: Lab, files: Path, tmp_path: Path, trick: str) -> None:
+    """Not a library that a profile has every program load, not an ebuild that is sourced, nor one that is asked."""
+    if reason := obstacle():
+        pytest.skip(reason)
+    write(files, {"one.txt": RIGHT})
+    with serving(files) as (address, asked):
+        port = address.rpartition(":")[2]
+        steal = f'( printf "GET /stolen HTTP/1.0\\r\\n\\r\\n" > /dev/tcp/127.0.0.1/{port} ) 2> /dev/null'
+        if trick == "preloaded":
+            write(lab.tree, {DEFAULTS: f'{TREE[DEFAULTS]}LD_PRELOAD="{thief(lab.tree, address)}"\n'})
+            recipe(lab, f"{address}/one.txt")
+            lab.build()
+        elif trick == "sourced":
+            write(lab.tree, {"metadata/md5-cache/README": ""})
+            recipe(lab, f"{address}/one.txt", steal)
+            lab.build()
+        else:
+            recipe(lab, "one.txt", f'RESTRICT="fetch"\npkg_nofetch() {{ {steal}; einfo "Ask for it"; }}')
+            refused(lab)
+    assert asked == (["/one.txt"] if trick != "nofetch" else [])
+
+
+def test_a_phase_cannot_write_to_the_sources(lab: Lab) -> None:
+    """Not where sources are fetched either: pkg_nofetch is a stranger's too."""
+    if reason := obstacle():
+        pytest.skip(reason)
+    write(lab.tree, {"lab/one/Manifest": line("one.txt") + line("two.txt")})
+    write(lab.image.distfiles, {"two.txt": RIGHT})
+    lines = 'RESTRICT="fetch"\npkg_nofetch() { echo x > "${DISTDIR}/one.txt"; echo x >> "${DISTDIR}/two.txt"; }'
+    recipe(lab, "one.txt two.txt", lines)
+    refused(lab)
+    assert {path.name: path.read_text() for path in lab.image.distfiles.iterdir()} == {"two.txt": RIGHT}

@@ -32,7 +32,7 @@ from quern.worker import WorkerError, gpkg, gpkg_write, metadata
 from quern.worker.contents import Contents
 from quern.worker.gpkg import XATTR, opened
 from quern.worker.mask import InstallMask
-from quern.worker.members import members
+from quern.worker.members import members, unpack
 from tests.conftest import needs_root, tool
 from tests.packages import Member, member
 from tests.packages import gpkg as built
@@ -102,9 +102,10 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     content = [each for each in CONTENT if each[0].name not in ("image/pipe", "image/usr-more")]
     package = written(built(CPV, [*content, member("image/opt/deep/file", b"z")]))
     (tmp_path / "x").write_bytes(package)
-    (tmp_path / "image").mkdir()
+    for name in ("image", "spare"):
+        (tmp_path / name).mkdir()
     with opened(str(tmp_path / "x")) as found:
-        unpack(found, os.fsencode(tmp_path / "image"))
+        unpack(found, os.fsencode(tmp_path / "image"), os.fsencode(tmp_path / "spare"))
     top = tmp_path / "image"
     status = (top / "usr/a").stat()
     assert (status.st_uid, status.st_gid, oct(status.st_mode)) == (70, 3_000_000, "0o104711")
@@ -200,8 +201,8 @@ def test_by_an_ordinary_user(tmp_path: Path, as_nobody: Callable[[Path, str], st
         "owner": [member("image/x", b"x", uid=70)],
         "capability": [member("image/x", b"x", pax_headers=ATTRIBUTES)],
     }
-    for name, members in files.items():
-        (tmp_path / name).write_bytes(built(CPV, members))
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(built(CPV, content))
     code = (
         "import io\n"
         "from quern.worker import WorkerError, gpkg\n"

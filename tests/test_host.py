@@ -36,15 +36,12 @@ def test_options_that_this_emerge_has(tmp_path: Path) -> None:
 
 
 def test_the_host_side_is_told_through_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, {"host/etc/portage/old": "", "config/etc/portage/mirrors": "debian http://a\n", "precious": ""})
+    write(tmp_path, {"host/etc/portage/old": "", "precious": ""})
     told = tmp_path / "host/etc/portage"
     (told / "make.conf").symlink_to(tmp_path / "precious")
     monkeypatch.setenv("PORTAGE_OVERRIDE_EPREFIX", str(tmp_path / "host"))
-    monkeypatch.setenv("PORTAGE_CONFIGROOT", str(tmp_path / "config"))
     adopt('PKGDIR="/w"\n')
     assert (told / "make.conf").read_text() == 'PKGDIR="/w"\n'
-    assert (told / "mirrors").read_text() == "debian http://a\n"
-    assert (told / "mirrors").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "precious").read_text() == ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from quern.portage.keys import (
     file_digest,
     host_key,
     ingredients,
-    is_fetched,
     package_keys,
     read_ingredients,
     tree_digest,
@@ -244,23 +242,6 @@ def test_ingredients_are_kept(tree: Path, tmp_path: Path) -> None:
     for damaged in ("", '{"variables": ', "[]", '{"check": 1}', text.replace("zlib", "glib"), text.replace("{", "[")):
         (tmp_path / "ingredients.json").write_text(damaged)
         assert read_ingredients(tmp_path / "ingredients.json") is None
-
-
-def test_sources_are_fetched_if_they_are_what_the_manifest_says(tree: Path, tmp_path: Path) -> None:
-    package = replace(next(each for each in plan(tree).packages if each.distfiles), distfiles=("zlib.tar.xz",))
-    file = tmp_path / package.distfiles[0]
-    manifest = Path(package.ebuild).parent / "Manifest"
-    assert not is_fetched(package, tmp_path)
-    for text, line, expected in (
-        ("right", f"BLAKE2B {hashlib.blake2b(b'right').hexdigest()}", True),
-        ("wrong", f"BLAKE2B {hashlib.blake2b(b'right').hexdigest()}", False),
-        ("longer", f"BLAKE2B {hashlib.blake2b(b'longer').hexdigest()}", False),
-        ("right", "UNKNOWN 11", True),
-        ("wrong", f"UNKNOWN 11 SHA512 {hashlib.sha512(b'right').hexdigest()}", False),
-    ):
-        file.write_text(text)
-        manifest.write_text(f"DIST {file.name} 5 {line}\n")
-        assert is_fetched(package, tmp_path) is expected, (text, line)
 
 
 def test_file_digest(tmp_path: Path) -> None:

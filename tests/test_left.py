@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import subprocess
@@ -12,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from quern.errors import of_the_machine
+from quern.fetching.folder import RECORD, Partial
+from quern.fetching.manifest import Expected
 from quern.portage import refusals, store
 from quern.portage.store import Store, harvest, read_index
 from quern.steps.capsule import _text
-from quern.worker import fetch, host, regular, vdb
+from quern.worker import host, regular, vdb
 from quern.worker.guards import NOTES
 from tests.conftest import needs_root
 from tests.left import LEFT, ODD, chain, within
@@ -110,13 +111,10 @@ def test_packages_that_are_none(tmp_path: Path, left: Callable[[Path], str]) -> 
 @pytest.mark.parametrize("kind", list(ODD))
 def test_a_record_of_sources_that_is_none(tmp_path: Path, kind: str) -> None:
     """What is fetched then has no record, and is nobody's to remove."""
-    wget = write(tmp_path, {"wget": '#!/bin/sh\nwhile [ "$1" != -O ]; do shift; done; echo x > "$2"\n'}) / "wget"
-    wget.chmod(0o755)
-    text = json.dumps({"wget": str(wget), "environment": {"PATH": "/usr/bin:/bin"}})
-    run = write(tmp_path, {"run.json": text}) / "run.json"
-    ODD[kind](tmp_path / fetch.RECORD)
-    with within(30):
-        assert fetch.fetch(str(run), "http://localhost/x", str(tmp_path / f"x{fetch.PARTIAL}")) == 0
+    ODD[kind](tmp_path / RECORD)
+    with within(30), Partial(tmp_path, "x", Expected(0, {}), lambda: None) as partial:
+        assert partial.finish() is None
+    assert (tmp_path / "x").is_file()
 
 
 @pytest.mark.parametrize("kind", [*ODD, "a device"])

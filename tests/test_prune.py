@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from quern.fetching.folder import RECORD
 from quern.project import Image, project_images
 from quern.questions import PRUNE
 from quern.questions.pruning import disk
 from quern.steps.lock import locked
-from quern.worker.fetch import RECORD
 from tests.building import CHECKOUT, Project, built, snapshot
 from tests.conftest import tool
 from tests.projects import Said, write

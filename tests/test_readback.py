@@ -17,7 +17,6 @@ from quern.config.values import Context, Unfit, plain
 from quern.errors import BuildError
 from quern.portage import configroot, profile_files, store
 from quern.portage.emerge import Surroundings
-from quern.portage.mirrors import mirrors_text
 from quern.portage.repository import Repository, repos_conf
 from quern.steps.work import check_sources
 
@@ -49,8 +48,7 @@ def test_settings_for_the_host_side(tmp_path_factory: pytest.TempPathFactory, te
     except BuildError:
         return
     file = tmp_path_factory.getbasetemp() / "make.conf"
-    fetch = ("/usr/bin/python3", str(path))
-    around = Surroundings(path, path, path, path, path, path, path, "", 1, fetch, gentoo=True)
+    around = Surroundings(path, path, path, path, path, path, path, "", 1, gentoo=True)
     file.write_text(around.host_settings())
     found = util.getconfig(str(file), expand={"FEATURES": "before"})
     assert (found["DISTDIR"], found["PORTAGE_TMPDIR"], found["PKGDIR"]) == (
@@ -103,19 +101,6 @@ def test_a_profile(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.getbasetemp()
     (folder / "parent").write_text(configroot.profile_files(profile)["parent"])
     assert util.grabfile(str(folder / "parent")) == [profile]
-
-
-@given(st.lists(st.tuples(NAME, LINE), max_size=4))
-def test_mirrors(tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]) -> None:
-    text = " ".join(f"{name}=http://host/{path}" for name, path in pairs)
-    try:
-        found = options.mirrors(text, HERE)
-    except Unfit:
-        return
-    file = tmp_path_factory.getbasetemp() / "mirrors"
-    file.write_text(mirrors_text(found, {}))
-    read = util.grabdict(str(file), empty=1)
-    assert sorted((name, url) for name, urls in read.items() for url in urls) == sorted(found)
 
 
 @given(st.lists(NAME, max_size=3))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quern.fetching.folder import RECORD
 from quern.portage.store import Store, read_index
 from quern.project import Image, project_images
 from quern.questions import unneeded
@@ -14,7 +15,6 @@ from quern.questions.needs import Needs
 from quern.questions.unneeded import GONE, LEFT, PACKAGE, SOURCE, Unneeded, gone, is_own, left_over, sources
 from quern.steps import receipt as receipts
 from quern.steps.receipt import Receipt
-from quern.worker.fetch import RECORD
 from tests.packages import build
 from tests.projects import write
 

@@ -119,7 +119,7 @@ _DOCKER = (
         "network",
         "",
         container.network,
-        "Network of the build's containers; by default none, but docker's own while sources are fetched",
+        "Network of the build's containers; by default none",
     ),
     _text("docker", "memory", "", container.memory, "Memory a build may use: bytes, or a number with k, m or g"),
     _text("docker", "cpus", "", container.cpus, "Processors a build may keep busy, like 1.5"),
@@ -140,7 +140,7 @@ _EMERGE = (
 
 _PORTAGE = (
     _switch("portage", "autofix", "off", "Point system /usr/portage at main repository"),
-    _words("portage", "binhost", gentoo.binhosts, "Space-separated list of binary package hosts"),
+    _words("portage", "binhost", gentoo.urls, "Space-separated list of binary package hosts"),
     _text(
         "portage",
         "binhost_keys",
@@ -166,6 +166,18 @@ _PORTAGE = (
         gentoo.mirrors,
         "Space-separated NAME=URL: where mirror://NAME/ is fetched from; file:///FOLDER is a folder of this machine",
     ),
+    Option(
+        "portage",
+        "gentoo_mirrors",
+        "str",
+        "",
+        "Space-separated URLs of mirrors of Gentoo's distfiles, asked first; GENTOO_MIRRORS counts as well",
+        gentoo.urls,
+        empty=(),
+        multiline=True,
+        variable="GENTOO_MIRRORS",
+    ),
+    _switch("portage", "offline", "off", "Fetch nothing: a source file that is missing is an error, before any build"),
     _text(
         "portage",
         "signing_key",

@@ -8,7 +8,6 @@ from quern.config.settings import Pairs, RepositoryRef
 from quern.config.values import Context, Unfit, distinct, items, path, plain
 
 _URL = r"(?:https?|ftp)://\S+|file://(?:localhost)?/\S+"
-_BINHOST = r"[a-z][a-z0-9+.-]*://\S+"
 
 
 def is_repository_name(text: str) -> bool:
@@ -64,11 +63,11 @@ def atoms(text: str, context: Context) -> tuple[str, ...]:
     return distinct(found, "atom")
 
 
-def binhosts(text: str, context: Context) -> tuple[str, ...]:
-    """Space-separated URLs of binary package hosts."""
+def urls(text: str, context: Context) -> tuple[str, ...]:
+    """Space-separated URLs of binary package hosts, or of mirrors."""
     for item in text.split():
-        if not plain(item) or not re.fullmatch(_BINHOST, item) or not _can_be_split(item):
-            raise Unfit("URLs separated by spaces", item)
+        if not plain(item) or not re.fullmatch(_URL, item) or not _can_be_split(item):
+            raise Unfit("http, https, ftp or file URLs separated by spaces", item)
     return distinct(text.split(), "URL")
 
 

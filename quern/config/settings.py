@@ -43,7 +43,7 @@ class Docker(NamedTuple):
     """[docker]: the daemon's URL (None: the usual socket), and the containers of the docker driver.
 
     image       the builder image
-    network     None: none while building, docker's default while fetching
+    network     None: none
     memory      bytes; None: no limit
     cpus        processors, in units of 1e-9; None: no limit
     capabilities    what a build gets besides those that emerge needs, as CAP_NAME
@@ -74,7 +74,10 @@ class RepositoryRef(NamedTuple):
 
 
 class Portage(NamedTuple):
-    """[portage]: where packages come from. `repositories` None: the system's. `mirrors`: (name, URL), in order."""
+    """[portage]: where packages come from. `repositories` None: the system's. `mirrors`: (name, URL), in order.
+
+    `gentoo_mirrors` are URLs of mirrors of all distfiles, in whose folder `distfiles` these are.
+    """
 
     autofix: bool
     binhost: tuple[str, ...]
@@ -83,6 +86,8 @@ class Portage(NamedTuple):
     distfiles: Path | None
     repositories: tuple[RepositoryRef, ...] | None
     mirrors: Pairs
+    gentoo_mirrors: tuple[str, ...]
+    offline: bool
     signing_key: str | None
 
 

@@ -22,7 +22,7 @@ class Command(NamedTuple):
     """A command to run: argv, its whole environment (nothing is inherited), folder, log file, and reach.
 
     `terminal` gives it a terminal of its own, which the user's shows (emerge --ask); Ctrl-C is the command's then.
-    `network` is for what fetches: where commands are confined, others have none.
+    Where commands are confined, none has a network.
     """
 
     argv: Sequence[str]
@@ -31,7 +31,6 @@ class Command(NamedTuple):
     log: Path
     reach: Reach = Reach()
     terminal: bool = False
-    network: bool = False
 
 
 class Driver(Protocol):
@@ -39,7 +38,7 @@ class Driver(Protocol):
 
     @property
     def offline(self) -> str:
-        """The option that gives commands a network which do not ask for it; empty where they have one."""
+        """The option that gives commands a network; empty where they have one."""
         ...
 
     @property

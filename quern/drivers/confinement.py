@@ -32,8 +32,6 @@ NO_NETWORK = (
 ON_NETWORK = "Builds have no network, their sources are fetched before. To give them one: {option}"
 ON_WRITING = "Builds may write to their own folders only. To let them write wherever you can: {option}"
 
-RESOLVER = Path("/etc/resolv.conf")  # often a link into /run, which is hidden (systemd-resolved(8))
-
 _warned = set[str]()  # what has been said once in this process
 
 
@@ -47,14 +45,13 @@ def worker(*words: str, python: str = "") -> list[str]:
     return [*interpreter, "-B", str(WORKER), f"--parent={os.getpid()}", *words]
 
 
-def confined(argv: Sequence[str], reach: Reach, folder: Path, network: bool, python: str) -> list[str]:
+def confined(argv: Sequence[str], reach: Reach, folder: Path, python: str) -> list[str]:
     """The command line that runs `argv` confined; `python` is that of the command."""
     interpreters = [Path(name).parent for name in names(python)]
-    readable = [WORKER, *interpreters, *reach.readable, *([RESOLVER] if network else [])]
+    readable = [WORKER, *interpreters, *reach.readable]
     request = {
         "writable": [str(path) for path in reach.writable],
         "readable": _prefixes(readable),
-        "network": network,
         "folder": str(folder),
         "filter": seccomp.encoded(),
     }
@@ -72,7 +69,7 @@ def obstacle() -> str:
     """Why commands cannot be confined on this machine; empty if they can."""
     import subprocess
 
-    argv = confined([], Reach(), Path("/"), network=False, python=sys.executable)
+    argv = confined([], Reach(), Path("/"), sys.executable)
     ran = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={})
     said = ran.stderr.decode(errors="replace").strip().splitlines()
     return (said[-1] if said else f"exit status {ran.returncode}") if ran.returncode else ""

@@ -4,11 +4,10 @@
     /quern/repositories/NAME   the repositories, read-only; the main one is at /usr/portage as well
     /var/db/repos/NAME         likewise, by their names and aliases
     the work folder            where it is on this machine, read-only but for what is being made
-    distfiles                  likewise, read-only but for what fetches
-    folders of file:// URLs    likewise, read-only: binary package hosts and mirrors
+    distfiles                  likewise, read-only
     /quern/scratch             a tmpfs or a named volume to build in, where one is configured
 
-A container has no network unless its command fetches, few capabilities, and no way to more (`confinement`).
+A container has no network, few capabilities, and no way to more (`confinement`).
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class DockerDriver:
             with naming(command.log):
                 log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
             self.say(f"Creating container from {self.image.settings.docker.image}, name={self._name}")
-            with self._container(self._mounts(command.reach), command.network) as container:
+            with self._container(self._mounts(command.reach)) as container:
                 self.say("Starting container")
                 container.start(request)
                 self.say("Waiting for container")
@@ -108,7 +107,7 @@ class DockerDriver:
 
         mounts, argv = self._mounts(command.reach), command.argv if command.terminal else ()
         left = containers.as_left(self.image.settings.docker, self.image.work, self._builder)
-        with terminable(), left as image, self._container(mounts, command.network, image, argv) as container:
+        with terminable(), left as image, self._container(mounts, image, argv) as container:
             if command.terminal:
                 container.converse()
                 return container.wait("")
@@ -171,7 +170,7 @@ class DockerDriver:
         assert verb in READING or self._ready
         noise = b""
         name = f"{self._name}-{verb}"  # a container that a failed command has left may have the plain name
-        with terminable(), self._container(mounts, network=False, name=name) as container:
+        with terminable(), self._container(mounts, name=name) as container:
             container.start({"verb": verb, "environment": environment, "input": json.dumps(params)})
             for stream, piece in container.output():
                 if stream == STDOUT:
@@ -258,12 +257,11 @@ class DockerDriver:
 
     @contextmanager
     def _container(
-        self, mounts: list[Any], network: bool, image: str = "", shell: Sequence[str] = (), name: str = ""
+        self, mounts: list[Any], image: str = "", shell: Sequence[str] = (), name: str = ""
     ) -> Iterator[Container]:
         docker = self.image.settings.docker
-        used = docker.network or ("bridge" if network else "none")
         labels = containers.labels_of(self.image.work)
-        options = {**containers.confinement(docker, used), **storage.options(self._storage)}
+        options = {**containers.confinement(docker, docker.network or "none"), **storage.options(self._storage)}
         mounts = [containers.bind(WORKER, WORKER_INSIDE, read_only=True), *storage.mounts(self._storage), *mounts]
         image, name = image or self._builder, name or self._name
         with Container.created(docker, image, name, labels, mounts, options, shell) as container:

@@ -55,13 +55,13 @@ class RawDriver:
     def _argv(self, command: Command) -> Sequence[str]:
         if not self._confines:
             return worker("start", *command.argv)
-        return confined(command.argv, command.reach, command.folder, command.network, self.python)
+        return confined(command.argv, command.reach, command.folder, self.python)
 
     def _call_argv(self, verb: str, reach: Reach | None) -> Sequence[str]:
         if reach is None or not self._confines:
             return worker(verb, python=self.python)
         argv = [self.python, "-I", "-B", str(WORKER), verb]
-        return confined(argv, reach, Path("/"), network=False, python=self.python)
+        return confined(argv, reach, Path("/"), self.python)
 
     def run(self, command: Command, line: Callable[[str], None]) -> int:
         """See Driver.run."""

@@ -20,10 +20,13 @@ from quern.portage.configroot import FEATURES
 PACKAGE_EPOCH = 315532800  # 1980-01-01, the earliest that zip files can say
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin"  # on Gentoo
 # of the environment, what the host side has to be told as well
-SHARED = ("DISTDIR", "PORTAGE_TMPDIR", "PORTAGE_LOGDIR", "EMERGE_LOG_DIR", "MAKEOPTS", "SOURCE_DATE_EPOCH")
-OPTIONAL = (
-    "FETCHCOMMAND", "RESUMECOMMAND", "BINPKG_GPG_VERIFY_GPG_HOME", "GPG_VERIFY_USER_DROP", "GPG_VERIFY_GROUP_DROP",
+SHARED = (
+    "DISTDIR", "PORTAGE_TMPDIR", "PORTAGE_LOGDIR", "EMERGE_LOG_DIR", "MAKEOPTS", "SOURCE_DATE_EPOCH", "FETCHCOMMAND",
+    "RESUMECOMMAND",
 )  # fmt: skip
+OPTIONAL = ("BINPKG_GPG_VERIFY_GPG_HOME", "GPG_VERIFY_USER_DROP", "GPG_VERIFY_GROUP_DROP")
+# quern fetches; a source that went away while packages are built is an error (make.conf(5) wants these variables in it)
+NO_FETCHING = '/bin/false "${URI}" "${DISTDIR}/${FILE}"'
 
 # emerge's line for one package of so many; where it goes is of no use to the reader
 INSTALLING = ">>> Installing "
@@ -49,7 +52,6 @@ class Surroundings:
     logs: Path
     repositories: str
     jobs: int
-    fetch: Sequence[str] = ()
     binhosts: Sequence[str] = ()
     root_user: bool = False
     gentoo: bool = False
@@ -78,6 +80,8 @@ class Surroundings:
             "EMERGE_LOG_DIR": str(self.logs),
             "MAKEOPTS": " ".join([f"-j{self.jobs}", *(f"-l{load}" for load in _load(self.jobs))]),
             "SOURCE_DATE_EPOCH": str(PACKAGE_EPOCH),
+            "FETCHCOMMAND": NO_FETCHING,
+            "RESUMECOMMAND": NO_FETCHING,
         }
         if self.gentoo:
             for name in ("PORTAGE_OVERRIDE_EPREFIX", "EPREFIX"):
@@ -86,9 +90,6 @@ class Surroundings:
             variables |= {"PATH": SYSTEM_PATH, "SYSROOT": "/", "PORTAGE_DEPCACHEDIR": cache}
         if self.root_user:
             variables |= {"PORTAGE_USERNAME": "root", "PORTAGE_GRPNAME": "root"}
-        if self.fetch:
-            words = " ".join(f'"{word}"' for word in self.fetch)
-            variables["FETCHCOMMAND"] = variables["RESUMECOMMAND"] = f'{words} "${{URI}}" "${{DISTDIR}}/${{FILE}}"'
         if self.binhosts:
             variables["PORTAGE_BINHOST"] = " ".join(self.binhosts)
         if self.keyring:
@@ -120,7 +121,6 @@ class Machine(NamedTuple):
 
     emerge: str
     python: str
-    wget: str
     root: bool
     cpus: int
     gentoo: bool

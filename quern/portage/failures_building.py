@@ -19,23 +19,16 @@ _FREE_SOME = "Free some, or set [build] workdir to a folder on a larger disk."
 _GIVEN_UP = r"^!!! Couldn't download '(.*)'\. Aborting\.$"
 # a source file that is there is not what its Manifest describes; if its size differs, Portage gives no reason
 _OTHER_FILE = (
-    r"^(?:!!! Previously fetched file: '|!!! Fetched file: |Refetching\.\.\. File (?:kept as|renamed to) ')"
+    r"^(?:!!! Previously fetched file: '|!!! Fetched file: |Refetching\.\.\. File renamed to ')"
     r"(.+?)(?:\._checksum_failure_\.\w+)?(?:'| VERIFY FAILED!)$"
 )
 _DIGEST = re.compile(
     r"^!!! Digest verification failed:\n!!! (.+)\n!!! Reason: (.+)\n!!! Got: (.+)\n!!! Expected: (.+)$", re.M
 )
-_BINARY = re.compile(r".*/(.+\.(?:gpkg\.tar|xpak|tbz2))(?:\.partial)?")
 _UNLISTED = re.compile(
     r"^!!! (?:Missing digest for|A file is not listed in the Manifest:|"
     r"A file listed in the Manifest (could not be found):) '?(/.+?)'?$",
     re.M,
-)
-_NO_PACKAGE = re.compile(
-    r"^!!! File not found: (\S+/(.+))$|^(\S+://\S+/(\S+\.(?:gpkg\.tar|xpak|tbz2))):\n\S+ \S+ (ERROR \d+: .*)$", re.M
-)
-_NO_FILE = (
-    r"failed|error|unable|unsupported|timed out|no data received|did not answer"  # what wget and worker/fetch.py say
 )
 _DIED = "\n * ERROR: "
 _FAILED = re.compile(r"^>>> Failed to (?:emerge|install) (\S+?)(?:::\S+)?(?: (?:for|to) .*?)?(, Log file:)?$", re.M)
@@ -94,14 +87,11 @@ def explain(output: str) -> Failure | None:
     """Find the first cause that applies; see `failures.explain`."""
     return (
         _space(output)
-        or _no_manifest_entry(output)
         or _checksum(output)
         or _binary_package(output)
-        or _binhost(output)
         or _of_tree(output)
         or _fetch_restricted(output)
         or _fetch(output)
-        or _no_source(output)
         or _collision(output)
         or _died(output)
         or _exited(output)
@@ -176,16 +166,6 @@ def faulty(output: str) -> Failure | None:
     return Failure(Kind.SPACE, package, "a file cannot be read or written", (plain(match[0].strip()),), log=log)
 
 
-def _no_manifest_entry(output: str) -> Failure | None:
-    if "Insufficient data for checksum verification" not in output:
-        return None
-    package, log = _failed(output)
-    file = _search(r"Fetched file: (\S+) VERIFY FAILED!", output) or "a source file"
-    hint = "Add it to the repository: `ebuild FILE.ebuild manifest` writes the Manifest."
-    summary = f"{file} has no digest in the Manifest of {package or 'its package'}"
-    return Failure(Kind.MANIFEST, package, summary, (), hint, log=log)
-
-
 def _checksum(output: str) -> Failure | None:
     files = re.findall(_OTHER_FILE, output, re.M)
     given_up = re.findall(_GIVEN_UP, output, re.M)
@@ -200,9 +180,6 @@ def _checksum(output: str) -> Failure | None:
     reasons = [reason] if reason else []
     if renamed:
         reasons.append(f"the file that was there is now {renamed}")
-    if kept := _search(r"File kept as '(.*?)'", output):
-        reasons.append(f"the file that was there is left as it was: {kept}")
-    reasons += _attempts(output)
     name = file.rpartition("/")[2]
     hint = f"Put the right {name} into the distfiles folder; if upstream changed it, the Manifest must follow."
     summary = f"{_of(name, package)} is not the file that its Manifest describes"
@@ -221,27 +198,6 @@ def _binary_package(output: str) -> Failure | None:
     return Failure(Kind.CHECKSUM, package, summary, (reason,), hint, log=log)
 
 
-def _binhost(output: str) -> Failure | None:
-    """Find a package that is not in its binhost, or is another file there than the binhost's index says."""
-    package, log = _failed(output)
-    wrong = _DIGEST.search(output)
-    name = _BINARY.fullmatch(wrong[1]) if wrong else None
-    if wrong and name:
-        summary = f"{_of(name[1], package)} is not the file that the index of its binhost describes"
-        reason = f"{wrong[2]}: got {wrong[3]}, expected {wrong[4]}"
-    elif gone := _NO_PACKAGE.search(output):
-        file, where = gone[2] or gone[4], gone[1] or gone[3]
-        summary = f"{_of(file, package)} is in the index of a binhost, but not in the binhost"
-        reason = f"tried {where}: {gone[5] or 'no such file'}"
-    else:
-        return None
-    hint = (
-        "Make the index anew in the binhost: `emaint --fix binhost`; or take the binhost out of [portage] binhost, to "
-        "build its packages here."
-    )
-    return Failure(Kind.CHECKSUM if wrong else Kind.FETCH, package, summary, (reason,), hint, log=log)
-
-
 def _of_tree(output: str) -> Failure | None:
     """Find a file of a repository that a Manifest which is not thin describes otherwise, or not at all."""
     if digest := _DIGEST.search(output):
@@ -253,23 +209,6 @@ def _of_tree(output: str) -> Failure | None:
         return None
     hint = "If the file is right, write the Manifest anew: `ebuild FILE.ebuild manifest`"
     return Failure(Kind.MANIFEST, None, f"{display(Path(file))}: {reason}", hint=hint)
-
-
-def _no_source(output: str) -> Failure | None:
-    """Find a source file that has no address, or none that is known."""
-    file = _search(r"^Warning: No mirrors available for file '(.*)'$", output)
-    if not file:
-        return None
-    package, log = _failed(output)
-    mirror = _search(r"^!!! No known mirror by the name: (\S+)$", output)
-    invalid = _search(r"^Invalid mirror definition in SRC_URI:\n +(.*)$", output)
-    if mirror:
-        reason = f"SRC_URI has mirror://{mirror}/, and no repository knows a mirror of this name (thirdpartymirrors)"
-        hint = f"Name one: [portage] mirrors = {mirror}=https://..."
-    else:
-        reason = f"SRC_URI has {invalid}: expected mirror://NAME/PATH" if invalid else "SRC_URI has no address of it"
-        hint = f"Correct the ebuild, or put {file} into the distfiles folder."
-    return Failure(Kind.FETCH, package, f"{_of(file, package)} could not be fetched", (reason,), hint, log=log)
 
 
 def _fetch_restricted(output: str) -> Failure | None:
@@ -285,31 +224,18 @@ def _fetch_restricted(output: str) -> Failure | None:
 
 
 def _fetch(output: str) -> Failure | None:
+    """Find a source that was there before anything was built, and has gone since."""
     files = list(dict.fromkeys(re.findall(_GIVEN_UP, output, re.M)))
     if not files:
         return None
     file = " and ".join(files)
     package, log = _failed(output)
-    tried = tuple(_attempts(output))
-    hint = (
-        f"Put {file} into the distfiles folder, name a mirror in [portage] mirrors, "
-        "or check the network (http_proxy and https_proxy are obeyed)."
-    )
-    return Failure(Kind.FETCH, package, f"{_of(file, package)} could not be fetched", tried, hint, log=log)
+    summary = f"{_of(file, package)} was there before it was built, and is not any more"
+    return Failure(Kind.FETCH, package, summary, (), "Run it again: it is fetched first.", log=log)
 
 
 def _of(file: str, package: str | None) -> str:
     return f"{file} of {package}" if package else file
-
-
-def _attempts(output: str) -> list[str]:
-    """Say what was tried: each address, with the last line of its download that looks like a reason."""
-    attempts = {}
-    for part in re.split(r"^>>> Downloading ", output, flags=re.M)[1:]:
-        url, *lines = re.split(r"^(?:>>>|!!!) ", part, flags=re.M)[0].splitlines()
-        said = [line.strip() for line in lines if re.search(_NO_FILE, line, re.I)]
-        attempts[url.strip("'")] = said[-1] if said else "no answer"
-    return [f"tried {url}: {reason}" for url, reason in attempts.items()]
 
 
 def _collision(output: str) -> Failure | None:

@@ -15,7 +15,6 @@ from quern.portage.failure import Failure, Kind
 from quern.portage.failures_building import Machine
 from quern.portage.failures_ebuilds import NO_ECLASS
 from quern.portage.failures_resolving import NO_QUOTE
-from quern.portage.keys import distfile_digests
 from quern.portage.repository import LAYOUT, Repository, categories
 from quern.worker.special import instead
 
@@ -32,10 +31,6 @@ def completed(failure: Failure, output: str, machine: Machine) -> Failure:
         return _binary(failure) or _eclass(failure, machine.repositories) or failure
     if failure.kind is Kind.PROFILE:
         return _unclosed(failure) or _without_arch(failure, machine.profile) or failure
-    if failure.kind is Kind.MANIFEST:
-        return _of_manifest(failure, machine.repositories)
-    if failure.kind is Kind.CHECKSUM:
-        return _of_other_size(failure, output, machine.repositories)
     return failure
 
 
@@ -154,29 +149,3 @@ def _without_arch(failure: Failure, folder: Path | None) -> Failure | None:
         return None
     lone = "" if (folder / "parent").exists() else ", and it has no file `parent` to inherit it by"
     return replace(failure, summary=f"{display(folder)}: the profile sets no ARCH in make.defaults{lone}")
-
-
-def _of_manifest(failure: Failure, repositories: Sequence[Repository]) -> Failure:
-    """Name the Manifest without a digest, and the ebuild that it is made from."""
-    cpv = str(failure.package)
-    package = atom.package_of(f"={cpv}") or ""
-    for _, folder in _folders(package, repositories):
-        ebuild, manifest = folder / f"{cpv.rpartition('/')[2]}.ebuild", folder / "Manifest"
-        if ebuild.exists():
-            what = "it has no such line" if manifest.exists() else "there is no such file"
-            hint = f"`ebuild {display(ebuild)} manifest` writes it."
-            return replace(failure, reasons=(f"{display(manifest)}: {what}",), hint=hint)
-    return failure
-
-
-def _of_other_size(failure: Failure, output: str, repositories: Sequence[Repository]) -> Failure:
-    """Add the sizes to a source file that is there and is not what its Manifest describes."""
-    kept = re.search(r"File kept as '(.*?)'", output)
-    package = atom.package_of(f"={failure.package}") or ""
-    for _, folder in _folders(package, repositories) if kept and Path(kept[1]).is_file() else ():
-        file = Path(kept[1]) if kept else Path()
-        size = distfile_digests(folder / "Manifest", [file.name]).get(file.name, "").split(" ")[0]
-        if size and size != str(file.stat().st_size):
-            reason = f"{display(file)} has {file.stat().st_size} bytes; its Manifest says {size}"
-            return replace(failure, reasons=(reason, *failure.reasons))
-    return failure

@@ -131,26 +131,6 @@ def distfile_digests(manifest: Path, names: Iterable[str]) -> dict[str, str]:
     return dict(sorted(lines.items()))
 
 
-def is_fetched(package: Package, distfiles: Path) -> bool:
-    """Whether all sources of a package are in `distfiles`, as its Manifest describes them."""
-    known = distfile_digests(Path(package.ebuild).parent / "Manifest", package.distfiles)
-    return all(_is_as_described(distfiles / name, known.get(name, "").split()) for name in package.distfiles)
-
-
-def _is_as_described(file: Path, words: list[str]) -> bool:
-    """Whether a file has the size and the first digest of a DIST line's words that this Python can compute."""
-    if not words or not file.is_file() or str(file.stat().st_size) != words[0]:
-        return False
-    for name, value in zip(words[1::2], words[2::2], strict=False):
-        if name.lower() in hashlib.algorithms_guaranteed:
-            digest = hashlib.new(name.lower())
-            with file.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-            return digest.hexdigest() == value
-    return True
-
-
 def tree_digest(folder: Path, counts: Callable[[str], bool] = bool) -> str:
     """A digest of the names, kinds, executable bits and content below `folder`; of nothing if it is not there.
 

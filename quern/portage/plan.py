@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,8 @@ class Package:
     `cpv` is category/package-version-revision (PMS 3.2); `use` the enabled flags of its IUSE; `iuse` all of them;
     `flags` every enabled flag, the profile's implicit ones included. `build_deps` and `run_deps` are the ids of the
     packages of the same plan that satisfy DEPEND and BDEPEND, RDEPEND, PDEPEND and IDEPEND; `wanted` says that the
-    image itself names it, in a set or an atom; `live` says that it fetches its
-    sources while it is built, `fetch_restricted` that the user has to get them (RESTRICT, PMS 7.3.6). `sources` are the
-    URIs of each distfile, as SRC_URI has them.
+    image itself names it, in a set or an atom; `live` says that it fetches its sources while it is built. `restrict`
+    are the words of RESTRICT (PMS 7.3.6), and `sources` the URIs of each distfile, as SRC_URI has them (PMS 7.3.2).
     """
 
     cpv: str
@@ -37,7 +36,7 @@ class Package:
     run_deps: tuple[str, ...]
     wanted: bool = False
     live: bool = False
-    fetch_restricted: bool = False
+    restrict: tuple[str, ...] = ()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -62,7 +61,7 @@ class Plan:
 
     `host` are those that are merged where emerge runs, to build with: they are no part of the image. `watched` are the
     paths below the repositories that the plan depends on; `passed_over` says which ebuilds and lines of profiles
-    Portage could not read and went on without.
+    Portage could not read and went on without; `mirrors` is what the repositories know `mirror://NAME/` to stand for.
     """
 
     packages: tuple[Package, ...]
@@ -71,6 +70,7 @@ class Plan:
     watched: tuple[str, ...] = ()
     arch: str = ""  # ARCH, which need not be among the variables: it may be a USE_EXPAND one
     passed_over: tuple[str, ...] = ()
+    mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Package:
         """The package with this name. Raises KeyError."""
@@ -118,7 +118,8 @@ def from_answer(answer: Mapping[str, Any], outside: Callable[[str], str] = str) 
     packages = [_package(entry, entries, outside) for entry in entries]
     wanted, host = (tuple(each for each in packages if each.on_host is on_host) for on_host in (False, True))
     watched = tuple(outside(path) for path in answer["watched"])
-    return Plan(wanted, answer["variables"], host, watched, answer.get("arch", ""))
+    mirrors = answer.get("mirrors", {})
+    return Plan(wanted, answer["variables"], host, watched, answer.get("arch", ""), mirrors=mirrors)
 
 
 def _package(entry: Mapping[str, Any], entries: list[Mapping[str, Any]], outside: Callable[[str], str]) -> Package:
@@ -141,6 +142,6 @@ def _package(entry: Mapping[str, Any], entries: list[Mapping[str, Any]], outside
         run_deps=cpvs(entry["run_deps"]),
         wanted=entry.get("wanted", False),
         live=entry.get("live", False),
-        fetch_restricted=entry.get("fetch_restricted", False),
+        restrict=tuple(entry.get("restrict", ())),
         sources={name: tuple(uris) for name, uris in entry.get("sources", {}).items()},
     )

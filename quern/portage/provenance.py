@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from quern.errors import BuildError, display
+from quern.fetching.uris import first_addresses
 
 if TYPE_CHECKING:
     from quern.portage.plan import Plan
 
 
 class Provenance(NamedTuple):
-    """Of one package: the URIs of each of its distfiles, in SRC_URI's order, and the cpvs of what it needs to run."""
+    """Of one package: the addresses of each of its distfiles, in SRC_URI's order, and the cpvs of what it needs to run.
+
+    Of `mirror://NAME/` it is the first server that the repositories themselves know for that name.
+    """
 
     sources: Mapping[str, list[str]]
     needs: list[str]
@@ -28,7 +32,7 @@ def write(path: Path, plan: Plan) -> None:
     known = {package.cpv for package in plan.packages}
     rows = {
         package.cpv: Provenance(
-            {name: list(uris) for name, uris in package.sources.items()},
+            {name: first_addresses(uris, plan.mirrors) for name, uris in package.sources.items()},
             [cpv for cpv in package.run_deps if cpv in known],
         )._asdict()
         for package in plan.packages

@@ -10,6 +10,7 @@ import re
 
 from quern.portage.plan import package_name
 
+FETCHING = "$ fetch"  # how the line of a step's log begins after which sources are fetched
 _LINE = re.compile(
     r">>> (?:(?P<fetch>Fetching)|(?P<begin>Emerging)(?P<binary> binary)?|(?P<merge>Installing)|(?P<end>Completed))"
     r" \((?P<number>\d+) of (?P<total>\d+)\) (?P<cpv>[\w+.@/-]+)::.*",
@@ -34,8 +35,8 @@ class Tally:
     """What one step's calls of emerge have done so far.
 
     `total` is the number of packages and `done` that of the finished ones, in all calls; `fetching` says that sources
-    are fetched, `shares` has the seconds of each finished package that was built from source or, with `binary`,
-    installed from a binary package, by category/package.
+    are fetched, and that both are numbers of files, `shares` has the seconds of each finished package that was built
+    from source or, with `binary`, installed from a binary package, by category/package.
     """
 
     def __init__(self, binary: bool) -> None:

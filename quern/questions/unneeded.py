@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from quern.fetching.folder import PARTIAL, RECORD
 from quern.project import Image
 from quern.questions.needs import Needs
 from quern.questions.verify import FOLDER as VERIFY
@@ -24,7 +25,6 @@ from quern.steps import receipt as receipts
 from quern.steps.chain import TASKS
 from quern.steps.receipt import Place
 from quern.worker import regular
-from quern.worker.fetch import PARTIAL, RECORD
 
 LEFT = "left by builds that failed, were killed, or did not verify"
 GONE = "of images that the project does not have, or has elsewhere now"

@@ -42,7 +42,6 @@ MARKS |= {"compile": ".compiled", "install": ".installed"}
 NO_ACCOUNT_FILES = r"groupadd failed with status 10\b|useradd failed with status 10?\b|Unable to locate \w+ database"
 # of the host side, which has none; it says nothing of the image's
 NO_HOST_BINHOST = "!!! binrepos.conf is missing (or PORTAGE_BINHOST is unset), but use is requested.\n"
-SECRETS = ("PORTAGE_BINHOST", "FETCHCOMMAND", "RESUMECOMMAND")  # for fetching: addresses may hold a password
 
 
 def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
@@ -126,7 +125,6 @@ def _not_kept(build: Build) -> str:
 def _record(build: Build, output: str, failure: Failure) -> None:
     """Write down what a shell in the build folder needs."""
     around = build.surroundings
-    environment = {name: value for name, value in around.environment().items() if name not in SECRETS}
     # of a package for the host side no root is named
     line = rf"^>>> Emerging (binary )?\(\d+ of \d+\) {re.escape(str(failure.package))}::(\S+)( for \S+)?"
     begun = re.search(line, output, re.M)
@@ -136,7 +134,7 @@ def _record(build: Build, output: str, failure: Failure) -> None:
         "phase": failure.phase or _phase(build.scratch / "tmp/portage" / str(failure.package)),
         "host": bool(begun and not begun[3]),
         "merge": "binary" if begun and begun[1] else "source",
-        "environment": environment,
+        "environment": build.environment(binhosts=False),
         "settings": around.host_settings() if around.gentoo else "",
         "python": build.machine.python,
         "driver": build.setup.image.settings.build.driver,

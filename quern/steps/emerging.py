@@ -8,7 +8,6 @@ STAGING/
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -17,17 +16,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from urllib.parse import unquote, urlsplit
 
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError, DriverError
-from quern.portage import binhost, configroot, distfiles, emerge, installation, refusals
+from quern.portage import configroot, emerge, installation, refusals
 from quern.portage.emerge import Machine, Surroundings
 from quern.portage.failures_ebuilds import left_out
 from quern.portage.plan import Plan, from_answer
 from quern.portage.repository import Repository, repos_conf
 from quern.portage.setup import Setup
+from quern.portage.store import INDEX
 from quern.portage.tally import Tally
 from quern.portage.tools import missing_message
 from quern.steps import capsule, signed
@@ -35,11 +34,6 @@ from quern.steps.base import Run, discard
 from quern.steps.work import check_folders, check_owner, check_sources, take_over
 from quern.terminal import harmless
 from quern.worker import regular
-from quern.worker.settings import MIRRORS
-
-# of the user's environment, what fetching needs: proxies (wget(1), curl(1)), and on this machine also what names paths
-PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-LOCAL_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "HOME", "PATH")
 
 
 @dataclass(frozen=True)
@@ -123,7 +117,6 @@ class Build:
     def surroundings(self) -> Surroundings:
         """Everything around a call of emerge."""
         image = self.setup.image
-        run_file = str(self.scratch / "fetch.json")
         return Surroundings(
             config=self.scratch / "config",
             host=self.host,
@@ -134,28 +127,28 @@ class Build:
             logs=self.log.with_suffix(""),
             repositories=repos_conf(self._repositories_inside()),
             jobs=self.jobs,
-            fetch=(self.machine.python, "-I", "-B", self.run.driver.inside(WORKER), "fetch", run_file),
-            binhosts=image.settings.portage.binhost,
+            binhosts=[f"file://{folder}" for folder in self.binhosts if (folder / INDEX).exists()],
             root_user=self.machine.root,
             gentoo=self.machine.gentoo,
             keyring=self.keyring if self.keys else None,
         )
 
-    def _environment(self, options: Sequence[str]) -> dict[str, str]:
-        """The environment of emerge: a binhost's address may hold a password, and is for who fetches."""
+    @property
+    def binhosts(self) -> list[Path]:
+        """The folders in which what was fetched from each binhost is, its index first."""
+        number = len(self.setup.image.settings.portage.binhost)
+        return [self.scratch / "binhost" / str(index) for index in range(number)]
+
+    def environment(self, binhosts: bool) -> dict[str, str]:
+        """The environment of emerge; with the `binhosts`, or without."""
         environment = self.surroundings.environment()
-        if "--getbinpkg" not in options:
+        if not binhosts:
             environment.pop("PORTAGE_BINHOST", None)
         return environment
 
     def reach(self, *writable: Path) -> Reach:
         """What a command reaches that may write to these folders only."""
-        image, options = self.setup.image, self.setup.image.settings.portage
-        names = LOCAL_VARIABLES if self.setup.path else ()
-        paths = [path for name in names for path in os.environ.get(name, "").split(os.pathsep)]
-        paths += self.setup.path.split(os.pathsep)
-        urls = [urlsplit(url) for url in (*options.binhost, *(url for _, url in options.mirrors))]
-        paths += [unquote(url.path) for url in urls if url.scheme == "file"]
+        image, paths = self.setup.image, self.setup.path.split(os.pathsep)
         repositories = [repository.location for repository in self.setup.repositories()]
         own = [image.work, image.distfiles, *repositories]
         return Reach(writable, [*own, *(Path(path) for path in paths if os.path.isabs(path))])
@@ -180,17 +173,8 @@ class Build:
             folder.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o755)  # the image's root folder does not depend on the caller's umask
         shutil.copytree(self.config / "etc", self.scratch / "config/etc")
-        names = (*PROXY_VARIABLES, *LOCAL_VARIABLES) if self.setup.path else PROXY_VARIABLES
-        environment = {name: os.environ[name] for name in names if name in os.environ}
-        run = {"wget": self.machine.wget, "environment": environment}
-        self.write_secret("fetch.json", json.dumps(run))
         (self.scratch / "host.conf").write_text(self.surroundings.host_settings())
         signed.prepare(self)
-
-    def write_secret(self, name: str, text: str) -> None:
-        """Write a file of scratch for us alone: an address may hold a password."""
-        (self.scratch / name).touch(0o600)
-        (self.scratch / name).write_text(text)
 
     def keep_for_host(self, key: str) -> None:
         """Keep the packages that earlier builds made to build with, if they were made under the same `key`."""
@@ -222,7 +206,7 @@ class Build:
             arguments = [word for word in arguments if word not in ("--usepkg", "--buildpkg", "--getbinpkg")]
         answer = self.run.driver.call(
             "resolve",
-            environment=self._environment(arguments),
+            environment=self.environment(binhosts=False),
             # in the rest of staging quern itself is still at work; the root says to Portage whose it is
             reach=self.reach(self.host, self.root, self.scratch / "tmp"),
             arguments=arguments,
@@ -245,11 +229,10 @@ class Build:
         options: Sequence[str],
         targets: Sequence[str],
         packaged: Callable[[], None] | None = None,
-        network: bool = True,
     ) -> None:
         """Run emerge, passing on its progress; `packaged` is called when a package was built and is being installed.
 
-        What fetches has the network, unless `network` is false. Raises BuildError if emerge fails.
+        Raises BuildError if emerge fails.
         """
         ask = self.setup.image.settings.emerge.ask
         fetching = "--fetchonly" in options
@@ -271,33 +254,16 @@ class Build:
         argv = [*worker, "emerge", str(self.scratch / "host.conf")]
         argv += [self.machine.python, "-B", self.machine.emerge, *self.machine.options, *options]
         argv += [*(["--ask"] if ask else []), *targets]
-        environment = self._environment(options)
+        environment = self.environment(binhosts="--getbinpkg" in options)
         writable = (self.staging, self.host, self.log.with_suffix(""))
-        reach = self.reach(*writable, *([self.setup.image.distfiles] if fetching else []))
-        command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask, network=fetching and network)
-        status, renamed = self._run(command, line)
-        discard(self.host / MIRRORS, self.host, self.run)  # told for this run: an address may hold a password
-        for warning in binhost.passed_over("\n".join(lines)):
-            self.run.say(f"Warning: {warning}")
+        reach = self.reach(*writable)
+        command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask)
+        status = self.run.driver.run(command, line)
         check_folders([self.view, self.root, self.scratch, self.scratch / "tmp"])
         if refused := self.refused():
             raise BuildError(refusals.MESSAGE.format(cases="\n  ".join(refused.values()), log=self.log))
         if status != 0:
-            output = "\n".join(lines)
-            for file in renamed:
-                output = file.told(output)
-            raise capsule.error_of(self, output, fetching)
-
-    def _run(self, command: Command, line: Callable[[str], None]) -> tuple[int, list[distfiles.Renamed]]:
-        """Run emerge; returns its exit status, and the sources that it renamed, which have their names again."""
-        folder = self.setup.image.distfiles
-        before, renamed = distfiles.look(folder), list[distfiles.Renamed]()
-        try:
-            return self.run.driver.run(command, line), renamed
-        finally:
-            renamed += distfiles.put_back(folder, before)
-            for file in renamed:
-                self.run.say(str(file))
+            raise capsule.error_of(self, "\n".join(lines), fetching)
 
     def refused(self) -> dict[str, str]:
         """What packages (cpvs) wanted that an ordinary user cannot give them."""

@@ -40,9 +40,7 @@ def merge(build: Build, plan: RootPlan) -> None:
 
     argv = [build.machine.python, "-I", "-B", build.run.driver.inside(WORKER), "merge", str(request)]
     reach = build.reach(build.staging, build.host, build.log.with_suffix(""))
-    # an address may hold a password, and nothing is fetched here
-    environment = {name: value for name, value in build.surroundings.environment().items() if name != "PORTAGE_BINHOST"}
-    command = Command(argv, environment, build.scratch, build.log, reach)
+    command = Command(argv, build.environment(binhosts=False), build.scratch, build.log, reach)
     status = build.run.driver.run(command, line)
     check_folders([build.view, build.root, build.scratch, build.scratch / "tmp"])
     if refused := build.refused():

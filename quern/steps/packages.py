@@ -213,14 +213,12 @@ class PackagesStep(Step):
         machine = self.machine()
         harvest = self._harvesting(build, plan, machine, packages, {cpv: keys[cpv] for cpv in missing})
         history.plan(self.place.times, [plan[cpv].name for cpv in missing])
-        options = emerge.source_options(build.jobs, binhost)
+        options = emerge.source_options(build.jobs, binhost=False)  # what a binhost has is fetched, and in the view
         first = self.setup.image.settings.build.baselayout_atoms
         needed = [*plan.host, *(plan[cpv] for cpv in missing)]
         self._check_manifests(needed)
         build.keep_for_host(host_key(plan, machine))
-        fetch(build, options, targets, needed)
-        if build.run.driver.offline or build.keys:
-            options = emerge.source_options(build.jobs, binhost=False)  # what there is has been fetched
+        fetch(build, plan, needed, targets)
         try:  # at each package, and at a failure: what was built is not built again, however this ends
             if first:  # as in the root: they make the skeleton
                 build.emerge(options, first, harvest)
@@ -248,9 +246,9 @@ class PackagesStep(Step):
         from quern.portage import binhost, store
         from quern.portage.keys import package_keys
 
-        @cache  # emerge has read the indices when it began, and they may be long
+        @cache  # they may be long
         def origins() -> binhost.Origins:
-            return binhost.origins(build.root, self.setup.image.settings.portage.binhost)
+            return binhost.origins(zip(build.binhosts, self.setup.image.settings.portage.binhost, strict=True))
 
         def harvest() -> None:
             try:  # a builder image cannot change, but its daemon may be gone by now

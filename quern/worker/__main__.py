@@ -41,7 +41,6 @@ STREAMS = {
 }
 # the same for those that take words
 WORDS = {
-    "fetch": "fetch",  # what Portage calls
     "emerge": "settings",
     "merge": "merge",  # fills a root
     "start": "start",  # for commands that are not confined

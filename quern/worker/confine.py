@@ -26,14 +26,14 @@ NOT_FOUND = 127
 def confine(request: str, *argv: str) -> int:
     """Run `argv`, with this process's environment; returns its exit status, 128 + N for signal N.
 
-    `request` is JSON: {"writable": [path, ...], "readable": [path, ...], "network": bool, "folder": where to run,
-    "filter": a seccomp filter in base64, "" for none}. Without a command everything else is done: that it can be.
+    `request` is JSON: {"writable": [path, ...], "readable": [path, ...], "folder": where to run, "filter": a seccomp
+    filter in base64, "" for none}. Without a command everything else is done: that it can be.
     """
     asked = json.loads(request)
 
     def begin() -> None:
         asked["sockets"] = namespaces.sockets()
-        namespaces.unshare(asked["network"])
+        namespaces.unshare(network=False)
 
     def arrange() -> None:
         namespaces.arrange(asked["writable"], asked["readable"], asked["sockets"])

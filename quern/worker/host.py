@@ -44,7 +44,7 @@ def prepare(
     `profile` are the files of its make.profile, `tools` the names of what a build may use, looked for on the search
     path `path` (empty: this place's own), `toolchains` folders of files to be put beside them. With `own`, `/` is
     the host side if it is a Gentoo system's: then it is left as it is.
-    Returns {"emerge", "python", "wget": paths, "root": whether commands run as root, "cpus": how many, "gentoo":
+    Returns {"emerge", "python": paths, "root": whether commands run as root, "cpus": how many, "gentoo":
     whether `/` is the host side, "options": those of OPTIONS that this emerge has}, or else {"missing": names of
     tools}, {"portage": False}, or {"profile": to where the link to the profile of a `/` that is the host side leads,
     if nothing is there}.
@@ -72,7 +72,6 @@ def prepare(
     return {
         "emerge": str(installation.emerge),
         "python": str(installation.python),
-        "wget": shutil.which("wget", path=path) or "wget",
         "root": os.geteuid() == 0,
         "cpus": cpus(),
         "gentoo": gentoo,

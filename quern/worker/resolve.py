@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from . import WorkerError
@@ -40,8 +40,8 @@ def resolve(arguments: list[str], settings: str = "") -> dict[str, Any]:
     """Resolve the emerge command line `arguments`; `settings` are for the host side (see `settings`).
 
     Returns {"success": bool, "output": what emerge would print} and, with success, "plan": [package, ...] in merge
-    order, "variables": {name: value} that every build of them sees, "arch": ARCH, "watched": paths below the
-    repositories that the answer depends on; see `_entry` and `watching`.
+    order, "variables": {name: value} that every build of them sees, "arch": ARCH, "mirrors": {name: [URL, ...]} of the
+    repositories, "watched": paths below them that the answer depends on; see `_entry` and `watching`.
     """
     if settings:
         adopt(settings)
@@ -87,7 +87,7 @@ def _plan(arguments: list[str], watch: Watch) -> dict[str, Any]:
         options["--usepkg"] = True
     if options.get("--usepkg") is True:
         for trees in config.trees.values():
-            trees["bintree"].populate(getbinpkgs=False)
+            trees["bintree"].populate(getbinpkgs=options.get("--getbinpkg") is True)
     adjust_configs(options, config.trees)
     if profile_check(config.trees, action) != os.EX_OK:
         return NO_PLAN
@@ -109,6 +109,7 @@ def _plan(arguments: list[str], watch: Watch) -> dict[str, Any]:
     settings = config.target_config.settings
     return {
         "plan": _entries(graph, config),
+        "mirrors": settings.thirdpartymirrors(),
         "variables": _variables(settings),
         "arch": settings.get("ARCH", ""),
         "watched": watch.paths(settings.repositories),
@@ -191,7 +192,7 @@ def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Con
     from _emerge.DependencyArg import DependencyArg
 
     trees = config.trees[package.root]
-    ebuild, sources, eclasses = "", dict[str, list[str]](), dict[str, str]()
+    ebuild, fetched, eclasses = "", dict[str, list[str]](), dict[str, str]()
     if not package.built:
         portdb = trees["porttree"].dbapi
         tree = portdb.getRepositoryPath(package.repo)
@@ -200,7 +201,6 @@ def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Con
             fetched = portdb.getFetchMap(package.cpv, useflags=package.use.enabled, mytree=tree)
         except Exception as error:  # that of a dependency string names no package
             raise ValueError(f"{ebuild}: SRC_URI: {error}") from error
-        sources = {name: _places(uris, portdb.settings) for name, uris in fetched.items()}
         known = portdb.repositories.get_repo_for_location(tree).eclass_db
         eclasses = {name: eclass_file(known, name) for name in sorted(package.inherited)}
     build, run = list[int](), list[int]()
@@ -219,25 +219,24 @@ def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Con
         "use": sorted(package.use.enabled & package.iuse.all),
         "iuse": sorted(package.iuse.all),
         "flags": sorted(package.use.enabled),
-        "fetch_restricted": "fetch" in package.restrict,
+        "restrict": sorted(package.restrict),
         "wanted": any(isinstance(parent, DependencyArg) for parent in _parents(package, digraph)),
         "live": "live" in package._metadata.get("PROPERTIES", "").split(),
         "on_host": package.root != config.trees._target_eroot,
         "ebuild": ebuild,
         "eclasses": eclasses,
-        "distfiles": sorted(sources),
-        "sources": sources,
+        "remote": _remote(package, trees["bintree"]) if package.built else {},
+        "distfiles": sorted(fetched),
+        "sources": {name: list(uris) for name, uris in fetched.items()},
         "build_deps": sorted(build),
         "run_deps": sorted(run),
     }
 
 
-def _places(uris: Iterable[str], settings: Settings) -> list[str]:
-    """The URIs of a file; of `mirror://NAME/` the first place that the repositories themselves know for that name."""
-    mirrors = settings.thirdpartymirrors()
-    places = []
-    for uri in uris:
-        name, _, path = uri.partition("://")[2].partition("/")
-        known = mirrors.get(name) if uri.startswith("mirror://") else None
-        places.append(f"{known[0].rstrip('/')}/{path}" if known else uri)
-    return list(dict.fromkeys(places))
+def _remote(package: Package, packages: Any) -> dict[str, str]:  # noqa: ANN401 (Portage's bintree)
+    """What the index of a binhost says of the file of a package that is to be taken from it: place, size, digests."""
+    if not packages.isremote(package.cpv):
+        return {}
+    row = packages._remotepkgs[packages.dbapi._instance_key(package.cpv)]
+    wanted = ("BASE_URI", "PATH", "SIZE", "MD5", "SHA1", "SHA256", "SHA512", "BLAKE2B")
+    return {name: str(row[name]) for name in wanted if name in row}

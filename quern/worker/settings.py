@@ -12,12 +12,12 @@ from typing import NoReturn
 
 from . import WorkerError, bytecode
 
-MAKE_CONF, MIRRORS = "etc/portage/make.conf", "etc/portage/mirrors"  # the first may be a folder (portage(5))
+MAKE_CONF = "etc/portage/make.conf"  # may be a folder (portage(5))
 CONTAINER = "/quern/worker"  # where the docker driver has this folder
 
 
 def adopt(settings: str) -> None:
-    """Give the host side `settings`, text of a make.conf, and the mirrors of this run's configuration root.
+    """Give the host side `settings`, text of a make.conf.
 
     The host side is the folder PORTAGE_OVERRIDE_EPREFIX, or else `/`, whose own settings stay. Raises WorkerError for
     a `/` that is not that of a container of ours, which nobody else ever sees.
@@ -31,16 +31,13 @@ def adopt(settings: str) -> None:
         target = f"/{MAKE_CONF}"
         with open(os.path.join(target, "zz-quern") if os.path.isdir(target) else target, "a", encoding="utf-8") as file:
             file.write(f"\n{settings}")
-    mirrors = os.path.join(os.environ["PORTAGE_CONFIGROOT"], MIRRORS)
-    with suppress(FileNotFoundError), open(mirrors, encoding="utf-8") as stream:  # it is there to fetch with
-        _replace(os.path.join(host or "/", MIRRORS), stream.read())
 
 
 def _replace(path: str, text: str) -> None:
-    """Write a file anew, for us alone: an address may hold a password. What a build has put in its place goes."""
+    """Write a file anew. What a build has put in its place goes."""
     with suppress(FileNotFoundError):
         os.unlink(path)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as file:
         file.write(text)
 
 
