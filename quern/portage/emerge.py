@@ -27,6 +27,7 @@ OPTIONAL = (
 
 # emerge's line for one package of so many; where it goes is of no use to the reader
 INSTALLING = ">>> Installing "
+BUILDING = re.compile(r"(>>> Emerging )\(\d+ of \d+\)( \S+).*")
 PROGRESS = re.compile(r"(>>> (?:Emerging|Installing) .*\(\d+ of \d+\) \S+).*")
 
 
@@ -135,20 +136,44 @@ def _load(jobs: int) -> list[int]:
     return [jobs] if jobs > 2 else []
 
 
+_QUIET = (
+    "--ignore-default-opts",
+    "--color=n",
+    "--nospinner",
+    "--package-moves=n",  # "Performing Global Updates" would rewrite binary packages
+    "--quiet-build=y",
+)
+
+
 def common_options(jobs: int) -> list[str]:
     """Options of every call, from source or from binary packages."""
     return [
-        "--ignore-default-opts",
-        "--color=n",
-        "--nospinner",
-        "--package-moves=n",  # "Performing Global Updates" would rewrite binary packages
-        "--quiet-build=y",
+        *_QUIET,
         "--update",  # without it @profile is merged anew each time
         "--deep",
         "--oneshot",
         f"--jobs={jobs}",
         *(f"--load-average={load}" for load in _load(jobs)),
     ]
+
+
+def build_options() -> list[str]:
+    """Options to build a binary package of one package, in a place that has all it is built with."""
+    return [*_QUIET, "--oneshot", "--jobs=1", "--nodeps", "--buildpkgonly"]
+
+
+def host_options() -> list[str]:
+    """Options to install binary packages, all that are needed being named, where emerge itself runs."""
+    return [*_QUIET, "--oneshot", "--jobs=1", "--nodeps", "--usepkgonly"]
+
+
+def host_only(around: Surroundings) -> dict[str, str | None]:
+    """What differs from the environment of `around` where the host side is all that there is; None: not there.
+
+    ROOT is `/` then, and configuration that of the host side, as for what emerge merges there beside another ROOT.
+    """
+    changed: dict[str, str | None] = dict.fromkeys(("ROOT", "SYSROOT", "PORTAGE_CONFIGROOT"))
+    return changed if around.gentoo else {**changed, "EPREFIX": None}
 
 
 def source_options(jobs: int, binhost: bool) -> list[str]:

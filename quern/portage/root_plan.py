@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,11 +41,11 @@ class RootPlan(NamedTuple):
     hooks: bool
 
 
-def of_plan(plan: Plan, first: Collection[str] = ()) -> RootPlan:
-    """What of `plan` is installed; packages named in `first` (`category/package`) come first, with all they need."""
+def of_plan(plan: Plan) -> RootPlan:
+    """What of `plan` is installed; those that are to come first do so with all they need."""
     by_id = {package.id: package for package in (*plan.packages, *plan.host)}
     needed = _needed((package for package in plan.packages if package.wanted), by_id)
-    early = _needed((package for package in plan.packages if package.name in first), by_id)
+    early = _needed((package for package in plan.packages if package.name in plan.first), by_id)
     order = [package for package in plan.packages if package.id in needed]
     order.sort(key=lambda package: package.id not in early)  # stable
     return RootPlan(

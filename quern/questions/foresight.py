@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -120,11 +120,11 @@ class Foresight:
         own = self.image.work / PackagesStep.name
         before = read_ingredients(own / INGREDIENTS)
         stanzas = _stanzas(now.keys(), Store(self.image.binpkgs), own / "view", before.keys() if before else {})
-        missing = [cpv for cpv in now.closures if cpv not in stanzas]
+        missing = [package.cpv for package in plan.packages if package.cpv not in stanzas]
         return Packages(
             changes.moves(_read(own / LOCK), lock, self._place),
             {cpv: changes.phrases(reasons(before, now, cpv)) for cpv in missing},
-            None if missing else _digest([stanzas[cpv] for cpv in sorted(stanzas)], lock, plan, self.step.first()),
+            None if missing else _digest([stanzas[cpv] for cpv in sorted(stanzas)], lock, plan),
         )
 
     @property
@@ -189,10 +189,10 @@ def _stanzas(
     return {cpv: stanza for cpv, stanza in found.items() if stanza}
 
 
-def _digest(stanzas: Sequence[Mapping[str, str]], lock: Iterable[Locked], plan: Plan, first: Collection[str]) -> str:
+def _digest(stanzas: Sequence[Mapping[str, str]], lock: Iterable[Locked], plan: Plan) -> str:
     from quern.portage import lockfile, root_plan
 
-    texts = lockfile.text(lockfile.with_origins(lock, stanzas)) + root_plan.text(root_plan.of_plan(plan, first))
+    texts = lockfile.text(lockfile.with_origins(lock, stanzas)) + root_plan.text(root_plan.of_plan(plan))
     return digest_of(stanzas, texts)
 
 

@@ -1,7 +1,7 @@
 """packages:NAME: every package of the image as a binary package, and `packages.lock`.
 
 resolve from source ▶ a key for each package ▶ lock the store ▶ view of those it has
-    ▶ emerge what is missing ▶ harvest into the store ▶ the view, whole
+    ▶ fetch ▶ build what is missing, each in a place of its own, into the store ▶ the view, whole
 
 build/NAME/packages/
   view/            exactly the image's packages, hard links into the store, with their index
@@ -16,12 +16,12 @@ build/NAME/packages/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from quern.errors import BuildError, ConfigError, ProfileError, QuernError, display
+from quern.errors import BuildError, ConfigError, ProfileError, display
 from quern.portage import watch
 from quern.portage.setup import Setup
 from quern.steps import committed
@@ -123,7 +123,7 @@ class PackagesStep(Step):
         (staging / LEDGER).write_text(ledger.text(lock, why), encoding="utf-8")
         write_ingredients(staging / INGREDIENTS, made_of)
         provenance.write(staging / PROVENANCE, plan)
-        installed = root_plan.text(root_plan.of_plan(plan, self.first()))
+        installed = root_plan.text(root_plan.of_plan(plan))
         (staging / ROOT_PLAN).write_text(installed, encoding="utf-8")
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
@@ -150,16 +150,9 @@ class PackagesStep(Step):
         """What the image consists of, for emerge's command line."""
         return [*self.setup.sets(), *self.setup.image.settings.build.baselayout_atoms]
 
-    def first(self) -> set[str]:
-        """The names of the packages that are installed before all others."""
-        from quern.portage.atom import package_of
-
-        atoms = self.setup.image.settings.build.baselayout_atoms
-        return {name for atom in atoms if (name := package_of(atom))}
-
     def _fill_view(self, build: Build, plan: Plan, made_of: Ingredients) -> dict[str, list[Change]]:
         """Lay out the view, building what the store lacks; returns why that was built, by cpv."""
-        from quern.portage import ledger, store
+        from quern.portage import store
         from quern.portage.keys import read_ingredients
         from quern.portage.reasons import reasons
         from quern.portage.store import Store
@@ -175,14 +168,12 @@ class PackagesStep(Step):
             missing = store.make_view(build.view, packages, keys)
             why = {cpv: reasons(former, made_of, cpv) for cpv in missing}
             if missing:
-                for line in ledger.announcement(why, len(keys)):
-                    build.run.say(line)
-                self._build_missing(build, plan, packages, keys, missing)
+                self._build_missing(build, plan, packages, made_of, former, missing)
                 receipts.sync_file_system(packages.folder)  # it may be on another disk than the work folder
                 discard(build.view, build.staging, build.run)
                 missing = store.make_view(build.view, packages, keys)
             if missing:
-                raise BuildError(f"emerge succeeded but made no binary package of {', '.join(missing)}")
+                raise BuildError(f"{packages.folder}: {', '.join(missing)} was removed while others were built")
         store.check_view(build.view, keys)
         return why
 
@@ -194,38 +185,69 @@ class PackagesStep(Step):
         store.harvest(self.place.output / "view", packages, keys, [cpv for cpv in keys if before.get(cpv) == keys[cpv]])
 
     def _build_missing(
-        self, build: Build, plan: Plan, packages: Store, keys: dict[str, str], missing: list[str]
+        self,
+        build: Build,
+        plan: Plan,
+        packages: Store,
+        made_of: Ingredients,
+        former: Ingredients | None,
+        missing: list[str],
     ) -> None:
-        """Emerge the missing packages from source, with what they are built with from the view."""
-        from quern.portage import emerge
-        from quern.portage.keys import host_key
+        """Build the missing packages from source, and what of the host side they take."""
+        from quern.portage import closures, ledger
+        from quern.portage.reasons import reasons
         from quern.steps import history
-        from quern.steps.fetching import fetch
+        from quern.steps.building import Builder, Position
+        from quern.steps.confirm import confirm
+        from quern.steps.emerging import HOST, OWN
 
         build.check_target()
-        binhost = bool(self.setup.image.settings.portage.binhost)
-        if len(missing) == len(plan.packages) and not binhost:
-            targets = self.targets()
-        else:  # by name: the rest is not merged again, and emerge takes no binary package's build dependencies
-            targets = [package.atom for package in plan.packages if package.cpv in missing]
-        machine = self.machine()
-        harvest = self._harvesting(build, plan, machine, packages, {cpv: keys[cpv] for cpv in missing})
-        history.plan(self.place.times, [plan[cpv].name for cpv in missing])
-        options = emerge.source_options(build.jobs, binhost)
-        first = self.setup.image.settings.build.baselayout_atoms
-        needed = [*plan.host, *(plan[cpv] for cpv in missing)]
-        self._check_manifests(needed)
-        build.keep_for_host(host_key(plan, machine))
-        fetch(build, options, targets, needed)
-        if build.run.driver.offline or build.keys:
-            options = emerge.source_options(build.jobs, binhost=False)  # what there is has been fetched
-        try:  # at each package, and at a failure: what was built is not built again, however this ends
-            if first:  # as in the root: they make the skeleton
-                build.emerge(options, first, harvest)
-            build.emerge(options, targets, harvest)
-        finally:
-            harvest()
-        build.check_merged(plan, missing)
+        keys = {**made_of.keys(), **made_of.host_keys("" if plan.system else str(build.staging / OWN / HOST))}
+        lacking = [each.id for each in plan.host if packages.sound(each.cpv, keys[each.id]) is None]
+        wanted = set(closures.to_build(made_of.closures, missing, lacking))
+        order = [plan[name] for name in plan.closures.order if name in wanted]
+        why = {ledger.name_of(package): reasons(former, made_of, package.id) for package in order}
+        total = len(plan.packages) + sum(package.on_host for package in order)
+        announced = list(ledger.announcement(why, total))
+        for line in announced:
+            build.run.say(line)
+        if self.setup.image.settings.emerge.ask:
+            confirm("Build these packages?")
+        history.plan(self.place.times, [package.name for package in order])
+        self._check_manifests(order)
+        order = self._fetch(build, packages, keys, order)
+        builder = Builder(build, plan, packages, keys)
+        for number, package in enumerate(order, start=1):
+            made = builder.build(package, Position(number, len(order)))
+            self._keep(made, plan, packages, package, keys)
+
+    def _fetch(self, build: Build, packages: Store, keys: Mapping[str, str], order: list[Package]) -> list[Package]:
+        """Get sources, and packages of a binhost; returns what is left to be built."""
+        from quern.portage import binhost, emerge, store
+        from quern.steps.fetching import fetch
+
+        urls = self.setup.image.settings.portage.binhost
+        options = emerge.source_options(build.jobs, bool(urls))
+        targets = [package for package in order if not package.on_host]
+        fetch(build, options, [package.atom for package in targets], order)
+        if not urls:
+            return order
+        wanted = {package.cpv: keys[package.id] for package in targets}
+        origins = binhost.origins(build.root, urls)
+        taken = store.harvest(build.view, packages, wanted, wanted, origins)
+        return [package for package in order if package.on_host or package.cpv not in taken]
+
+    def _keep(self, made: Build, plan: Plan, packages: Store, package: Package, keys: Mapping[str, str]) -> None:
+        """Take what was built into the store. Raises BuildError if it is not there, or not what was to be built."""
+        from quern.portage import store
+        from quern.portage.keys import ingredients
+
+        now = ingredients(plan, self.machine())
+        known = {**now.keys(), **now.host_keys("" if plan.system else str(made.host))}
+        if known[package.id] != keys[package.id]:
+            raise BuildError(f"{package.cpv} was changed while it was built; run it again")
+        if not store.harvest(made.view, packages, {package.cpv: keys[package.id]}, [package.cpv]):
+            raise BuildError(f"emerge succeeded but made no binary package of {package.cpv}; see {made.log}")
 
     def _check_manifests(self, packages: Iterable[Package]) -> None:
         """Raise BuildError if nobody would check the sources of one of them."""
@@ -236,31 +258,6 @@ class PackagesStep(Step):
             if package.distfiles and package.repository in lax:
                 layout = display(lax[package.repository] / LAYOUT)
                 raise BuildError(f"{package.cpv}: {layout}: its use-manifests has nobody check sources; take it out")
-
-    def _harvesting(
-        self, build: Build, plan: Plan, machine: list[str], packages: Store, keys: dict[str, str]
-    ) -> Callable[[], None]:
-        """What takes the packages with these keys into the store, as far as emerge has made them."""
-        from functools import cache
-
-        from quern.portage import binhost, store
-        from quern.portage.keys import package_keys
-
-        @cache  # emerge has read the indices when it began, and they may be long
-        def origins() -> binhost.Origins:
-            return binhost.origins(build.root, self.setup.image.settings.portage.binhost)
-
-        def harvest() -> None:
-            try:  # a builder image cannot change, but its daemon may be gone by now
-                now = package_keys(plan, machine if self.setup.in_container else self.machine())
-            except (QuernError, OSError):  # an ebuild is gone, say: then nothing is known of what was built
-                return
-            refused = build.refused()  # what an ordinary user could not do is missing there
-            # edited meanwhile: built from who knows what
-            unchanged = [cpv for cpv in keys if now[cpv] == keys[cpv] and cpv not in refused]
-            store.harvest(build.view, packages, keys, unchanged, origins())
-
-        return harvest
 
 
 def digest_in(output: Path) -> str:

@@ -18,7 +18,6 @@ import sys
 VERBS = {
     "prepare": "host",
     "resolve": "resolve",
-    "merged": "vdb",
     "compare": "compare",
     "digest": "trees",
     "clone": "trees",
@@ -39,6 +38,7 @@ WORDS = {
     "fetch": "fetch",  # what Portage calls
     "emerge": "settings",
     "merge": "merge",  # fills a root
+    "build": "build",  # builds a package
     "start": "start",  # for commands that are not confined
     "confine": "confine",
     "shell": "shell",
