@@ -11,7 +11,7 @@ built first. Which are cut depends on the dependencies alone, so that it is the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,8 +19,6 @@ from quern.errors import BuildError
 
 if TYPE_CHECKING:
     from quern.portage.plan import Package, Plan
-
-Node = tuple[str, str]  # of the graph of needs: ("built", id), or ("runs", id), which is id with all it needs to run
 
 
 class Closures(NamedTuple):
@@ -36,26 +34,32 @@ def closures(plan: Plan) -> Closures:
     packages = {package.id: package for package in (*plan.packages, *plan.host)}
     seeds = {name: _seeds(plan, package) for name, package in packages.items()}
     _add_first(plan, packages, seeds)
-    ring = _rings(packages, seeds)
+    whole = {name: _reached(name, seeds[name], packages) for name in packages}
+    ring = _components(whole)
     inside, cut = dict[str, list[str]](), dict[str, list[str]]()
     for name, package in packages.items():
-        found, left = set[str](), set[str]()
-        todo = list(seeds[name])
-        while todo:
-            other = todo.pop()
-            if other == name or other in found or other in left:
-                continue
-            if ring[other] == ring[name] and other not in package.build_deps:
-                left.add(other)
-            else:
-                found.add(other)
-                todo += packages[other].run_deps
-        inside[name], cut[name] = sorted(found), sorted(left)
+        later = {other for other in whole[name] if ring[other] == ring[name]}.difference(package.build_deps)
+        inside[name] = sorted(_reached(name, seeds[name], packages, later) if later else whole[name])
+        cut[name] = sorted(later)
     try:
         return Closures(inside, cut, list(TopologicalSorter(inside).static_order()))
     except CycleError as error:
         circle = " is built with ".join(name.lstrip("/") for name in reversed(error.args[1]))
         raise BuildError(f"build dependencies go round: {circle}") from None
+
+
+def _reached(
+    name: str, seeds: Iterable[str], packages: Mapping[str, Package], without: Collection[str] = ()
+) -> list[str]:
+    """The `seeds` and all that they need to run, but for `name` itself and what is `without`, in the order found."""
+    found: dict[str, None] = {}
+    todo = list(seeds)
+    while todo:
+        other = todo.pop()
+        if other != name and other not in found and other not in without:
+            found[other] = None
+            todo += packages[other].run_deps
+    return list(found)
 
 
 def _seeds(plan: Plan, package: Package) -> list[str]:
@@ -77,20 +81,10 @@ def _add_first(plan: Plan, packages: Mapping[str, Package], seeds: dict[str, lis
             seeds[name] = list(dict.fromkeys([*seeds[name], *first]))
 
 
-def _rings(packages: Mapping[str, Package], seeds: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """A number for each package: the same for two of which each must be there before the other can be built."""
-    needs: dict[Node, list[Node]] = {}
-    for name, package in packages.items():
-        needs["built", name] = [("runs", other) for other in seeds[name]]
-        needs["runs", name] = [("built", name), *(("runs", other) for other in package.run_deps)]
-    numbers = _components(needs)
-    return {name: numbers["built", name] for name in packages}
-
-
-def _components(edges: Mapping[Node, Sequence[Node]]) -> dict[Node, int]:
+def _components(edges: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Number the strongly connected components of a graph, by node (Tarjan's algorithm, without recursion)."""
-    index, low, component = dict[Node, int](), dict[Node, int](), dict[Node, int]()
-    path: list[Node] = []
+    index, low, component = dict[str, int](), dict[str, int](), dict[str, int]()
+    path: list[str] = []
     for start in edges:
         calls = [] if start in index else [(start, iter(edges[start]))]
         while calls:
@@ -114,7 +108,7 @@ def _components(edges: Mapping[Node, Sequence[Node]]) -> dict[Node, int]:
 
 
 def _close(
-    node: Node, index: Mapping[Node, int], low: Mapping[Node, int], component: dict[Node, int], path: list[Node]
+    node: str, index: Mapping[str, int], low: Mapping[str, int], component: dict[str, int], path: list[str]
 ) -> None:
     """Where `node` was the first of its component to be found, number all of it."""
     if low[node] == index[node]:
