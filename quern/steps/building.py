@@ -15,7 +15,8 @@ All is made anew for each package. Its build may write to own, PORTAGE_TMPDIR an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -31,11 +32,13 @@ from quern.portage.store import Store
 from quern.steps import merging
 from quern.steps.base import discard
 from quern.steps.emerging import OWN, Build
+from quern.steps.undeclared import hints
 from quern.steps.work import check_folders, take_over
-from quern.worker import merge
+from quern.worker import merge, regular
 from quern.worker.build import Request
 
 MERGING = "merging"
+LOG_SIZE = 1 << 20  # bytes that are read of the end of a log
 DAMAGED = "binary packages in {folder} are gone or damaged: {names}; run it again, and they are built again"
 
 
@@ -68,8 +71,22 @@ class Builder:
         request = self._request(place, package, closure, on_host)
         file = place.scratch / "build.json"
         file.write_text(json.dumps(request._asdict()), encoding="utf-8")
-        self._run(place, file, position)
+        try:
+            self._run(place, file, position)
+        except BuildError as error:
+            more = list(self._undeclared(package))
+            raise type(error)("\n".join([str(error), *more])) from None
         return place
+
+    def _undeclared(self, package: Package) -> Iterator[str]:
+        """What the build of `package` looked for, and a package of the plan has that it is not built with."""
+        inside = self.plan.closures.inside[package.id]
+        others = [each for each in self.plan.packages if each.id not in inside and each is not package]
+        files = {each.cpv: self.packages.path(each.cpv, self.keys[each.id]) for each in others}
+        logs = self.around.log.with_suffix("").glob(f"{package.cpv.replace('/', ':')}:*.log")
+        with suppress(OSError, ValueError):  # others write it
+            log = regular.end(str(max(logs)), LOG_SIZE).decode(errors="replace")
+            yield from hints(log, package, others, {cpv: file for cpv, file in files.items() if file.is_file()})
 
     def _place(self) -> Build:
         """Empty folders to build in, and a new host side."""
