@@ -295,7 +295,7 @@ from quern.drivers.raw import RawDriver
 folder = Path(sys.argv[1])
 for driver in (RawDriver(), RawDriver(confine="auto", say=str)):
     driver.call("digest", root=str(folder))
-    driver.call("merged", root=str(folder), reach=Reach())
+    driver.call("digest", root=str(folder), reach=Reach())
     driver.run(Command(["true"], {"PATH": "/usr/bin:/bin"}, folder, folder / "log"), str)
 """
 
@@ -323,4 +323,4 @@ def test_worker_is_isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "sitecustomize.py").write_text("raise SystemExit('hidden')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert RawDriver().call("merged", root=str(tmp_path))["packages"] == []
+    assert RawDriver().call("digest", root=str(tmp_path))["digest"]

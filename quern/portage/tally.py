@@ -21,10 +21,11 @@ _FAILED = re.compile(r">>> Failed to (?:emerge|install) (?P<cpv>[\w+.@/-]+)[, ].
 class Work:
     """One package that emerge is at work on, since `started` (seconds of the caller's clock)."""
 
-    def __init__(self, cpv: str, number: int, started: float) -> None:
+    def __init__(self, cpv: str, number: int, started: float, binary: bool) -> None:
         self.cpv = cpv
         self.number = number
         self.started = started
+        self.binary = binary
         self.merging = False
         self.share = 0.0
 
@@ -70,17 +71,18 @@ class Tally:
 
     def _take(self, match: re.Match[str], now: float) -> None:
         cpv = match["cpv"]
-        if match["begin"] and bool(match["binary"]) != self.binary:
+        if match["begin"] and match["binary"] and not self.binary:
             return  # installed to build with, or to run while something is installed
         if match["begin"] or match["fetch"]:
             self.total = self._before + int(match["total"])
         if match["begin"]:
             number = self._before + int(match["number"])
-            self.running[cpv] = Work(cpv, number, now)
+            self.running[cpv] = Work(cpv, number, now, bool(match["binary"]))
         elif match["fetch"]:  # which has no line for the end
             self.done = self._before + int(match["number"]) - 1
         elif match["merge"] and cpv in self.running:
             self.running[cpv].merging = True
         elif match["end"] and (work := self.running.pop(cpv, None)):
             self.done += 1
-            self.shares[package_name(cpv)] = work.share
+            if work.binary == self.binary:
+                self.shares[package_name(cpv)] = work.share
