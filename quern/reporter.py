@@ -24,6 +24,7 @@ from quern.errors import display
 from quern.interrupts import heard
 from quern.steps import receipt as receipts
 from quern.steps.base import Step
+from quern.steps.packages import PackagesStep
 from quern.terminal import harmless
 
 if TYPE_CHECKING:
@@ -213,8 +214,8 @@ def _of_ours(task: Any) -> tuple[Image, Step] | None:  # noqa: ANN401
 
 
 def _asks(image: Image, step: Step) -> bool:
-    """Whether emerge gets the terminal for itself."""
-    return step.emerges and image.settings.emerge.ask
+    """Whether the user is asked at the terminal meanwhile."""
+    return step.name == PackagesStep.name and image.settings.emerge.ask
 
 
 def _made(step: Step) -> str:

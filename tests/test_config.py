@@ -347,10 +347,6 @@ REFUSED = [
         "quern.conf:3: emerge.jobs: expected one line, got 'ask = on' as its continuation (an"
         " indented line continues the option above)",
     ),
-    (
-        "[build]\ndriver = docker\n[emerge]\nask = on\n",
-        "quern.conf:4: emerge.ask: expected off, got on: with build.driver = docker emerge has no terminal to ask at",
-    ),
     ("[build]\ndriver = podman\n", "quern.conf:2: build.driver: expected raw or docker, got 'podman'"),
     (
         "[docker]\nnetwork = a b\n",

@@ -134,7 +134,7 @@ _DOCKER = (
 )
 
 _EMERGE = (
-    _switch("emerge", "ask", "off", "Require questions from emerge"),
+    _switch("emerge", "ask", "off", "Ask at the terminal before packages are built"),
     Option("emerge", "jobs", "int", "0", "Parallel portage builds; 0 means one per core", values.count),
 )
 

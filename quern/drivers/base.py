@@ -21,7 +21,7 @@ class Reach(NamedTuple):
 class Command(NamedTuple):
     """A command to run: argv, its whole environment (nothing is inherited), folder, log file, and reach.
 
-    `terminal` gives it a terminal of its own, which the user's shows (emerge --ask); Ctrl-C is the command's then.
+    `terminal` gives a shell a terminal of its own, which the user's shows; Ctrl-C is the command's then.
     `network` is for what fetches: where commands are confined, others have none.
     """
 

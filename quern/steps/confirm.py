@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from quern.errors import BuildError
 from quern.interrupts import heard
 
@@ -9,11 +11,16 @@ YES = ("", "y", "yes")
 
 
 def confirm(question: str) -> None:
-    """Ask `question` at the terminal. Raises BuildError unless the answer is yes, which an empty line is too."""
+    """Ask `question` at the terminal. Raises KeyboardInterrupt unless the answer is yes, as an empty line is.
+
+    Raises BuildError if there is no terminal.
+    """
+    if not sys.stdin.isatty():
+        raise BuildError("emerge.ask = on needs a terminal to ask at, and there is none")
     with heard():
         try:
             answer = input(f"{question} [Yes/No] ")
         except EOFError:
             answer = "no"
     if answer.strip().lower() not in YES:
-        raise BuildError("emerge.ask: the answer was not yes; nothing is built")
+        raise KeyboardInterrupt

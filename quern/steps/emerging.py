@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -171,8 +170,6 @@ class Build:
         """Make the folders, the host side, and this run's configuration root. Raises BuildError."""
         check_sources(self.setup.image.distfiles)
         check_owner(self.setup.image.distfiles, "[portage] distfiles")
-        if self.setup.image.settings.emerge.ask and not sys.stdin.isatty():
-            raise BuildError("emerge.ask = on needs a terminal for emerge's questions, and there is none")
         logs = self.log.with_suffix("")
         self.log.unlink(missing_ok=True)
         discard(logs, self.log.parent, self.run)
