@@ -153,7 +153,10 @@ def test_the_template_names_every_option_and_variable() -> None:
         assert f"; {option.variables[0]} - type={option.kind} - {option.doc}" in text
         assert f"\n;{option.key} =" in text
     assert all(f"\n;{option.key} =" in text for option in REPOSITORY_OPTIONS)
-    assert "; QUERN_EMERGE_JOBS - type=int - Parallel portage builds; 0 means one per core\n;jobs = 0\n" in text
+    assert (
+        "; QUERN_EMERGE_JOBS - type=int - Processes that build a package at once; 0 means one per core\n;jobs = 0\n"
+        in text
+    )
 
 
 def test_later_files_win_and_the_environment_wins_over_all(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from quern.project import Image
 from quern.steps import committed
 from quern.steps.base import Run
 from quern.steps.chain import driver_of, setup_of
-from quern.steps.packages import INGREDIENTS, LOCK, PackagesStep, digest_of
+from quern.steps.packages import INGREDIENTS, LOCK, PackagesStep, digest_of, host_keys
 from quern.steps.portage import PortageStep
 from quern.worker import regular
 from quern.worker.walk import walk
@@ -109,7 +109,8 @@ class Foresight:
         return "\n".join(lines).replace(str(self.aside.work), str(self.image.work))
 
     def _packages(self) -> Packages:
-        from quern.portage import changes, lockfile
+        from quern.portage import changes, ledger, lockfile
+        from quern.portage.closures import to_build
         from quern.portage.keys import read_ingredients
         from quern.portage.reasons import reasons
         from quern.portage.store import Store
@@ -119,11 +120,15 @@ class Foresight:
         committed.check(self.image, lock)
         own = self.image.work / PackagesStep.name
         before = read_ingredients(own / INGREDIENTS)
-        stanzas = _stanzas(now.keys(), Store(self.image.binpkgs), own / "view", before.keys() if before else {})
+        store = Store(self.image.binpkgs)
+        stanzas = _stanzas(now.keys(), store, own / "view", before.keys() if before else {})
         missing = [package.cpv for package in plan.packages if package.cpv not in stanzas]
+        keys = host_keys(now, self.image.work, plan.system)
+        lacking = [each.id for each in plan.host if store.stanza(each.cpv, keys[each.id]) is None]
+        built = [plan[name] for name in to_build(now.closures, missing, lacking)]
         return Packages(
             changes.moves(_read(own / LOCK), lock, self._place),
-            {cpv: changes.phrases(reasons(before, now, cpv)) for cpv in missing},
+            {ledger.name_of(each): changes.phrases(reasons(before, now, each.id)) for each in built},
             None if missing else _digest([stanzas[cpv] for cpv in sorted(stanzas)], lock, plan),
         )
 

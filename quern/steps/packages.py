@@ -199,10 +199,9 @@ class PackagesStep(Step):
         from quern.steps import history
         from quern.steps.building import Builder, Position
         from quern.steps.confirm import confirm
-        from quern.steps.emerging import HOST, OWN
 
         build.check_target()
-        keys = {**made_of.keys(), **made_of.host_keys("" if plan.system else str(build.staging / OWN / HOST))}
+        keys = {**made_of.keys(), **host_keys(made_of, self.work, plan.system)}
         lacking = [each.id for each in plan.host if packages.sound(each.cpv, keys[each.id]) is None]
         wanted = set(closures.to_build(made_of.closures, missing, lacking))
         order = [plan[name] for name in plan.closures.order if name in wanted]
@@ -243,7 +242,7 @@ class PackagesStep(Step):
         from quern.portage.keys import ingredients
 
         now = ingredients(plan, self.machine())
-        known = {**now.keys(), **now.host_keys("" if plan.system else str(made.host))}
+        known = {**now.keys(), **host_keys(now, self.work, plan.system)}
         if known[package.id] != keys[package.id]:
             raise BuildError(f"{package.cpv} was changed while it was built; run it again")
         if not store.harvest(made.view, packages, {package.cpv: keys[package.id]}, [package.cpv]):
@@ -258,6 +257,16 @@ class PackagesStep(Step):
             if package.distfiles and package.repository in lax:
                 layout = display(lax[package.repository] / LAYOUT)
                 raise BuildError(f"{package.cpv}: {layout}: its use-manifests has nobody check sources; take it out")
+
+
+def host_keys(made_of: Ingredients, work: Path, system: bool) -> dict[str, str]:
+    """The keys, by id, of what is built to build with for the image whose work folder this is.
+
+    Off a Gentoo `system` such packages hold the path of the host side (EPREFIX, PMS 11.1), and serve no other folder.
+    """
+    from quern.steps.emerging import HOST, OWN
+
+    return made_of.host_keys("" if system else str(receipts.Place(work, PackagesStep.name).staging / OWN / HOST))
 
 
 def digest_in(output: Path) -> str:
