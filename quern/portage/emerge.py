@@ -77,7 +77,7 @@ class Surroundings:
             "PORTAGE_TMPDIR": str(self.scratch),
             "PORTAGE_LOGDIR": str(self.logs),
             "EMERGE_LOG_DIR": str(self.logs),
-            "MAKEOPTS": " ".join([f"-j{self.jobs}", *(f"-l{load}" for load in _load(self.jobs))]),
+            "MAKEOPTS": f"-j{self.jobs}",
             "SOURCE_DATE_EPOCH": str(PACKAGE_EPOCH),
         }
         if self.gentoo:
@@ -128,14 +128,6 @@ class Machine(NamedTuple):
     options: Sequence[str]
 
 
-def _load(jobs: int) -> list[int]:
-    """The load beyond which nothing more is started: `jobs` packages with as many processes each are jobs * jobs.
-
-    None up to 2: four processes harm no machine, and a load that lags behind would leave one of two cores idle.
-    """
-    return [jobs] if jobs > 2 else []
-
-
 _QUIET = (
     "--ignore-default-opts",
     "--color=n",
@@ -143,18 +135,6 @@ _QUIET = (
     "--package-moves=n",  # "Performing Global Updates" would rewrite binary packages
     "--quiet-build=y",
 )
-
-
-def common_options(jobs: int) -> list[str]:
-    """Options of every call, from source or from binary packages."""
-    return [
-        *_QUIET,
-        "--update",  # without it @profile is merged anew each time
-        "--deep",
-        "--oneshot",
-        f"--jobs={jobs}",
-        *(f"--load-average={load}" for load in _load(jobs)),
-    ]
 
 
 def build_options() -> list[str]:
@@ -177,10 +157,15 @@ def host_only(around: Surroundings) -> dict[str, str | None]:
 
 
 def source_options(jobs: int, binhost: bool) -> list[str]:
-    """Options to build: reuse the view's packages, and make packages of what is built."""
+    """Options to resolve an image from source, and to fetch what a binhost has of it.
+
+    What a system that is built in has, and what suffices, is taken as it is: that takes neither --update nor --deep.
+    """
     reuse = ["--getbinpkg"] if binhost else []
     return [
-        *common_options(jobs),
+        *_QUIET,
+        "--oneshot",
+        f"--jobs={jobs}",
         "--usepkg",
         "--buildpkg",
         "--binpkg-respect-use=y",
@@ -191,4 +176,4 @@ def source_options(jobs: int, binhost: bool) -> list[str]:
 
 def install_options(jobs: int) -> list[str]:
     """Options to install from binary packages alone, run-time dependencies only."""
-    return [*common_options(jobs), "--usepkgonly", "--binpkg-respect-use=y"]
+    return [*_QUIET, "--update", "--deep", "--oneshot", f"--jobs={jobs}", "--usepkgonly", "--binpkg-respect-use=y"]
