@@ -213,7 +213,7 @@ def _of_ours(task: Any) -> tuple[Image, Step] | None:  # noqa: ANN401
 
 
 def _asks(image: Image, step: Step) -> bool:
-    """Whether emerge gets the terminal for itself."""
+    """Whether the user is asked at the terminal meanwhile."""
     return step.asks and image.settings.emerge.ask
 
 

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from quern.portage import store
-from quern.portage.emerge import PACKAGE_EPOCH, common_options
+from quern.portage.emerge import PACKAGE_EPOCH, source_options
 from quern.portage.setup import Setup
 from quern.project import Image
 from quern.steps.chain import steps_of
@@ -60,7 +60,8 @@ def emerging(image: Image, folder: Path) -> Build:
 def emerge(build: Build) -> None:
     """Install what the image names by emerge."""
     image = build.setup.image
-    options = [*common_options(build.jobs), "--usepkgonly", "--binpkg-respect-use=y"]
+    source = [word for word in source_options(build.jobs, binhost=False) if not word.endswith(("pkg", "deps=y"))]
+    options = [*source, "--update", "--deep", "--usepkgonly"]
     build.emerge(options, [*build.setup.sets(), *image.settings.build.baselayout_atoms])
 
 

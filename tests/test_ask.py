@@ -1,9 +1,7 @@
-"""`[emerge] ask = on`: emerge asks at a terminal that is not the user's own."""
+"""`[emerge] ask = on`: one question before anything is built."""
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,17 +11,16 @@ from tests.conftest import tool
 from tests.containers import TREE
 from tests.projects import write
 from tests.terminals import typing
-from tests.test_raw import STUFF
 
 pytestmark = pytest.mark.emerge
 
 EBUILD = 'EAPI=8\nSLOT="0"\nKEYWORDS="amd64"\nS="${{WORKDIR}}"\n{head}\nsrc_install() {{ {commands}; }}\n'
-QUESTION = "merge these packages? [Yes/No] "
+QUESTION = "Build these packages? [Yes/No] "
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A project whose emerge asks."""
+    """A project that asks."""
     tool("scanelf", "pax-utils")
     return Project(write(tmp_path, TREE), {"QUERN_EMERGE_ASK": "on"})
 
@@ -32,26 +29,16 @@ def ebuild(project: Project, commands: str, head: str = "") -> None:
     write(project.folder, {"tree/app-misc/one/one-1.ebuild": EBUILD.format(head=head, commands=commands)})
 
 
-def test_an_ebuild_that_types_for_the_user(project: Project) -> None:
-    """It reaches the terminal that emerge has, by /dev/tty or as its input, which is another than the user's."""
-    typed = write(project.folder / "tree", {"app-misc/one/files/stuff.py": STUFF}) / "app-misc/one/files/stuff.py"
-    ebuild(project, f"{sys.executable} {typed} < /dev/tty > /dev/tty 2>&1 || die", 'PROPERTIES="interactive"')
+def test_the_question_comes_once_and_before_anything_is_built(project: Project) -> None:
+    """What is going to be built is shown above it; the ebuild itself has no terminal."""
+    ebuild(project, "(exec 3< /dev/tty) 2>/dev/null && die 'a terminal'; [[ ! -t 0 ]] || die 'a terminal'")
     with typing(project, "packages:one") as terminal:
-        mine = os.open(terminal.name, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        terminal.expect("Building 1 of 1 packages")
         terminal.expect(QUESTION)
         terminal.send("Yes\n")
-        terminal.expect("terminals ")
         terminal.expect("packages:one is finished")
-        with pytest.raises(BlockingIOError):
-            os.read(mine, 100)
-        users = os.fstat(mine).st_rdev
-        os.close(mine)
         assert terminal.status() == 0
-    (line,) = [line for line in terminal.shown.splitlines() if line.startswith("terminals ")]
-    own, *places = map(int, line.split()[1:5])
-    assert own != 0
-    assert users not in (own, *places)
-    assert line in (project.folder / "build/one/logs/packages.log").read_text()
+    assert terminal.shown.count(QUESTION) == 1
 
 
 def test_no_is_an_interruption(project: Project) -> None:
@@ -63,21 +50,8 @@ def test_no_is_an_interruption(project: Project) -> None:
     assert "packages:one interrupted; run it again to go on" in terminal.shown
 
 
-def test_a_failure_is_explained(project: Project) -> None:
-    """What was asked at a terminal is read all the same."""
-    ebuild(project, r"printf '\033]52;c;YQ==\007done\n' > /dev/tty; die 'on purpose'")
-    with typing(project, "packages:one") as terminal:
-        terminal.expect(QUESTION)
-        terminal.send("Yes\n")
-        assert terminal.status() == 1
-    assert "app-misc/one-1 failed in its install phase" in terminal.shown
-    assert "done" in terminal.shown
-    assert "\x1b]52" not in terminal.shown
-
-
-def test_a_root_asks_nothing(project: Project) -> None:
-    """It is filled without emerge, and without a terminal."""
-    ebuild(project, "echo one > one; insinto /usr/share; doins one")
-    project.doit("packages:one", variables={"QUERN_EMERGE_ASK": "off"})
-    project.doit("root:one")
-    assert (project.folder / "build/one/root/image/usr/share/one").is_file()
+def test_without_a_terminal_nothing_is_built(project: Project) -> None:
+    ebuild(project, "true")
+    output = project.doit("packages:one", status=1)
+    assert "emerge.ask = on needs a terminal to ask at, and there is none" in output
+    assert ">>> Emerging" not in output

@@ -224,7 +224,7 @@ def test_the_terminal_when_asked_for(tmp_path: Path) -> None:
         with contextlib.suppress(BaseException):
             argv = ["sh", "-c", "read x < /dev/tty; test -t 1; echo $? $x"]
             command = Command(argv, {"PATH": "/bin"}, tmp_path, tmp_path / "log", Reach([tmp_path]), terminal=True)
-            os._exit(RawDriver(confine="on").run(command, print))
+            os._exit(RawDriver(confine="on").shell(command, print))
         os._exit(99)
     os.write(terminal, b"yes\n")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

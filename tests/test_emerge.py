@@ -64,35 +64,23 @@ def test_packages_do_not_see_the_image_s_epoch(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_jobs() -> None:
-    assert "--jobs=6" in emerge.common_options(6)
-    assert replace(AROUND, jobs=2).environment()["MAKEOPTS"] == "-j2"
+    """One package is built at a time, with all the processes that there may be."""
+    assert replace(AROUND, jobs=6).environment()["MAKEOPTS"] == "-j6"
+    assert "--jobs=1" in emerge.build_options()
 
 
-def test_many_cores_are_not_overrun() -> None:
-    """N packages of N processes each would be N * N."""
-    assert AROUND.environment()["MAKEOPTS"] == "-j3 -l3"
-    for options in (emerge.common_options(64), emerge.source_options(64, binhost=False), emerge.host_options(64)):
-        assert {"--jobs=64", "--load-average=64"} <= set(options)
-    for jobs in (1, 2):  # two cores are kept busy
-        assert not any(option.startswith("--load-average") for option in emerge.common_options(jobs))
-        assert replace(AROUND, jobs=jobs).environment()["MAKEOPTS"] == f"-j{jobs}"
-
-
-def test_options() -> None:
-    common = emerge.common_options(2)
-    assert {"--update", "--deep", "--oneshot", "--ignore-default-opts"} <= set(common)
-    source = emerge.source_options(2, binhost=False)
-    assert source[: len(common)] == common
-    assert source[len(common) :] == ["--usepkg", "--buildpkg", "--binpkg-respect-use=y", "--binpkg-changed-deps=y"]
-    assert emerge.source_options(2, binhost=True) == [*source, "--getbinpkg"]
-    assert not {"--update", "--deep"} & set(emerge.host_options(2))
+def test_what_a_system_has_is_taken_as_it_is() -> None:
+    """An update of all that is there would rebuild what a build only runs."""
+    for options in (emerge.source_options(2, binhost=True), emerge.build_options(), emerge.host_options()):
+        assert not {"--update", "--deep"}.intersection(options)
+        assert {"--oneshot", "--ignore-default-opts"} <= set(options)
 
 
 def test_options_are_emerge_s() -> None:
     pytest.importorskip("portage")
     code = "import sys; from _emerge.main import parse_opts; print(parse_opts(sys.argv[1:])[1:])"
-    last = [*emerge.host_options(3), *(f"{name}={value}" for name, value in host.OPTIONS.items())]
-    for options in (emerge.source_options(2, binhost=True), emerge.host_options(2), last):
+    last = [*emerge.host_options(), *(f"{name}={value}" for name, value in host.OPTIONS.items())]
+    for options in (emerge.source_options(2, binhost=True), emerge.build_options(), last):
         argv = [sys.executable, "-c", code, *options, "@profile"]
         ran = subprocess.run(argv, capture_output=True, text=True)
         assert (ran.returncode, ran.stderr) == (0, "")

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from quern.portage.keys import (
     distfile_digests,
     file_digest,
-    host_key,
     ingredients,
     package_keys,
     read_ingredients,
@@ -88,11 +87,10 @@ def changed(tree: Path, change: Callable[[], object]) -> set[str]:
 def test_how_packages_are_compressed_is_in_every_key(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another zlib gives other bytes for the same content."""
     found, machine = plan(tree), MACHINE
-    before = package_keys(found, machine), host_key(found, machine)
+    before = package_keys(found, machine)
     monkeypatch.setattr(gpkg_write, "identity", lambda: "gzip zlib-of-tomorrow level 1")
-    after = package_keys(found, machine), host_key(found, machine)
-    assert before[1] != after[1]
-    assert not set(before[0].values()) & set(after[0].values())
+    after = package_keys(found, machine)
+    assert not set(before.values()) & set(after.values())
 
 
 def test_a_key_is_64_hexadecimal_digits(tree: Path) -> None:
@@ -163,13 +161,36 @@ def test_a_changed_package(tree: Path, part: str) -> None:
     assert all(old[cpv] == new[cpv] for cpv in old if cpv != "lib/hello-1")
 
 
-def test_sub_slot_of_what_is_needed_to_run(tree: Path) -> None:
-    """`RDEPEND=lib/docs:=` is written into python's binary package as `lib/docs:0/0=`."""
+def test_what_is_needed_to_run_alone_is_in_no_key(tree: Path) -> None:
+    """python is not built with what it needs to run: `RDEPEND=lib/docs:=` stays as it is written."""
     before = plan(tree)
     docs = replace(before["lib/docs-1"], subslot="7")
     after = replace(before, packages=tuple(docs if p.cpv == "lib/docs-1" else p for p in before.packages))
     old, new = package_keys(before, MACHINE), package_keys(after, MACHINE)
-    assert {cpv for cpv in old if old[cpv] != new[cpv]} == {"lib/docs-1", "lib/python-1"}
+    assert {cpv for cpv in old if old[cpv] != new[cpv]} == {"lib/docs-1"}
+
+
+def test_a_library_is_in_the_keys_of_all_behind_it(tree: Path) -> None:
+    """Also where only what a package is built with was built with it."""
+    one = plan(tree)
+    chain = tuple(replace(p, build_deps=("lib/zlib-1",)) if p.cpv == "lib/python-1" else p for p in one.packages)
+    before = replace(one, packages=chain)
+    write(tree, {"lib/musl/musl-1.ebuild": "edited"})
+    old, new = package_keys(before, MACHINE), package_keys(before, MACHINE)
+    assert old == new
+    assert "lib/musl-1" not in before.closures.inside["lib/python-1"] or before["lib/zlib-1"].run_deps
+
+
+def test_keys_of_the_host_side_have_its_path(tree: Path) -> None:
+    one = plan(tree)
+    tool = replace(one["lib/zlib-1"], on_host=True, build_deps=(), run_deps=())
+    hello = replace(one["lib/hello-1"], build_deps=("/lib/zlib-1",))
+    others = tuple(hello if p.cpv == "lib/hello-1" else p for p in one.packages)
+    made_of = ingredients(replace(one, packages=others, host=(tool,)), MACHINE)
+    assert set(made_of.host_keys("/a")) == {"/lib/zlib-1"}
+    assert made_of.host_keys("/a") != made_of.host_keys("/b")
+    assert made_of.host_keys("/a")["/lib/zlib-1"] != made_of.keys()["lib/zlib-1"]
+    assert made_of.behind("lib/hello-1") == ["/lib/zlib-1"]
 
 
 def test_variables_and_machine_are_in_every_key(tree: Path) -> None:

@@ -44,7 +44,7 @@ def left(request: pytest.FixtureRequest) -> Callable[[Path], str]:
 READERS: dict[str, Callable[[Path], object]] = {
     store.INDEX: lambda path: read_index(path.parent),
     "shell.json": regular.text,
-    "CONTENTS": lambda path: vdb.merged(str(path.parents[5])),
+    "CONTENTS": lambda path: vdb.owners(str(path.parents[5])),
     "USE": lambda path: vdb.described(str(path.parents[5]), ["USE"]),
     NOTES: lambda path: refusals.read(path.parent),
 }

@@ -3,8 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from quern.portage.plan import Plan, from_answer
 
@@ -62,39 +60,6 @@ def test_name(cpv: str, name: str) -> None:
     assert plan(entry(cpv)).packages[0].name == name
 
 
-def test_build_closure() -> None:
-    # make runs with libc; tool is built with make and runs with data; app is built with tool and runs with data
-    libc, make, data, tool, app = "sys/libc-1", "sys/make-1", "sys/data-1", "sys/tool-1", "app/app-1"
-    found = plan(
-        entry(libc), entry(make, run=[0]), entry(data), entry(tool, build=[1], run=[2]), entry(app, build=[3], run=[2])
-    )
-    closures = {package.cpv: [other.cpv for other in found.build_closure(package)] for package in found.packages}
-    assert closures == {
-        libc: [],
-        make: [],
-        data: [],
-        tool: [libc, make],
-        app: [data, libc, make, tool],
-    }
-
-
-def test_build_closure_of_a_ring() -> None:
-    """Runtime dependencies may go round; a package is not part of its own closure."""
-    found = plan(entry("a/a-1", build=[1]), entry("a/b-1", run=[0, 2]), entry("a/c-1", build=[0]))
-    assert [other.cpv for other in found.build_closure(found["a/a-1"])] == ["a/b-1", "a/c-1"]
-
-
-@given(st.lists(st.tuples(st.sets(st.integers(0, 7)), st.sets(st.integers(0, 7))), min_size=8, max_size=8))
-def test_build_closure_is_closed(edges: list[tuple[set[int], set[int]]]) -> None:
-    found = plan(*(entry(f"a/p{number}-1", sorted(build), sorted(run)) for number, (build, run) in enumerate(edges)))
-    for package in found.packages:
-        closure = {other.cpv for other in found.build_closure(package)}
-        assert package.cpv not in closure
-        assert set(package.build_deps) - {package.cpv} <= closure
-        for cpv in closure:
-            assert {*found[cpv].build_deps, *found[cpv].run_deps} - {package.cpv} <= closure
-
-
 def test_packages_that_are_merged_where_emerge_runs() -> None:
     """They are no part of the image, though the same package may be, and all that they need counts as built with."""
     answer = {
@@ -112,4 +77,4 @@ def test_packages_that_are_merged_where_emerge_runs() -> None:
     assert [package.id for package in found.host] == ["/lib/z-1", "/app/tool-1"]
     assert found.watched == ("/here/app",)
     assert (found["app/a-1"].build_deps, found["app/a-1"].run_deps) == (("/app/tool-1",), ("lib/z-1",))
-    assert [package.id for package in found.build_closure(found["app/a-1"])] == ["/app/tool-1", "/lib/z-1"]
+    assert found.closures.inside["app/a-1"] == ["/app/tool-1", "/lib/z-1"]

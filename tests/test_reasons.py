@@ -122,12 +122,6 @@ def test_dependencies_that_come_and_go(tree: Path) -> None:
     assert why(after, before, "hello") == ["dependency lib/zlib removed"]
 
 
-def test_a_slot_that_a_package_is_bound_to(tree: Path) -> None:
-    one = plan(tree)
-    after = ingredients(edited(one, "lib/docs-1", subslot="7"), MACHINE)
-    assert why(ingredients(one, MACHINE), after, "python") == ["dependency lib/docs (slot 0/0 -> 0/7)"]
-
-
 @pytest.mark.parametrize(
     ("former", "now", "reason"),
     [

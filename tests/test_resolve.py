@@ -48,6 +48,9 @@ TREE = {
 }
 
 
+RESOLVING = [option for option in emerge.source_options(1, binhost=False) if not option.endswith("pkg")]
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository and the work folder of an image, with the ebuilds read once for all tests."""
@@ -69,7 +72,7 @@ def plan(work: Path) -> Plan:
 
 def pretended(build: Build) -> list[str]:
     """The packages of `emerge --pretend`, in order."""
-    options = [*emerge.common_options(1), "--pretend", "@profile"]
+    options = [*RESOLVING, "--pretend", "@profile"]
     argv = [build.machine.python, build.machine.emerge, *options]
     ran = subprocess.run(argv, env=build.surroundings.environment(), capture_output=True, text=True, check=True)
     return re.findall(r"^\[ebuild .*?\] ([^\s:]+)", ran.stdout, re.M)
@@ -160,7 +163,7 @@ def test_no_solution(work: Path) -> None:
 def test_output_of_a_failure_is_emerge_s(work: Path) -> None:
     write(work / "tree/profiles/image", {"packages": "lib/libc:0/2\n=lib/libc-2\n"})
     build = source_build(image_of(work / "image.conf", work / "work"))
-    arguments = [*emerge.common_options(1), "@profile"]
+    arguments = [*RESOLVING, "@profile"]
     environment = build.surroundings.environment()
     answer = build.run.driver.call("resolve", environment=environment, arguments=arguments)
     argv = [build.machine.python, build.machine.emerge, *arguments, "--pretend"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quern.worker.vdb import described, finish, merged, owners
+from quern.worker.vdb import described, finish, owners
 from tests.conftest import needs_root
 from tests.projects import write
 
@@ -42,43 +42,12 @@ def entry(root: Path, cpv: str, contents: str = CONTENTS, **files: str) -> Path:
     )
 
 
-def test_merged(tmp_path: Path) -> None:
-    entry(tmp_path, "lib/zlib-1.3-r2", "")
-    entry(tmp_path, "app-misc/one-1", IUSE="", SLOT="2\n")
-    entry(tmp_path, "app-misc/-MERGING-two-1")
-    write(tmp_path / "var/db/pkg", {".cache/x": "", "lib/.zlib-1.3.portage_lockfile": ""})
-    assert merged(str(tmp_path))["packages"] == [
-        {"cpv": "app-misc/one-1", "repository": "tree", "slot": "2", "use": []},
-        {"cpv": "lib/zlib-1.3-r2", "repository": "tree", "slot": "0", "use": ["ssl"]},
-    ]
-
-
-def test_nothing_merged(tmp_path: Path) -> None:
-    assert merged(str(tmp_path)) == {"packages": [], "shared": []}
-    assert merged(str(tmp_path / "absent")) == {"packages": [], "shared": []}
-
-
 def test_described(tmp_path: Path) -> None:
     entry(tmp_path, "app-misc/one-1", LICENSE="MIT\n", HOMEPAGE="https://a.example/\nhttps://b.example/\n")
     entry(tmp_path, "app-misc/-MERGING-two-1")
     assert described(str(tmp_path), ["LICENSE", "HOMEPAGE", "ABSENT"]) == {
         "app-misc/one-1": {"LICENSE": "MIT", "HOMEPAGE": "https://a.example/ https://b.example/", "ABSENT": ""}
     }
-
-
-def test_files_of_two_packages(tmp_path: Path) -> None:
-    entry(tmp_path, "app-misc/one-1")
-    entry(
-        tmp_path,
-        "app-misc/two-1",
-        "dir /usr/bin\nsym /usr/bin/my tool -> x 1\nobj /usr/bin/other 0 1\nobj /usr/a.pyc 0 1\n"
-        "obj /var/empty/.keep_app-misc_two-0 0 1\n",
-    )
-    entry(tmp_path, "app-misc/three-1", "obj /usr/bin/alias 0 1\nobj /usr/a.pyc 0 1\n")
-    assert merged(str(tmp_path))["shared"] == [
-        ["/usr/bin/alias", "app-misc/one-1", "app-misc/three-1"],
-        ["/usr/bin/my tool", "app-misc/one-1", "app-misc/two-1"],
-    ]
 
 
 def test_finish_removes_what_merging_leaves(tmp_path: Path) -> None:

@@ -70,7 +70,6 @@ def load(files: Sequence[Path], environ: Mapping[str, str], base: Path) -> Setti
         warnings=tuple(loader.warnings()),
     )
     _check_names(found)
-    _check_terminal(found)
     return found
 
 
@@ -163,12 +162,3 @@ def _check_names(found: Settings) -> None:
                 f"{dict(found.origins)['portage.repositories']}: portage.repositories: there is no [repository:{name}]"
                 f"{hint(name, names)} (a folder has a slash in it: ./{name})"
             )
-
-
-def _check_terminal(found: Settings) -> None:
-    """Refuse questions where nobody could answer them."""
-    if found.emerge.ask and found.build.driver == "docker":
-        raise ConfigError(
-            f"{dict(found.origins)['emerge.ask']}: emerge.ask: expected off, got on: with build.driver = docker emerge"
-            " has no terminal to ask at"
-        )

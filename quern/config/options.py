@@ -134,8 +134,8 @@ _DOCKER = (
 )
 
 _EMERGE = (
-    _switch("emerge", "ask", "off", "Require questions from emerge"),
-    Option("emerge", "jobs", "int", "0", "Parallel portage builds; 0 means one per core", values.count),
+    _switch("emerge", "ask", "off", "Ask at the terminal before packages are built"),
+    Option("emerge", "jobs", "int", "0", "Processes that build a package at once; 0 means one per core", values.count),
 )
 
 _PORTAGE = (

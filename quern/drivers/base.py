@@ -21,8 +21,8 @@ class Reach(NamedTuple):
 class Command(NamedTuple):
     """A command to run: argv, its whole environment (nothing is inherited), folder, log file, and reach.
 
-    `terminal` gives it a terminal of its own, which the user's shows (emerge --ask); Ctrl-C is the command's then.
-    Where commands are confined, none has a network.
+    `terminal` gives a shell a terminal of its own, which the user's shows; Ctrl-C is the command's then. Where commands
+    are confined, none has a network.
     """
 
     argv: Sequence[str]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from quern.drivers.answers import answer_of, streamed_answer_of
 from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible, unlike, worker
-from quern.drivers.shown import Shown, copy_lines
+from quern.drivers.shown import copy_lines
 from quern.errors import DriverError, naming
 from quern.worker import IMPOSSIBLE
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import subprocess
     from types import FrameType
 
-INTERRUPTED = 128 + signal.SIGINT
 PIECE = 1 << 20  # bytes that a verb's output is read in
 PATIENCE = 10  # seconds a stopped command has to end by itself; emerge's group needs 0.3
 
@@ -68,48 +67,38 @@ class RawDriver:
         import shlex
         import subprocess
 
-        last = b""
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab", buffering=0) as log, terminable():  # it is what is left when we are killed
             with naming(command.log):
                 log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
-            if command.terminal:
-                shown = Shown(log, line)
-                status = self._at_terminal(command, shown.piece)
-                shown.end()
-                last = shown.last
-            else:
-                process = subprocess.Popen(
-                    self._argv(command),
-                    env=dict(command.environment),
-                    cwd=command.folder,
-                    umask=0o022,  # a build must not depend on the caller's
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-                assert process.stdout is not None
-                with guarded(process), process.stdout as output:
-                    last = copy_lines(output, log, line)
-                    status = process.wait()
+            process = subprocess.Popen(
+                self._argv(command),
+                env=dict(command.environment),
+                cwd=command.folder,
+                umask=0o022,  # a build must not depend on the caller's
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            assert process.stdout is not None
+            with guarded(process), process.stdout as output:
+                last = copy_lines(output, log, line)
+                status = process.wait()
         if status == IMPOSSIBLE and self._confines:
             raise DriverError(unlike(last))
-        status = 128 - status if status < 0 else status
-        if command.terminal and status == INTERRUPTED:  # by keys that were the command's
-            raise KeyboardInterrupt
-        return status
+        return 128 - status if status < 0 else status
 
     def shell(self, command: Command, line: Callable[[str], None]) -> int:
         """See Driver.shell."""
         if not command.terminal:
             return self.run(command, line)
         with terminable():
-            status = self._at_terminal(command, lambda shown: shown)
+            status = self._at_terminal(command)
         return 128 - status if status < 0 else status
 
-    def _at_terminal(self, command: Command, show: Callable[[bytes], bytes]) -> int:
-        """Run a command at a terminal of its own; the user's has what `show` makes of what is shown there."""
+    def _at_terminal(self, command: Command) -> int:
+        """Run a command at a terminal of its own, which the user's shows."""
         import subprocess
         from functools import partial
 
@@ -129,7 +118,7 @@ class RawDriver:
                     start_new_session=True,
                 )
             with guarded(process):
-                terminal.relay(ours, partial(terminal.resize, ours), lambda: process.poll() is not None, show)
+                terminal.relay(ours, partial(terminal.resize, ours), lambda: process.poll() is not None)
                 return process.wait()
 
     def call(

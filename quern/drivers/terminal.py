@@ -33,15 +33,10 @@ def resize(descriptor: int, lines: int, columns: int) -> None:
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
 
-def relay(
-    theirs: int,
-    resize: Callable[[int, int], object],
-    has_ended: Callable[[], bool],
-    show: Callable[[bytes], bytes] = bytes,
-) -> None:
+def relay(theirs: int, resize: Callable[[int, int], object], has_ended: Callable[[], bool]) -> None:
     """Pass on what is typed to the descriptor `theirs`, and show what comes from there, until its end.
 
-    `resize` is told lines and columns, at once and whenever they change; `show` makes of what comes what is shown.
+    `resize` is told lines and columns, at once and whenever they change.
     """
     import select
 
@@ -52,7 +47,7 @@ def relay(
             if theirs in ready:
                 if not (shown := _read(theirs)):
                     return
-                _write(1, show(shown))
+                _write(1, shown)
             if 0 in ready:
                 if typed := _read(0):
                     _write(theirs, typed)

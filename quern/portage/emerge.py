@@ -30,6 +30,7 @@ NO_FETCHING = '/bin/false "${URI}" "${DISTDIR}/${FILE}"'
 
 # emerge's line for one package of so many; where it goes is of no use to the reader
 INSTALLING = ">>> Installing "
+BUILDING = re.compile(r"(>>> Emerging )\(\d+ of \d+\)( \S+).*")
 PROGRESS = re.compile(r"(>>> (?:Emerging|Installing) .*\(\d+ of \d+\) \S+).*")
 
 
@@ -78,7 +79,7 @@ class Surroundings:
             "PORTAGE_TMPDIR": str(self.scratch),
             "PORTAGE_LOGDIR": str(self.logs),
             "EMERGE_LOG_DIR": str(self.logs),
-            "MAKEOPTS": " ".join([f"-j{self.jobs}", *(f"-l{load}" for load in _load(self.jobs))]),
+            "MAKEOPTS": f"-j{self.jobs}",
             "SOURCE_DATE_EPOCH": str(PACKAGE_EPOCH),
             "FETCHCOMMAND": NO_FETCHING,
             "RESUMECOMMAND": NO_FETCHING,
@@ -127,44 +128,47 @@ class Machine(NamedTuple):
     options: Sequence[str]
 
 
-def _load(jobs: int) -> list[int]:
-    """The load beyond which nothing more is started: `jobs` packages with as many processes each are jobs * jobs.
+_QUIET = (
+    "--ignore-default-opts",
+    "--color=n",
+    "--nospinner",
+    "--package-moves=n",  # "Performing Global Updates" would rewrite binary packages
+    "--quiet-build=y",
+)
 
-    None up to 2: four processes harm no machine, and a load that lags behind would leave one of two cores idle.
+
+def build_options() -> list[str]:
+    """Options to build a binary package of one package, in a place that has all it is built with."""
+    return [*_QUIET, "--oneshot", "--jobs=1", "--nodeps", "--buildpkgonly"]
+
+
+def host_options() -> list[str]:
+    """Options to install binary packages, all that are needed being named, where emerge itself runs."""
+    return [*_QUIET, "--oneshot", "--jobs=1", "--nodeps", "--usepkgonly"]
+
+
+def host_only(around: Surroundings) -> dict[str, str | None]:
+    """What differs from the environment of `around` where the host side is all that there is; None: not there.
+
+    ROOT is `/` then, and configuration that of the host side, as for what emerge merges there beside another ROOT.
     """
-    return [jobs] if jobs > 2 else []
-
-
-def common_options(jobs: int) -> list[str]:
-    """Options of every call, from source or from binary packages."""
-    return [
-        "--ignore-default-opts",
-        "--color=n",
-        "--nospinner",
-        "--package-moves=n",  # "Performing Global Updates" would rewrite binary packages
-        "--quiet-build=y",
-        "--update",  # without it @profile is merged anew each time
-        "--deep",
-        "--oneshot",
-        f"--jobs={jobs}",
-        *(f"--load-average={load}" for load in _load(jobs)),
-    ]
+    changed: dict[str, str | None] = dict.fromkeys(("ROOT", "SYSROOT", "PORTAGE_CONFIGROOT"))
+    return changed if around.gentoo else {**changed, "EPREFIX": None}
 
 
 def source_options(jobs: int, binhost: bool) -> list[str]:
-    """Options to build: reuse the view's packages, and make packages of what is built."""
+    """Options to resolve an image from source, and to fetch what a binhost has of it.
+
+    What a system that is built in has, and what suffices, is taken as it is: that takes neither --update nor --deep.
+    """
     reuse = ["--getbinpkg"] if binhost else []
     return [
-        *common_options(jobs),
+        *_QUIET,
+        "--oneshot",
+        f"--jobs={jobs}",
         "--usepkg",
         "--buildpkg",
         "--binpkg-respect-use=y",
         "--binpkg-changed-deps=y",
         *reuse,
     ]
-
-
-def host_options(jobs: int) -> list[str]:
-    """Options to merge what is named into the `/` of a stage, the rest of which stays as it is."""
-    unchanged = [word for word in common_options(jobs) if word not in ("--update", "--deep")]
-    return [*unchanged, "--noreplace", "--usepkg", "--binpkg-respect-use=y"]

@@ -1,6 +1,6 @@
 """What identifies a binary package of ours: everything that went into building it.
 
-    key = its recipe  +  build variables  +  tools, Portage  +  the recipes of all it was built with
+    key = its recipe  +  build variables  +  tools, Portage  +  the keys of all it was built with
 
 emerge reuses a binary package after its ebuild, an eclass or a patch was edited without a new version; keys do not.
 """
@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,39 +35,65 @@ def package_keys(plan: Plan, machine: Iterable[str]) -> dict[str, str]:
 class Ingredients(NamedTuple):
     """Everything that the packages of a plan are built from; their keys are its digests.
 
-    `variables` and `machine` are the same for all; `recipes` are by id, `closures` (the ids of what a package is built
-    with) and `bindings` (the slots that it is bound to at run time) by cpv.
+    `variables` and `machine` are the same for all; by id, `recipes` are what each package has of its own, `closures`
+    what it is built with (ids), and `cuts` what is left out of that because it is built later.
     """
 
     variables: dict[str, str]
     machine: list[str]
     recipes: dict[str, dict[str, Any]]
     closures: dict[str, list[str]]
-    bindings: dict[str, list[str]]
+    cuts: dict[str, list[str]]
 
     def keys(self) -> dict[str, str]:
-        """The key of every package, by cpv: 64 hexadecimal digits."""
+        """The key of every package of the image, by cpv: 64 hexadecimal digits."""
+        return {name: key for name, key in self._all_keys().items() if not is_for_host(name)}
+
+    def host_keys(self, host: str) -> dict[str, str]:
+        """The keys, by id, of the packages that are merged where emerge runs.
+
+        `host` is the path that is written into them: that of the host side, or empty where it is `/`.
+        """
+        keys = self._all_keys()
+        return {name: _digest([key, host]) for name, key in keys.items() if is_for_host(name)}
+
+    def _all_keys(self) -> dict[str, str]:
         common = _digest([_written(), sorted(self.variables.items()), self.machine])
-        recipes = {name: _digest(recipe) for name, recipe in self.recipes.items()}
-        keys = {}
-        for cpv, closure in self.closures.items():
-            parts = [common, recipes[cpv], [recipes[name] for name in closure]]
-            if bound := self.bindings[cpv]:
-                parts.append(bound)
-            keys[cpv] = _digest(parts)
+        keys: dict[str, str] = {}
+        for name in TopologicalSorter(self.closures).static_order():
+            inside = [[other, keys[other]] for other in self.closures[name]]
+            keys[name] = _digest([common, is_for_host(name), self.recipes[name], inside, self.cuts[name]])
         return keys
+
+    def behind(self, name: str) -> list[str]:
+        """All that the package `name` (an id) depends on: what it is built with, what that is built with, and so on."""
+        found: set[str] = set()
+        todo = list(self.closures[name])
+        while todo:
+            other = todo.pop()
+            if other not in found:
+                found.add(other)
+                todo += self.closures[other]
+        return sorted(found)
 
 
 def ingredients(plan: Plan, machine: Iterable[str]) -> Ingredients:
     """What the packages of the plan are built from; `machine` as for `package_keys`."""
-    closures = {package.cpv: [other.id for other in plan.build_closure(package)] for package in plan.packages}
-    return Ingredients(
-        dict(plan.variables),
-        list(machine),
-        {package.id: recipe(package) for package in (*plan.packages, *plan.host)},
-        closures,
-        {package.cpv: _bindings(plan, package, closures[package.cpv]) for package in plan.packages},
-    )
+    recipes = {package.id: recipe(package) for package in (*plan.packages, *plan.host)}
+    inside, cut, _ = plan.closures
+    return Ingredients(dict(plan.variables), list(machine), recipes, dict(inside), dict(cut))
+
+
+def _written() -> list[object]:
+    """What decides on a package's bytes besides its inputs: how quern writes it."""
+    from quern.worker.gpkg_write import identity
+
+    return [VERSION, identity()]
+
+
+def is_for_host(name: str) -> bool:
+    """Whether an id is that of a package that is merged where emerge runs."""
+    return name.startswith("/")
 
 
 def read_ingredients(path: Path) -> Ingredients | None:
@@ -82,24 +109,6 @@ def write_ingredients(path: Path, value: Ingredients) -> None:
     """Keep what the packages were built from, to say later why one is built again."""
     data = value._asdict()
     path.write_text(json.dumps({**data, "check": _digest(data)}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def host_key(plan: Plan, machine: Iterable[str]) -> str:
-    """What identifies the packages that are merged where emerge runs, all together."""
-    return _digest([_written(), sorted(plan.variables.items()), list(machine), [recipe(each) for each in plan.host]])
-
-
-def _written() -> list[object]:
-    """What decides on a package's bytes besides its inputs: how quern writes it."""
-    from quern.worker.gpkg_write import identity
-
-    return [VERSION, identity()]
-
-
-def _bindings(plan: Plan, package: Package, closure: Sequence[str]) -> list[str]:
-    """The slots of what a package needs only to run: of `:=` dependencies they are written into the binary package."""
-    others = [plan[name] for name in package.run_deps if name not in closure]
-    return sorted(f"{other.name}:{other.slot}/{other.subslot}" for other in others)
 
 
 def recipe(package: Package) -> dict[str, Any]:

@@ -12,15 +12,23 @@ from operator import attrgetter
 
 from quern.portage.changes import Change, words
 from quern.portage.lockfile import Locked
+from quern.portage.plan import Package
 
 HEADER = "# Written by quern: what the last build of the packages reused, and what it built and why.\n"
 _SHOWN = 5  # packages of one reason in an announcement
 
+ON_HOST = " (to build with)"
+
 Why = Mapping[str, Sequence[Change]]
 
 
+def name_of(package: Package) -> str:
+    """What a package that is built is called: its cpv, and that it is no part of the image where that is so."""
+    return f"{package.cpv}{ON_HOST if package.on_host else ''}"
+
+
 def announcement(why: Why, total: int) -> Iterator[str]:
-    """What will be built of `total` packages, and why (by cpv), in a few lines: one a reason."""
+    """What will be built of `total` packages, and why (by `name_of`), in a few lines: one a reason."""
     packages: dict[str, list[str]] = {}
     for cpv, found in sorted(why.items()):
         packages.setdefault(words(found), []).append(cpv)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from quern.errors import RepositoryError
+from quern.portage.closures import Closures, closures
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Plan:
     `host` are those that are merged where emerge runs, to build with: they are no part of the image. `watched` are the
     paths below the repositories that the plan depends on; `passed_over` says which ebuilds and lines of profiles
     Portage could not read and went on without; `mirrors` is what the repositories know `mirror://NAME/` to stand for.
+    `first` are the names (category/package) of what is merged before all else; `system` says that `/` is a Gentoo
+    system's and has what DEPEND asks for (SYSROOT, PMS 11.1).
     """
 
     packages: tuple[Package, ...]
@@ -71,6 +75,8 @@ class Plan:
     arch: str = ""  # ARCH, which need not be among the variables: it may be a USE_EXPAND one
     passed_over: tuple[str, ...] = ()
     mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    first: tuple[str, ...] = ()
+    system: bool = False
 
     def __getitem__(self, name: str) -> Package:
         """The package with this name. Raises KeyError."""
@@ -79,21 +85,10 @@ class Plan:
                 return package
         raise KeyError(name)
 
-    def build_closure(self, package: Package) -> list[Package]:
-        """Everything that is in the build root because `package` is built there, sorted by cpv.
-
-        Its build dependencies and what those need in turn; runtime dependencies too, since a tool or library runs
-        or links with them.
-        """
-        by_id = {other.id: other for other in (*self.packages, *self.host)}
-        reached: dict[str, Package] = {}
-        todo = list(package.build_deps)
-        while todo:
-            name = todo.pop()
-            if name not in reached and name != package.id:
-                reached[name] = by_id[name]
-                todo += [*by_id[name].build_deps, *by_id[name].run_deps]
-        return [reached[name] for name in sorted(reached)]
+    @cached_property
+    def closures(self) -> Closures:
+        """What each package is built with. Raises BuildError if build dependencies go round."""
+        return closures(self)
 
 
 def package_name(cpv: str) -> str:

@@ -9,7 +9,7 @@ that a package itself has, there are
                   and bashrc-sources, the files that it may source
     tool, portage, builder      of the place where it is built
     binhost       where else packages may come from
-    dependency    that it is built with, or whose slot it is bound to; `why` says what changed of it
+    dependency    that it is built with; `why` says what changed of it
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from typing import Any
 
 from quern.portage.binhost import public
 from quern.portage.changes import Change, changes, of_mapping, pairs
-from quern.portage.keys import Ingredients
+from quern.portage.keys import Ingredients, is_for_host
 from quern.portage.lockfile import Locked, of_recipe
 
 _COMPILER = re.compile(r".*/(?:lib|libexec)/gcc/.*|.*/(?:[^/]+-)?gcc(?:-[0-9.]+)?")
 
 
-def reasons(before: Ingredients | None, after: Ingredients, cpv: str) -> list[Change]:
-    """Why the package `cpv` of `after`, which has no binary package, has none; never empty.
+def reasons(before: Ingredients | None, after: Ingredients, name: str) -> list[Change]:
+    """Why the package `name` (an id) of `after`, which has no binary package, has none; never empty.
 
     `before` are the ingredients of the image's last build, if there was one.
     """
-    package = of_recipe(after.recipes[cpv])
-    former = _former(before, package) if before else None
+    package = of_recipe(after.recipes[name])
+    former = _former(before, package, is_for_host(name)) if before else None
     if before is None or former is None:
-        return [Change("new", "", "", cpv)]
+        return [Change("new", "", "", package.cpv)]
     found = [
-        *changes(_described(before.recipes[former]), _described(after.recipes[cpv])),
+        *changes(_described(before.recipes[former]), _described(after.recipes[name])),
         *of_mapping("variable", _variables(before), _variables(after)),
         *_of_machine(before.machine, after.machine),
-        *_of_dependencies(before, former, after, cpv),
+        *_of_dependencies(before, former, after, name),
     ]
-    return found or [Change("lost", "", cpv, "")]
+    return found or [Change("lost", "", package.cpv, "")]
 
 
-def _former(before: Ingredients, package: Locked) -> str | None:
-    """The package of the same name, of the same slot if there is one."""
-    same = [of_recipe(before.recipes[cpv]) for cpv in sorted(before.closures)]
-    same = [each for each in same if each.name == package.name]
-    same.sort(key=lambda each: each.slot.split("/")[0] != package.slot.split("/")[0])
-    return same[0].cpv if same else None
+def _former(before: Ingredients, package: Locked, on_host: bool) -> str | None:
+    """The id of the package of the same name, of the same slot if there is one."""
+    all_of = [(name, of_recipe(before.recipes[name])) for name in sorted(before.closures)]
+    same = [each for each in all_of if each[1].name == package.name and is_for_host(each[0]) is on_host]
+    same.sort(key=lambda each: each[1].slot.split("/")[0] != package.slot.split("/")[0])
+    return same[0][0] if same else None
 
 
 def _described(recipe: Mapping[str, Any]) -> Locked:
@@ -83,24 +83,15 @@ def _kind_and_item(row: str) -> tuple[str, str]:
     return "tool", "gcc" if row.startswith("/") and _COMPILER.fullmatch(path) else path.rsplit("/", 1)[-1]
 
 
-def _of_dependencies(before: Ingredients, former: str, after: Ingredients, cpv: str) -> Iterator[Change]:
+def _of_dependencies(before: Ingredients, former: str, after: Ingredients, name: str) -> Iterator[Change]:
     old, new = (
-        [_described(each.recipes[name]) for name in each.closures[of]] for each, of in ((before, former), (after, cpv))
+        [_described(each.recipes[other]) for other in each.behind(of)] for each, of in ((before, former), (after, name))
     )
     for was, now in pairs(old, new):
         why = tuple(changes(was, now)) if was and now else ()
         if why or not was or not now:
-            name = now.name if now else was.name if was else ""
-            yield Change("dependency", name, was.cpv if was else "", now.cpv if now else "", why)
-    bound = (_slots(before.bindings[former]), _slots(after.bindings[cpv]))
-    for change in of_mapping("dependency", *bound):
-        why = (Change("slot", "", change.before, change.after),) if change.before and change.after else ()
-        yield change._replace(why=why)
-
-
-def _slots(bindings: Iterable[str]) -> dict[str, str]:
-    """The slots of packages, which may have several, by name."""
-    return _joined((name, slot) for name, _, slot in (binding.partition(":") for binding in bindings))
+            item = now.name if now else was.name if was else ""
+            yield Change("dependency", item, was.cpv if was else "", now.cpv if now else "", why)
 
 
 def _joined(pairs: Iterable[tuple[Any, str]]) -> dict[Any, str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from quern.errors import BuildError, display
 from quern.portage.plan import Package, Plan
 
 NAME = "root-plan.json"
+ON_HOST = "on-host"  # a view of the packages of `on_host`
 # those that change what is installed
 FEATURES = {
     "binpkg-docompress", "binpkg-dostrip", "chflags", "nodoc", "noinfo", "noman", "selinux", "sfperms", "suidctl",
@@ -41,21 +42,28 @@ class RootPlan(NamedTuple):
     hooks: bool
 
 
-def of_plan(plan: Plan, first: Collection[str] = ()) -> RootPlan:
-    """What of `plan` is installed; packages named in `first` (`category/package`) come first, with all they need."""
+def of_plan(plan: Plan) -> RootPlan:
+    """What of `plan` is installed; those that are to come first do so with all they need."""
     by_id = {package.id: package for package in (*plan.packages, *plan.host)}
     needed = _needed((package for package in plan.packages if package.wanted), by_id)
-    early = _needed((package for package in plan.packages if package.name in first), by_id)
+    early = _needed((package for package in plan.packages if package.name in plan.first), by_id)
     order = [package for package in plan.packages if package.id in needed]
     order.sort(key=lambda package: package.id not in early)  # stable
     return RootPlan(
         [[package.cpv, package.repository] for package in order],
-        [package.atom for package in plan.host if package.id in needed],
+        [package.atom for package in on_host(plan)],
         plan.variables.get("INSTALL_MASK", "").split(),
         shlex.split(plan.variables.get("COLLISION_IGNORE", "")),
         sorted(FEATURES.intersection(plan.variables.get("FEATURES", "").split())),
         any(name.partition(" ")[0] in HOOKS for name in plan.variables),
     )
+
+
+def on_host(plan: Plan) -> list[Package]:
+    """The packages that phases need where they run, with all that these need to run, in Portage's order."""
+    by_id = {package.id: package for package in (*plan.packages, *plan.host)}
+    needed = _needed((package for package in plan.packages if package.wanted), by_id)
+    return [package for package in plan.host if package.id in needed]
 
 
 def _needed(packages: Iterable[Package], by_id: Mapping[str, Package]) -> set[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from quern.portage import installation, tools
+from quern.portage.atom import package_of
 from quern.portage.keys import file_digest
 from quern.portage.profile import ProfileStack, find_profile, read_profile_stack
 from quern.portage.repository import Repository, load_repositories, overlay_repository
@@ -65,6 +66,11 @@ class Setup(NamedTuple):
     def sets(self) -> list[str]:
         """What the image consists of: the profile's packages, and with [build] include_system its @system."""
         return ["@profile", "@system"] if self.image.settings.build.include_system else ["@profile"]
+
+    def first(self) -> tuple[str, ...]:
+        """The names (category/package) of the packages that are installed before all others, sorted."""
+        atoms = self.image.settings.build.baselayout_atoms
+        return tuple(sorted({name for atom in atoms if (name := package_of(atom))}))
 
     def stack(self) -> ProfileStack:
         """The profile with all it inherits. Raises ProfileError."""

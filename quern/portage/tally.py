@@ -60,7 +60,6 @@ class Tally:
         """Take the next line of its output, printed at `now` (seconds, of any clock that does not go back)."""
         self.pass_time(now)
         if match := _LINE.fullmatch(text):
-            self.total = self._before + int(match["total"])
             self._take(match, now)
         elif match := _FAILED.fullmatch(text):
             self.running.pop(match["cpv"], None)
@@ -73,6 +72,10 @@ class Tally:
 
     def _take(self, match: re.Match[str], now: float) -> None:
         cpv = match["cpv"]
+        if match["begin"] and match["binary"] and not self.binary:
+            return  # installed to build with, or to run while something is installed
+        if match["begin"] or match["fetch"]:
+            self.total = self._before + int(match["total"])
         if match["begin"]:
             number = self._before + int(match["number"])
             self.running[cpv] = Work(cpv, number, now, bool(match["binary"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,7 @@ from quern.project import Image
 from quern.steps import committed
 from quern.steps.base import Run
 from quern.steps.chain import driver_of, setup_of
-from quern.steps.packages import INGREDIENTS, LOCK, PackagesStep, digest_of
+from quern.steps.packages import INGREDIENTS, LOCK, PackagesStep, digest_of, host_keys
 from quern.steps.portage import PortageStep
 from quern.worker import regular
 from quern.worker.walk import walk
@@ -109,7 +109,8 @@ class Foresight:
         return "\n".join(lines).replace(str(self.aside.work), str(self.image.work))
 
     def _packages(self) -> Packages:
-        from quern.portage import changes, lockfile
+        from quern.portage import changes, ledger, lockfile, root_plan
+        from quern.portage.closures import to_build
         from quern.portage.keys import read_ingredients
         from quern.portage.reasons import reasons
         from quern.portage.store import Store
@@ -119,12 +120,19 @@ class Foresight:
         committed.check(self.image, lock)
         own = self.image.work / PackagesStep.name
         before = read_ingredients(own / INGREDIENTS)
-        stanzas = _stanzas(now.keys(), Store(self.image.binpkgs), own / "view", before.keys() if before else {})
-        missing = [cpv for cpv in now.closures if cpv not in stanzas]
+        store = Store(self.image.binpkgs)
+        stanzas = _stanzas(now.keys(), store, own / "view", before.keys() if before else {})
+        missing = [package.cpv for package in plan.packages if package.cpv not in stanzas]
+        keys = host_keys(now, self.image.work, plan.system)
+        lacking = [each.id for each in plan.host if store.stanza(each.cpv, keys[each.id]) is None]
+        for_root = [each.id for each in root_plan.on_host(plan) if each.id in lacking]
+        built = [plan[name] for name in to_build(now.closures, [*missing, *for_root], lacking)]
+        there = [stanzas[cpv] for cpv in sorted(stanzas)]
+        there += filter(None, (store.stanza(each.cpv, keys[each.id]) for each in root_plan.on_host(plan)))
         return Packages(
             changes.moves(_read(own / LOCK), lock, self._place),
-            {cpv: changes.phrases(reasons(before, now, cpv)) for cpv in missing},
-            None if missing else _digest([stanzas[cpv] for cpv in sorted(stanzas)], lock, plan, self.step.first()),
+            {ledger.name_of(each): changes.phrases(reasons(before, now, each.id)) for each in built},
+            None if missing or for_root else _digest(there, lock, plan),
         )
 
     @property
@@ -189,10 +197,10 @@ def _stanzas(
     return {cpv: stanza for cpv, stanza in found.items() if stanza}
 
 
-def _digest(stanzas: Sequence[Mapping[str, str]], lock: Iterable[Locked], plan: Plan, first: Collection[str]) -> str:
+def _digest(stanzas: Sequence[Mapping[str, str]], lock: Iterable[Locked], plan: Plan) -> str:
     from quern.portage import lockfile, root_plan
 
-    texts = lockfile.text(lockfile.with_origins(lock, stanzas)) + root_plan.text(root_plan.of_plan(plan, first))
+    texts = lockfile.text(lockfile.with_origins(lock, stanzas)) + root_plan.text(root_plan.of_plan(plan))
     return digest_of(stanzas, texts)
 
 

@@ -13,7 +13,7 @@ from quern.project import Image
 from quern.steps import receipt as receipts
 from quern.steps.base import key_of
 from quern.steps.chain import steps_of
-from quern.steps.packages import INGREDIENTS, PackagesStep
+from quern.steps.packages import INGREDIENTS, PackagesStep, host_keys
 from quern.steps.receipt import Place
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def needs(image: Image, scratch: Path, say: Callable[[str], None]) -> Needs:
     found = Needs(set(), set(), {(each["CPV"], each.get("SHA1", "")) for each in read_index(output / "view")})
     last = read_ingredients(output / INGREDIENTS)
     for ingredients in _each(image, scratch, last, say):
-        found.packages.update(f"{cpv}-{key[:KEY_DIGITS]}" for cpv, key in ingredients.keys().items())
+        every = [ingredients.keys(), *(host_keys(ingredients, image.work, system) for system in (False, True))]
+        found.packages.update(f"{name.lstrip('/')}-{key[:KEY_DIGITS]}" for keys in every for name, key in keys.items())
         found.sources.update(name for recipe in ingredients.recipes.values() for name in recipe["distfiles"])
     return found
 

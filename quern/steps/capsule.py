@@ -133,7 +133,7 @@ def _record(build: Build, output: str, failure: Failure) -> None:
         "repository": begun[2] if begun else None,
         "phase": failure.phase or _phase(build.scratch / "tmp/portage" / str(failure.package)),
         "host": bool(begun and not begun[3]),
-        "merge": "binary" if begun and begun[1] else "source",
+        "merge": "binary" if begun and begun[1] else "buildonly",
         "environment": build.environment(binhosts=False),
         "settings": around.host_settings() if around.gentoo else "",
         "python": build.machine.python,

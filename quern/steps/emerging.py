@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,14 +32,17 @@ from quern.steps import capsule, signed
 from quern.steps.base import Run, discard
 from quern.steps.work import check_folders, check_owner, check_sources, take_over
 from quern.terminal import harmless
-from quern.worker import regular
+
+HOST = "host"
+OWN = "own"  # in staging: the place of one package
 
 
 @dataclass(frozen=True)
 class Build:
     """Emerge around `staging`, for the image of `setup`, with the configuration root `config`.
 
-    `packages` is PKGDIR, by default the view in staging.
+    `packages` is PKGDIR, by default the view in staging; `own` the folder that has PKGDIR, ROOT and a host side for one
+    package alone (see `building`).
     """
 
     setup: Setup
@@ -49,16 +51,17 @@ class Build:
     config: Path
     log: Path
     packages: Path | None = None
+    own: Path | None = None
 
     @property
     def view(self) -> Path:
         """PKGDIR."""
-        return self.packages or self.staging / "view"
+        return self.own / "made" if self.own else self.packages or self.staging / "view"
 
     @property
     def root(self) -> Path:
         """ROOT: where packages are merged."""
-        return self.staging / "image"
+        return (self.own or self.staging) / "image"
 
     @property
     def scratch(self) -> Path:
@@ -68,7 +71,7 @@ class Build:
     @property
     def host(self) -> Path:
         """Portage's host side."""
-        return self.setup.image.work / "host"
+        return self.own / HOST if self.own else self.setup.image.work / HOST
 
     @property
     def keys(self) -> Path | None:
@@ -161,8 +164,6 @@ class Build:
         """Make the folders, the host side, and this run's configuration root. Raises BuildError."""
         check_sources(self.setup.image.distfiles)
         check_owner(self.setup.image.distfiles, "[portage] distfiles")
-        if self.packages is None and self.setup.image.settings.emerge.ask and not sys.stdin.isatty():
-            raise BuildError("emerge.ask = on needs a terminal for emerge's questions, and there is none")
         logs = self.log.with_suffix("")
         self.log.unlink(missing_ok=True)
         discard(logs, self.log.parent, self.run)
@@ -176,18 +177,10 @@ class Build:
         (self.scratch / "host.conf").write_text(self.surroundings.host_settings())
         signed.prepare(self)
 
-    def keep_for_host(self, key: str) -> None:
-        """Keep the packages that earlier builds made to build with, if they were made under the same `key`."""
-        folder = self.surroundings.host_packages
-        record = folder / ".key"
-        if not regular.holds(record, key):
-            discard(folder, self.host, self.run)
-            folder.mkdir(parents=True)
-            record.write_text(key)
-
     def clear(self) -> None:
         """Remove what does not outlive the step: all but the output, which is the view, or else ROOT."""
         discard(self.scratch, self.staging, self.run)
+        discard(self.staging / OWN, self.staging, self.run)
         if self.packages is None:
             discard(self.root, self.staging, self.run)
 
@@ -219,22 +212,18 @@ class Build:
             self.forsake()
             raise capsule.error_of(self, output)
         passed_over = left_out(capsule.as_known(self, answer["output"]))
-        plan = replace(from_answer(answer, self.run.driver.outside), passed_over=tuple(passed_over))
+        plan = replace(
+            from_answer(answer, self.run.driver.outside),
+            passed_over=tuple(passed_over),
+            first=self.setup.first(),
+            system=self.machine.gentoo,
+        )
         if not plan.packages:
             raise BuildError(f"{self.setup.profile}: emerge {' '.join(targets)} has nothing to install")
         return plan
 
-    def emerge(
-        self,
-        options: Sequence[str],
-        targets: Sequence[str],
-        packaged: Callable[[], None] | None = None,
-    ) -> None:
-        """Run emerge, passing on its progress; `packaged` is called when a package was built and is being installed.
-
-        Raises BuildError if emerge fails.
-        """
-        ask = self.setup.image.settings.emerge.ask
+    def emerge(self, options: Sequence[str], targets: Sequence[str]) -> None:
+        """Run emerge, passing on its progress. Raises BuildError if it fails."""
         fetching = "--fetchonly" in options
         self.tally.begin(fetching)
         words = ["emerge", *(["--fetchonly"] if fetching else []), *targets]
@@ -244,20 +233,16 @@ class Build:
         def line(text: str) -> None:
             lines.append(text)
             self.tally.line(text, monotonic())
-            if progress := emerge.PROGRESS.fullmatch(text):
-                if not self.run.driver.streams and not ask:  # he reads it from emerge itself
-                    self.run.say(progress[1])
-                if packaged and text.startswith(emerge.INSTALLING):
-                    packaged()
+            if (progress := emerge.PROGRESS.fullmatch(text)) and not self.run.driver.streams:
+                self.run.say(progress[1])
 
         worker = [self.machine.python, "-I", "-B", self.run.driver.inside(WORKER)]
         argv = [*worker, "emerge", str(self.scratch / "host.conf")]
         argv += [self.machine.python, "-B", self.machine.emerge, *self.machine.options, *options]
-        argv += [*(["--ask"] if ask else []), *targets]
+        argv += targets
         environment = self.environment(binhosts="--getbinpkg" in options)
-        writable = (self.staging, self.host, self.log.with_suffix(""))
-        reach = self.reach(*writable)
-        command = Command(argv, environment, self.scratch, self.log, reach, terminal=ask)
+        reach = self.reach(self.staging, self.host, self.log.with_suffix(""))
+        command = Command(argv, environment, self.scratch, self.log, reach)
         status = self.run.driver.run(command, line)
         check_folders([self.view, self.root, self.scratch, self.scratch / "tmp"])
         if refused := self.refused():
@@ -268,25 +253,6 @@ class Build:
     def refused(self) -> dict[str, str]:
         """What packages (cpvs) wanted that an ordinary user cannot give them."""
         return refusals.read(self.host)
-
-    def check_merged(self, plan: Plan, wanted: Sequence[str]) -> None:
-        """Raise BuildError unless ROOT holds `wanted` (cpvs), and nothing that is not in the plan as planned.
-
-        A file collision drops a package and emerge goes on; between packages that it installs at the same time it
-        sees none, and the last one wins.
-        """
-        answer = self.run.driver.call("merged", root=str(self.root))
-        merged = answer["packages"]
-        found = {package["cpv"]: (package["repository"], tuple(package["use"])) for package in merged}
-        planned = {package.cpv: (package.repository, package.use) for package in plan.packages if not package.on_host}
-        lost = sorted(cpv for cpv in set(wanted) & set(planned) if cpv not in found)
-        other = sorted(cpv for cpv, what in found.items() if planned.get(cpv) != what)
-        for path, *owners in answer["shared"]:
-            raise BuildError(f"{path} belongs to two packages: {' and '.join(owners)}; leave it out of one of them")
-        if lost or other:
-            parts = [f"not merged: {', '.join(lost)}"] if lost else []
-            parts += [f"merged, but not as planned: {', '.join(other)}"] if other else []
-            raise BuildError(f"what emerge merged is not what was planned ({'; '.join(parts)}); see {self.log}")
 
     def check_target(self) -> None:
         """Refuse what the starter's toolchain cannot build, before anything is built."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from quern.drivers.base import Command
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError
 from quern.portage import emerge, refusals, store
+from quern.portage.root_plan import ON_HOST
 from quern.steps import capsule
 from quern.steps.work import check_folders
 from quern.terminal import harmless
@@ -46,31 +48,37 @@ def merge(build: Build, plan: RootPlan) -> None:
     if refused := build.refused():
         raise BuildError(refusals.MESSAGE.format(cases="\n  ".join(refused.values()), log=build.log))
     if status != 0:
-        raise _error(build, lines)
+        raise error_of(build, lines)
 
 
-def _request(build: Build, plan: RootPlan) -> Request:
-    if plan.host and not build.machine.gentoo:
-        raise BuildError(IDEPEND.format(packages=", ".join(plan.host)))
-    variables = ["ROOT=/", f"PKGDIR={build.surroundings.host_packages}"]
-    options = [*build.machine.options, *emerge.host_options(build.jobs)]
-    first = ["env", *variables, build.machine.python, build.machine.emerge, *options] if plan.host else []
-    paths = {stanza["CPV"]: stanza["PATH"] for stanza in store.read_index(build.view)}
+def request_of(build: Build, plan: RootPlan, view: Path, scratch: Path) -> Request:
+    """The request to merge the packages of `plan` from `view` into the root of `build`, with room in `scratch`."""
+    paths = {stanza["CPV"]: stanza["PATH"] for stanza in store.read_index(view)}
     return Request(
         root=str(build.root),
-        scratch=str(build.scratch),
-        packages=[[cpv, repository, str(build.view / paths[cpv])] for cpv, repository in plan.packages],
+        scratch=str(scratch),
+        packages=[[cpv, repository, str(view / paths[cpv])] for cpv, repository in plan.packages],
         mask=plan.mask,
         shared=plan.shared,
         features=plan.features,
         every_phase=plan.hooks,
         epoch=emerge.PACKAGE_EPOCH,
         settings=build.surroundings.host_settings(),
-        first=[*first, *plan.host],
+        first=[],
     )
 
 
-def _error(build: Build, lines: list[str]) -> BuildError:
+def _request(build: Build, plan: RootPlan) -> Request:
+    if plan.host and not build.machine.gentoo:
+        raise BuildError(IDEPEND.format(packages=", ".join(plan.host)))
+    machine = build.machine
+    options = [machine.python, machine.emerge, *machine.options, *emerge.host_options()]
+    variables = ["ROOT=/", f"PKGDIR={build.scratch / ON_HOST}"]
+    first = ["env", *variables, *options, *plan.host] if plan.host else []
+    return request_of(build, plan, build.view, build.scratch)._replace(first=first)
+
+
+def error_of(build: Build, lines: list[str]) -> BuildError:
     """What to raise: the reason why something could not be merged, or what the phase that failed has printed."""
     for line in lines:
         if line.startswith(FAILED) and (match := re.fullmatch(r'".*"', line[len(FAILED) :])):

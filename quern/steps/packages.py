@@ -1,7 +1,7 @@
 """packages:NAME: every package of the image as a binary package, and `packages.lock`.
 
 resolve from source ▶ a key for each package ▶ lock the store ▶ view of those it has
-    ▶ emerge what is missing ▶ harvest into the store ▶ the view, whole
+    ▶ fetch ▶ build what is missing, each in a place of its own, into the store ▶ the view, whole
 
 build/NAME/packages/
   view/            exactly the image's packages, hard links into the store, with their index
@@ -11,19 +11,21 @@ build/NAME/packages/
   ledger.txt       what the last run reused, and what it built and why
   provenance.json  where the sources are from, and what needs what to run
   root-plan.json   what of it is installed, in order
+  on-host/         packages that phases need where they run (IDEPEND), if there are any
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from quern.compress import identity
-from quern.errors import BuildError, ConfigError, ProfileError, QuernError, display
+from quern.errors import BuildError, ConfigError, ProfileError, display
 from quern.portage import watch
+from quern.portage.root_plan import ON_HOST
 from quern.portage.setup import Setup
 from quern.steps import committed
 from quern.steps import receipt as receipts
@@ -124,10 +126,11 @@ class PackagesStep(Step):
         (staging / LEDGER).write_text(ledger.text(lock, why), encoding="utf-8")
         write_ingredients(staging / INGREDIENTS, made_of)
         provenance.write(staging / PROVENANCE, plan)
-        installed = root_plan.text(root_plan.of_plan(plan, self.first()))
+        installed = root_plan.text(root_plan.of_plan(plan))
         (staging / ROOT_PLAN).write_text(installed, encoding="utf-8")
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
+        stanzas += store.read_index(staging / ON_HOST)
         info = {"packages": len(plan.packages), "built": len(why), "platform": platform}
         return Made(info, digest_of(stanzas, text + installed), {"repositories": watched}, build.tally.shares)
 
@@ -151,16 +154,9 @@ class PackagesStep(Step):
         """What the image consists of, for emerge's command line."""
         return [*self.setup.sets(), *self.setup.image.settings.build.baselayout_atoms]
 
-    def first(self) -> set[str]:
-        """The names of the packages that are installed before all others."""
-        from quern.portage.atom import package_of
-
-        atoms = self.setup.image.settings.build.baselayout_atoms
-        return {name for atom in atoms if (name := package_of(atom))}
-
     def _fill_view(self, build: Build, plan: Plan, made_of: Ingredients) -> dict[str, list[Change]]:
         """Lay out the view, building what the store lacks; returns why that was built, by cpv."""
-        from quern.portage import ledger, store
+        from quern.portage import store
         from quern.portage.keys import read_ingredients
         from quern.portage.reasons import reasons
         from quern.portage.store import Store
@@ -175,17 +171,29 @@ class PackagesStep(Step):
             self._keep_former(build, packages, keys, former)
             missing = store.make_view(build.view, packages, keys)
             why = {cpv: reasons(former, made_of, cpv) for cpv in missing}
-            if missing:
-                for line in ledger.announcement(why, len(keys)):
-                    build.run.say(line)
-                self._build_missing(build, plan, packages, keys, missing)
+            every = {**keys, **host_keys(made_of, self.work, plan.system)}
+            if order := self._to_build(plan, packages, made_of, every, missing):
+                self._announce(build, plan, {each.id: reasons(former, made_of, each.id) for each in order})
+                self._build_missing(build, plan, packages, every, order)
                 receipts.sync_file_system(packages.folder)  # it may be on another disk than the work folder
                 discard(build.view, build.staging, build.run)
                 missing = store.make_view(build.view, packages, keys)
+            missing += self._lay_out_host(build, plan, packages, every)
             if missing:
-                raise BuildError(f"emerge succeeded but made no binary package of {', '.join(missing)}")
+                raise BuildError(f"{packages.folder}: {', '.join(missing)} was removed while others were built")
         store.check_view(build.view, keys)
         return why
+
+    def _lay_out_host(self, build: Build, plan: Plan, packages: Store, keys: Mapping[str, str]) -> list[str]:
+        """Lay out the packages that phases need where they run, for the root step; returns what the store lacks."""
+        from quern.portage import root_plan, store
+
+        needed = {each.cpv: keys[each.id] for each in root_plan.on_host(plan)}
+        if not needed:
+            return []
+        discard(build.staging / ON_HOST, build.staging, build.run)
+        (build.staging / ON_HOST).mkdir()
+        return store.make_view(build.staging / ON_HOST, packages, needed)
 
     def _keep_former(self, build: Build, packages: Store, keys: dict[str, str], former: Ingredients | None) -> None:
         """Give the store what only this image's own view still has: an unchanged plan must not cost an emerge."""
@@ -195,37 +203,74 @@ class PackagesStep(Step):
         unchanged = [cpv for cpv in keys if before.get(cpv) == keys[cpv]]
         store.harvest(self.place.output / "view", packages, keys, unchanged, by_root=build.machine.root)
 
-    def _build_missing(
-        self, build: Build, plan: Plan, packages: Store, keys: dict[str, str], missing: list[str]
-    ) -> None:
-        """Emerge the missing packages from source, with what they are built with from the view."""
-        from quern.portage import emerge
-        from quern.portage.keys import host_key
+    def _to_build(
+        self, plan: Plan, packages: Store, made_of: Ingredients, keys: Mapping[str, str], missing: list[str]
+    ) -> list[Package]:
+        """What is to be built, in order: the packages `missing`, and of the host side what these or the root take."""
+        from quern.portage import root_plan
+        from quern.portage.closures import to_build
+
+        lacking = {each.id for each in plan.host if packages.sound(each.cpv, keys[each.id]) is None}
+        for_root = [each.id for each in root_plan.on_host(plan) if each.id in lacking]
+        wanted = set(to_build(made_of.closures, [*missing, *for_root], lacking))
+        return [plan[name] for name in plan.closures.order if name in wanted]
+
+    def _announce(self, build: Build, plan: Plan, why: Mapping[str, list[Change]]) -> None:
+        """Say what is going to be built, and why (by id); ask, where the user wants to be asked."""
+        from quern.portage import ledger
         from quern.steps import history
-        from quern.steps.fetching import fetch
+        from quern.steps.confirm import confirm
+
+        found = [plan[name] for name in why]
+        total = len(plan.packages) + sum(package.on_host for package in found)
+        for line in ledger.announcement({ledger.name_of(each): why[each.id] for each in found}, total):
+            build.run.say(line)
+        if self.setup.image.settings.emerge.ask:
+            confirm("Build these packages?")
+        history.plan(self.place.times, [package.name for package in found])
+
+    def _build_missing(
+        self, build: Build, plan: Plan, packages: Store, keys: Mapping[str, str], order: list[Package]
+    ) -> None:
+        """Build packages from source, one after the other, into the store."""
+        from quern.steps.building import Builder, Position
 
         build.check_target()
-        binhost = bool(self.setup.image.settings.portage.binhost)
-        if len(missing) == len(plan.packages) and not binhost:
-            targets = self.targets()
-        else:  # by name: the rest is not merged again, and emerge takes no binary package's build dependencies
-            targets = [package.atom for package in plan.packages if package.cpv in missing]
-        machine = self.machine()
-        harvest = self._harvesting(build, plan, machine, packages, {cpv: keys[cpv] for cpv in missing})
-        history.plan(self.place.times, [plan[cpv].name for cpv in missing])
-        options = emerge.source_options(build.jobs, binhost=False)  # what a binhost has is fetched, and in the view
-        first = self.setup.image.settings.build.baselayout_atoms
-        needed = [*plan.host, *(plan[cpv] for cpv in missing)]
-        self._check_manifests(needed)
-        build.keep_for_host(host_key(plan, machine))
-        fetch(build, plan, needed, targets)
-        try:  # at each package, and at a failure: what was built is not built again, however this ends
-            if first:  # as in the root: they make the skeleton
-                build.emerge(options, first, harvest)
-            build.emerge(options, targets, harvest)
-        finally:
-            harvest()
-        build.check_merged(plan, missing)
+        self._check_manifests(order)
+        order = self._fetch(build, plan, packages, keys, order)
+        builder = Builder(build, plan, packages, keys)
+        for number, package in enumerate(order, start=1):
+            made = builder.build(package, Position(number, len(order)))
+            self._keep(made, plan, packages, package, keys)
+
+    def _fetch(
+        self, build: Build, plan: Plan, packages: Store, keys: Mapping[str, str], order: list[Package]
+    ) -> list[Package]:
+        """Get sources, and packages of binhosts; returns what is left to be built."""
+        from quern.portage import binhost, store
+        from quern.steps.fetching import fetch
+
+        urls = self.setup.image.settings.portage.binhost
+        wanted = {package.cpv: keys[package.id] for package in order if not package.on_host}
+        fetch(build, plan, order, [package.atom for package in order if package.cpv in wanted])
+        if not urls:
+            return order
+        origins = binhost.origins(zip(build.binhosts, urls, strict=True))
+        taken = store.harvest(build.view, packages, wanted, wanted, origins, build.machine.root)
+        return [package for package in order if package.on_host or package.cpv not in taken]
+
+    def _keep(self, made: Build, plan: Plan, packages: Store, package: Package, keys: Mapping[str, str]) -> None:
+        """Take what was built into the store. Raises BuildError if it is not there, or not what was to be built."""
+        from quern.portage import store
+        from quern.portage.keys import ingredients
+
+        now = ingredients(plan, self.machine())
+        known = {**now.keys(), **host_keys(now, self.work, plan.system)}
+        if known[package.id] != keys[package.id]:
+            raise BuildError(f"{package.cpv} was changed while it was built; run it again")
+        key = {package.cpv: keys[package.id]}
+        if not store.harvest(made.view, packages, key, key, by_root=made.machine.root):
+            raise BuildError(f"emerge succeeded but made no binary package of {package.cpv}; see {made.log}")
 
     def _check_manifests(self, packages: Iterable[Package]) -> None:
         """Raise BuildError if nobody would check the sources of one of them."""
@@ -237,30 +282,15 @@ class PackagesStep(Step):
                 layout = display(lax[package.repository] / LAYOUT)
                 raise BuildError(f"{package.cpv}: {layout}: its use-manifests has nobody check sources; take it out")
 
-    def _harvesting(
-        self, build: Build, plan: Plan, machine: list[str], packages: Store, keys: dict[str, str]
-    ) -> Callable[[], None]:
-        """What takes the packages with these keys into the store, as far as emerge has made them."""
-        from functools import cache
 
-        from quern.portage import binhost, store
-        from quern.portage.keys import package_keys
+def host_keys(made_of: Ingredients, work: Path, system: bool) -> dict[str, str]:
+    """The keys, by id, of what is built to build with for the image whose work folder this is.
 
-        @cache  # they may be long
-        def origins() -> binhost.Origins:
-            return binhost.origins(zip(build.binhosts, self.setup.image.settings.portage.binhost, strict=True))
+    Off a Gentoo `system` such packages hold the path of the host side (EPREFIX, PMS 11.1), and serve no other folder.
+    """
+    from quern.steps.emerging import HOST, OWN
 
-        def harvest() -> None:
-            try:  # a builder image cannot change, but its daemon may be gone by now
-                now = package_keys(plan, machine if self.setup.in_container else self.machine())
-            except (QuernError, OSError):  # an ebuild is gone, say: then nothing is known of what was built
-                return
-            refused = build.refused()  # what an ordinary user could not do is missing there
-            # edited meanwhile: built from who knows what
-            unchanged = [cpv for cpv in keys if now[cpv] == keys[cpv] and cpv not in refused]
-            store.harvest(build.view, packages, keys, unchanged, origins(), build.machine.root)
-
-        return harvest
+    return made_of.host_keys("" if system else str(receipts.Place(work, PackagesStep.name).staging / OWN / HOST))
 
 
 def digest_in(output: Path) -> str:
@@ -268,7 +298,8 @@ def digest_in(output: Path) -> str:
     from quern.portage import store
 
     texts = [(output / name).read_text(encoding="utf-8", errors="replace") for name in (LOCK, ROOT_PLAN)]
-    return digest_of(store.read_index(output / "view"), "".join(texts))
+    stanzas = [*store.read_index(output / "view"), *store.read_index(output / ON_HOST)]
+    return digest_of(stanzas, "".join(texts))
 
 
 def digest_of(stanzas: Iterable[Mapping[str, str]], texts: str) -> str:

@@ -70,6 +70,7 @@ class RootStep(Step):
     def _take_view(self, view: Path) -> None:
         """Link the packages; if they are not what `packages` made, have that step run again at the next occasion."""
         from quern.portage import lockfile, store
+        from quern.portage.root_plan import ON_HOST
         from quern.steps.packages import digest_in
 
         packages = self.place.beside("packages")
@@ -81,3 +82,5 @@ class RootStep(Step):
             receipts.remove(packages.receipt)
             raise
         store.link_view(packages.output / "view", view)
+        if (packages.output / ON_HOST).is_dir():
+            store.link_view(packages.output / ON_HOST, view.with_name(ON_HOST))

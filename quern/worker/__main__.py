@@ -20,7 +20,6 @@ from collections.abc import Callable
 VERBS = {
     "prepare": "host",
     "resolve": "resolve",
-    "merged": "vdb",
     "compare": "compare",
     "digest": "trees",
     "clone": "trees",
@@ -43,6 +42,7 @@ STREAMS = {
 WORDS = {
     "emerge": "settings",
     "merge": "merge",  # fills a root
+    "build": "build",  # builds a package
     "start": "start",  # for commands that are not confined
     "confine": "confine",
     "shell": "shell",

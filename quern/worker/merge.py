@@ -63,6 +63,11 @@ def merge(path: str) -> int:
     adopt(request.settings)
     if request.first and (status := subprocess.run(request.first, stdin=subprocess.DEVNULL).returncode):
         return status
+    return run(request)
+
+
+def run(request: Request) -> int:
+    """Merge the packages of `request`, on a host side that is ready; returns the exit status."""
     merger = _Merger(request)
     try:
         merger.run()

@@ -7,7 +7,6 @@ import json
 import os
 import stat
 from collections.abc import Collection, Iterator
-from typing import Any
 
 from . import regular
 from .links import real_folder
@@ -33,30 +32,6 @@ LEFTOVERS = (
 )
 # folders that it makes, where they are nobody's and empty
 EMPTIED = ("etc/portage", "etc/ld.so.conf.d", "usr/lib/debug", "tmp", "var/tmp", "var/lib", "var/cache", "etc")
-
-
-def merged(root: str) -> dict[str, Any]:
-    """What the database of `root` says was merged, and which files two packages say they own.
-
-    Returns {"packages": [{"cpv", "repository", "slot", "use"}, ...], "shared": [[path, cpv, cpv, ...], ...]}, sorted.
-    Portage checks for the latter as well, but not between two packages that it installs at the same time.
-    """
-    packages = []
-    owners: dict[str, list[str]] = {}
-    for category, name, folder in _entries(root):
-        iuse = {flag.lstrip("+-") for flag in _read(folder, "IUSE").split()}
-        cpv = f"{category}/{name}"
-        packages.append(
-            {
-                "cpv": cpv,
-                "repository": _read(folder, "repository").strip(),
-                "slot": _read(folder, "SLOT").strip().split("/")[0],
-                "use": sorted(iuse.intersection(_read(folder, "USE").split())),
-            }
-        )
-        for path in _owned(folder):
-            owners.setdefault(path.decode(errors="backslashreplace"), []).append(cpv)
-    return {"packages": packages, "shared": [[path, *names] for path, names in sorted(owners.items()) if names[1:]]}
 
 
 def owners(root: str) -> dict[str, str]:
@@ -117,13 +92,6 @@ def _is_inside(root: str, path: str) -> bool:
     """Whether no link on the way to `path` leads out of `root`: an image's /tmp may point to /var/tmp, ours here."""
     top = os.path.realpath(root)
     return os.path.commonpath([top, os.path.realpath(os.path.dirname(path))]) == top
-
-
-def _owned(folder: str) -> Iterator[bytes]:
-    """The files and links that no other package may own; of Python's caches Portage lets packages share."""
-    for path in _files(folder):
-        if not path.endswith((b".pyc", b".pyo")) and b"/.keep" not in path:
-            yield path
 
 
 def _files(folder: str) -> Iterator[bytes]:

@@ -160,18 +160,19 @@ def _keys(before: Answer, after: Answer) -> tuple[tuple[str, ...], tuple[str, ..
 
 
 def _made_of(answer: Answer, cpv: str) -> object:
-    """Everything that a package is made of: its own and its build closure's content and flags, and the variables."""
+    """Everything that a package is made of: content and flags of itself and of all behind it, and the variables."""
     assert answer.plan
-    package = answer.packages[cpv]
-    closure = answer.plan.build_closure(package)
+    behind, todo = {cpv}, [cpv]
+    while todo:
+        new = [name for name in answer.plan.closures.inside[todo.pop()] if name not in behind]
+        behind.update(new)
+        todo += new
+    found = [answer.packages[name] for name in sorted(behind)]
     parts = [
         (each.id, each.repository, each.slot, each.subslot, each.flags, each.iuse, answer.contents[each.id])
-        for each in (package, *closure)
+        for each in found
     ]
-    run = sorted(
-        (other.name, other.slot, other.subslot) for other in (answer.packages[name] for name in package.run_deps)
-    )
-    return parts, dict(answer.plan.variables), run
+    return parts, dict(answer.plan.variables)
 
 
 def summary(trials: Iterable[Trial]) -> str:

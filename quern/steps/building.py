@@ -1,0 +1,163 @@
+"""Building one package in a place of its own, which has exactly what it is built with.
+
+STAGING/
+  own/image/        ROOT and SYSROOT: the closure of the package, merged
+  own/host/         Portage's host side, with what the build runs (BDEPEND)
+  own/made/         PKGDIR: the package
+  own/merging/      room to merge in
+  scratch/tmp/      PORTAGE_TMPDIR
+  scratch/closure/  the binary packages of the closure
+  scratch/on-host/  those for the host side
+
+All is made anew for each package. Its build may write to own, PORTAGE_TMPDIR and the logs, and to nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
+
+from quern.drivers.base import Command
+from quern.drivers.confinement import WORKER
+from quern.errors import BuildError
+from quern.portage import emerge, refusals, root_plan, store
+from quern.portage.keys import is_for_host
+from quern.portage.plan import Package, Plan
+from quern.portage.store import Store
+from quern.steps import merging
+from quern.steps.base import discard
+from quern.steps.emerging import OWN, Build
+from quern.steps.undeclared import hints
+from quern.steps.work import check_folders, take_over
+from quern.worker import merge, regular
+from quern.worker.build import Request
+
+MERGING = "merging"
+LOG_SIZE = 1 << 20  # bytes that are read of the end of a log
+DAMAGED = "binary packages in {folder} are gone or damaged: {names}; run it again, and they are built again"
+
+
+class Position(NamedTuple):
+    """Which of how many packages is being built, from 1."""
+
+    number: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds packages of `plan`, in the place of the step `around`; `keys` are those of all packages, by id."""
+
+    around: Build
+    plan: Plan
+    packages: Store
+    keys: Mapping[str, str]
+
+    def build(self, package: Package, position: Position) -> Build:
+        """Build `package`, which is then in the view of what is returned.
+
+        All that it is built with is in the store. Raises BuildError if it fails.
+        """
+        place = self._place()
+        closure, on_host = self._closure(package)
+        views = {"closure": closure, "on-host": on_host}
+        for name, keys in views.items():
+            self._lay_out(place.scratch / name, keys)
+        request = self._request(place, package, closure, on_host)
+        file = place.scratch / "build.json"
+        file.write_text(json.dumps(request._asdict()), encoding="utf-8")
+        try:
+            self._run(place, file, position)
+        except BuildError as error:
+            more = list(self._undeclared(package))
+            raise type(error)("\n".join([str(error), *more])) from None
+        return place
+
+    def _undeclared(self, package: Package) -> Iterator[str]:
+        """What the build of `package` looked for, and a package of the plan has that it is not built with."""
+        inside = self.plan.closures.inside[package.id]
+        others = [each for each in self.plan.packages if each.id not in inside and each is not package]
+        files = {each.cpv: self.packages.path(each.cpv, self.keys[each.id]) for each in others}
+        logs = self.around.log.with_suffix("").glob(f"{package.cpv.replace('/', ':')}:*.log")
+        with suppress(OSError, ValueError):  # others write it
+            log = regular.end(str(max(logs)), LOG_SIZE).decode(errors="replace")
+            yield from hints(log, package, others, {cpv: file for cpv, file in files.items() if file.is_file()})
+
+    def _place(self) -> Build:
+        """Empty folders to build in, and a new host side."""
+        around = self.around
+        own = around.staging / OWN
+        place = replace(around, own=own)
+        for folder in (own, place.scratch / "tmp"):
+            discard(folder, around.staging, around.run)
+        for folder in (own, place.root, place.host, place.view, own / MERGING, place.scratch / "tmp"):
+            folder.mkdir()
+            take_over(folder)
+        place.root.chmod(0o755)  # the image's root folder does not depend on the caller's umask
+        return place
+
+    def _closure(self, package: Package) -> tuple[dict[str, str], dict[str, str]]:
+        """The keys of what `package` is built with, by cpv: what is merged into ROOT, and what on the host side."""
+        inside = self.plan.closures.inside[package.id]
+        closure = {name: self.keys[name] for name in inside if not is_for_host(name)}
+        return closure, {name.lstrip("/"): self.keys[name] for name in inside if is_for_host(name)}
+
+    def _lay_out(self, folder: Path, keys: Mapping[str, str]) -> None:
+        discard(folder, self.around.scratch, self.around.run)
+        folder.mkdir()
+        if lost := store.make_view(folder, self.packages, keys):
+            raise BuildError(DAMAGED.format(folder=self.packages.folder, names=", ".join(lost)))
+
+    def _request(
+        self, place: Build, package: Package, closure: Mapping[str, str], on_host: Mapping[str, str]
+    ) -> Request:
+        """What the worker is told."""
+        emerging = [place.machine.python, "-B", place.machine.emerge, *place.machine.options]
+        atoms = [each.atom for each in self.plan.host if each.cpv in on_host]
+        first = ["env", f"PKGDIR={place.scratch / 'on-host'}", *emerging, *emerge.host_options(), *atoms]
+        merged = self._merged(place, closure)._asdict() if closure and not package.on_host else {}
+        return Request(
+            settings=place.surroundings.host_settings(),
+            host=first if atoms else [],
+            host_only=emerge.host_only(place.surroundings),
+            merging=merged,
+            emerge=[*emerging, *emerge.build_options(), package.atom],
+            on_host=package.on_host,
+        )
+
+    def _merged(self, place: Build, closure: Mapping[str, str]) -> merge.Request:
+        """What is merged into ROOT, in order: that with which all packages are built comes first."""
+        inside = [package for package in self.plan.packages if package.cpv in closure]
+        inside.sort(key=lambda package: package.name not in self.plan.first)  # stable
+        packages = [[package.cpv, package.repository] for package in inside]
+        order = root_plan.of_plan(self.plan)._replace(packages=packages)
+        return merging.request_of(place, order, place.scratch / "closure", place.staging / OWN / MERGING)
+
+    def _run(self, place: Build, request: Path, position: Position) -> None:
+        """Run the build, passing on its progress."""
+        lines: list[str] = []
+        tally, run = self.around.tally, self.around.run
+        tally.begin(fetching=False)
+
+        def line(text: str) -> None:
+            lines.append(text)
+            tally.line(text, monotonic())
+            if not run.driver.streams and (progress := emerge.BUILDING.match(text)):
+                run.say(f"{progress[1]}({position.number} of {position.total}){progress[2]}")
+
+        argv = [place.machine.python, "-I", "-B", run.driver.inside(WORKER), "build", str(request)]
+        logs = place.log.with_suffix("")
+        own, tmp = place.staging / OWN, place.scratch / "tmp"
+        reach = place.reach(own, tmp, logs)
+        command = Command(argv, place.surroundings.environment(), place.scratch, place.log, reach)
+        status = run.driver.run(command, line)
+        check_folders([own, place.root, place.host, place.view, tmp])
+        if refused := place.refused():
+            raise BuildError(refusals.MESSAGE.format(cases="\n  ".join(refused.values()), log=place.log))
+        if status != 0:
+            raise merging.error_of(place, lines)

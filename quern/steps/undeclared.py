@@ -1,0 +1,72 @@
+"""Which package of the plan has a file that a failed build looked for and did not find.
+
+A package is built with what its ebuild declares and nothing else; where a build fails for want of a header, a library,
+a program or a pkg-config file, another package of the plan may have it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from quern.errors import naming
+from quern.portage.plan import Package
+from quern.worker import WorkerError, gpkg
+
+HINT = "{name} is in {owner}, which is no dependency of {package}: DEPEND or BDEPEND of its ebuild should name it"
+# what tools print of something that they did not find, and the end of its path: gcc(1), ld(1), pkg-config(1), bash(1)
+NOT_FOUND = (
+    (r"fatal error: ([\w.+/-]+): No such file or directory", "/{0}"),
+    (r"cannot find -l([\w.+-]+)", r"/lib{0}\.(?:so(?:\.[\d.]+)?|a)"),
+    (r"Package '?([\w.+-]+?)'?(?:, required by .*,)? (?:was )?not found", r"/{0}\.pc"),
+    (r"No package '([\w.+-]+)' found", r"/{0}\.pc"),
+    (r"([\w.+-]+): command not found", "/s?bin/{0}"),
+    (r"^make(?:\[\d+\])?: ([\w.+-]+): No such file or directory", "/s?bin/{0}"),
+)
+SHOWN = 3  # hints
+
+
+class Missing(NamedTuple):
+    """What was not found: its name, and what the path of a file that would do ends with."""
+
+    name: str
+    path: re.Pattern[str]
+
+
+def missing(log: str) -> list[Missing]:
+    """What a build's log says was not found, each once, in order."""
+    found: dict[str, Missing] = {}
+    for text, path in NOT_FOUND:
+        for match in re.finditer(text, log, re.M):
+            end = path.replace("{0}", re.escape(match[1]))
+            found.setdefault(match[1], Missing(match[1], re.compile(f".*{end}")))
+    return list(found.values())
+
+
+def hints(log: str, package: Package, others: Iterable[Package], files: Mapping[str, Path]) -> Iterator[str]:
+    """A line for each thing that the log of `package` says was not found and one of `others` has.
+
+    `files` are their binary packages, by cpv, as far as they are built.
+    """
+    wanted = missing(log)[:SHOWN]
+    for other in others:
+        if not wanted or other.cpv not in files:
+            continue
+        names = list(_names(files[other.cpv]))
+        for each in list(wanted):
+            if any(each.path.fullmatch(name) for name in names):
+                yield HINT.format(name=each.name, owner=other.cpv, package=package.cpv)
+                wanted.remove(each)
+
+
+def _names(file: Path) -> Iterator[str]:
+    """The paths that a binary package installs; none if it is damaged."""
+    try:
+        with naming(file), gpkg.opened(str(file)) as package:
+            for member in package.image:
+                if not member.isdir():
+                    yield f"/{member.name.removeprefix(package.prefix).lstrip('/')}"
+    except WorkerError:
+        return

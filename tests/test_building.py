@@ -1,0 +1,164 @@
+"""One package is one build: it sees what it declares, and reaches nothing but its own package."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from quern.drivers.confinement import obstacle
+from quern.errors import BuildError
+from quern.steps.undeclared import HINT
+from quern.worker import gpkg
+from tests.conftest import tool
+from tests.projects import write
+from tests.test_emerging import Lab, ebuild
+
+pytestmark = pytest.mark.emerge
+
+LIBRARY = "library() {{ :; }}"
+ROOT = '"${ED}/usr/share/lab"'
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """An image that is not built yet."""
+    tool("scanelf", "pax-utils")
+    return Lab(tmp_path)
+
+
+def image(lab: Lab, *packages: str, **ebuilds: str) -> None:
+    """Have the image consist of `packages`, of which `ebuilds` are written."""
+    write(lab.tree, {"profiles/image/packages": "".join(f"lab/{name}\n" for name in packages)})
+    write(lab.tree, {f"lab/{name}/{name}-1.ebuild": text for name, text in ebuilds.items()})
+
+
+def test_exactly_the_closure_is_there(lab: Lab) -> None:
+    """Build dependencies and what these need to run; not what is in the image, nor what they were built with."""
+    seen = f'ls "${{ESYSROOT}}/var/db/pkg/lab" > {ROOT}/seen || die'
+    image(
+        lab,
+        "aaa",
+        "sees",
+        aaa=ebuild(),
+        made=ebuild(),
+        runs=ebuild(),
+        tool=ebuild('DEPEND="lab/made"\nRDEPEND="lab/runs"'),
+        sees=ebuild('DEPEND="lab/tool"\nRDEPEND="lab/aaa"', seen),
+    )
+    lab.build()
+    assert (lab.folder / "work/root/image/usr/share/lab/seen").read_text().split() == ["runs-1", "tool-1"]
+
+
+def test_portage_s_own_questions_are_answered_from_it(lab: Lab) -> None:
+    body = "has_version -{} lab/{} && echo {}-{} >> {}/has"
+    asked = [(side, name) for side in "rdb" for name in ("declared", "other", "helper")]
+    text = "; ".join(body.format(side, name, side, name, ROOT) for side, name in asked)
+    image(
+        lab,
+        "other",
+        "asks",
+        other=ebuild(),
+        declared=ebuild(slot="0/7"),
+        helper=ebuild(),
+        asks=ebuild(
+            'DEPEND="lab/declared:="\nRDEPEND="lab/declared:= lab/other:="\nBDEPEND="lab/helper"', f"{text}; true"
+        ),
+    )
+    lab.build()
+    root = lab.folder / "work/root/image"
+    assert (root / "usr/share/lab/has").read_text().split() == ["r-declared", "d-declared", "b-helper"]
+    assert (root / "var/db/pkg/lab/asks-1/RDEPEND").read_text().split() == ["lab/declared:0/7=", "lab/other:="]
+
+
+@pytest.mark.parametrize("first", ["aaa", "zzz"])
+def test_a_header_that_is_not_declared(lab: Lab, first: str) -> None:
+    """It is not there, wherever its package stands in the order; the message says who has it, once that is built."""
+    tool("gcc", "gcc")
+    header = f'mkdir -p "${{ED}}/usr/include" && echo "#define HAVE 1" > "${{ED}}/usr/include/{first}.h" || die'
+    uses = f"echo '#include <{first}.h>' > x.c; gcc -I\"${{ESYSROOT}}/usr/include\" -c x.c -o x.o || die 'no luck'"
+    image(lab, first, "mmm", **{first: ebuild(body=header), "mmm": ebuild(body=uses)})
+    with pytest.raises(BuildError, match="lab/mmm-1 failed in its install phase") as first_time:
+        lab.build()
+    hint = HINT.format(name=f"{first}.h", owner=f"lab/{first}-1", package="lab/mmm-1")
+    image(lab, first)
+    lab.build()
+    image(lab, first, "mmm")
+    with pytest.raises(BuildError, match="lab/mmm-1 failed in its install phase") as second_time:
+        lab.build()
+    assert str(second_time.value).splitlines()[-1] == hint
+    assert first_time.value.args
+    image(lab, first, "mmm", mmm=ebuild(f'DEPEND="lab/{first}"', uses))
+    lab.build()
+
+
+def test_a_package_cannot_poison_another(lab: Lab) -> None:
+    """It may write to its own host side, ROOT and PKGDIR; nothing of these is there for the next package."""
+    if obstacle():
+        pytest.skip(obstacle())
+    evil = r"""
+	local bin="${PORTAGE_OVERRIDE_EPREFIX}/usr/bin" real
+	real=$(readlink -f "${bin}/mkdir") && rm -f "${bin}/mkdir" || die
+	printf '#!/bin/sh\n%s "$@"\necho poisoned > "${ED}/usr/share/lab/poison"\n' "${real}" > "${bin}/mkdir" || die
+	chmod 755 "${bin}/mkdir" || die
+	mkdir -p "${PKGDIR}/lab/zzz" "${ROOT}/usr/share" "${ROOT}/var/db/pkg/lab/zzz-1"
+	echo poison > "${ROOT}/usr/share/poison" || die
+	echo poison > "${PKGDIR}/lab/zzz/zzz-1-1.gpkg.tar" || die
+	rm -f "${ED}/usr/share/lab/poison"
+"""
+    image(lab, "evil", "zzz", evil=ebuild(body=evil), zzz=ebuild('DEPEND="lab/base"'))
+    lab.build()
+    assert lab.emerged() == ["lab/base-1", "lab/evil-1", "lab/zzz-1"]
+    assert not (lab.folder / "work/root/image/usr/share/poison").exists()
+    (file,) = lab.image.binpkgs.glob("*/zzz-*.gpkg.tar")
+    with gpkg.opened(str(file)) as package:
+        assert [member.name for member in package.image if member.isfile()] == [
+            "image/usr/share/lab/zzz",
+            "image/usr/share/man/man1/zzz.1",
+        ]
+
+
+def test_what_builds_write_to_is_their_own(lab: Lab) -> None:
+    """Not the binary packages that they are built with, nor the configuration, nor the next step's view."""
+    if obstacle():
+        pytest.skip(obstacle())
+    body = f"""
+	local path staging="${{PORTAGE_BUILDDIR}}/../../../../.."
+	for path in scratch/closure scratch/config scratch view .; do
+		touch "${{staging}}/${{path}}/x" 2>/dev/null && echo "${{path}}" >> {ROOT}/wrote
+	done
+	touch {ROOT}/wrote
+"""
+    image(lab, "tries", tries=ebuild('DEPEND="lab/base"', body))
+    lab.build()
+    assert (lab.folder / "work/root/image/usr/share/lab/wrote").read_text() == ""
+
+
+def test_a_ring_of_run_time_dependencies(lab: Lab) -> None:
+    """one is built with two, which runs with three (PDEPEND), which is built with one: three comes last."""
+    image(
+        lab,
+        "one",
+        one=ebuild('DEPEND="lab/two"'),
+        two=ebuild('PDEPEND="lab/three"'),
+        three=ebuild('DEPEND="lab/one"'),
+    )
+    lab.build()
+    assert [line.split(" ")[-1].partition("::")[0] for line in lab.said if line.startswith(">>> Emerging (")] == [
+        "lab/two-1",
+        "lab/one-1",
+        "lab/three-1",
+    ]
+
+
+def test_a_failure_keeps_what_was_built(lab: Lab) -> None:
+    """And the next run builds only what is left."""
+    image(lab, "zlast", zlast=ebuild('DEPEND="lab/base"', "die 'not yet'"))
+    with pytest.raises(BuildError, match="not yet"):
+        lab.build()
+    assert lab.emerged() == ["lab/base-1", "lab/zlast-1"]
+    image(lab, "zlast", zlast=ebuild('DEPEND="lab/base"'))
+    lab.build()
+    assert lab.emerged() == ["lab/zlast-1"]
+    assert not os.listdir(lab.folder / "work" / "packages").count("own")
