@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -155,6 +156,16 @@ def test_an_environment_keeps_what_it_is_for() -> None:
     for line in dropped:
         expected = expected.replace(line, b"")
     assert metadata.environment(ENVIRONMENT) == expected
+
+
+@pytest.mark.parametrize("begin", [b'A="', b"A=$'", b"A=(", b"A=([0]=", b'A=([0]="'])
+@pytest.mark.parametrize("value", [b"a", b"\\a", b"[0]=", b'[0]="" ', b"'("])
+def test_an_environment_is_read_in_time(begin: bytes, value: bytes) -> None:
+    """Whatever a stranger has put there: what has no end is no variable."""
+    text = b"declare -x " + begin + value * 500_000
+    started = time.process_time()
+    assert metadata.environment(text) == text
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("name", ["/etc/../../x", "image/../x", "elsewhere/x"])

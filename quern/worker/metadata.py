@@ -13,7 +13,7 @@ DROPPED = ("BINPKGMD5", "CONTENTS", "COUNTER", "FEATURES", "MERGE_TYPE", "REPO_R
 UNSORTED = ("NEEDED", "NEEDED.ELF.2")  # scanelf finds files in the order of the file system
 BUILD_ID = "1"
 ENVIRONMENT = "environment.bz2"
-LARGEST = 64 << 20  # bytes of an environment
+LARGEST = 8 << 20  # bytes of an environment
 
 # of the environment: what Portage sets anew wherever a phase runs
 _VARIABLES = re.compile(
@@ -23,10 +23,10 @@ _VARIABLES = re.compile(
     r"|PKGDIR|DISTDIR|ROOT|EROOT|SYSROOT|ESYSROOT|BROOT|PORTAGE_CONFIGROOT|D|ED|T|WORKDIR|FILESDIR|EBUILD|PORTDIR|ECLASSDIR"
 )
 # a line of `declare -p` (bash(1)): a name, and its value in quotes of one of two kinds, or an array's
+_QUOTED = rb"(?:\"[^\"\\]*(?:\\.[^\"\\]*)*\"|\$'[^'\\]*(?:\\.[^'\\]*)*')"
+_ARRAY = rb"\((?:\[[^]]*\]=%b ?)*\)" % _QUOTED
 _DECLARED = re.compile(
-    rb"declare (?:-\S+ )?(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
-    rb"(?:=(?:\"(?:[^\"\\]|\\.)*\"|\$'(?:[^'\\]|\\.)*'|\((?:[^\"'()\\]|\\.|\"(?:[^\"\\]|\\.)*\"|\$'(?:[^'\\]|\\.)*')*\)))?\n",
-    re.DOTALL,
+    rb"declare (?:-\S+ )?(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:=(?:%b|%b))?\n" % (_QUOTED, _ARRAY), re.DOTALL
 )
 
 
