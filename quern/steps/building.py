@@ -15,7 +15,7 @@ All is made anew for each package. Its build may write to own, PORTAGE_TMPDIR an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,32 +51,41 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class Builder:
-    """Builds packages of `plan`, in the place of the step `around`; `keys` are those of all packages, by id."""
+    """Builds packages of `plan` into the store `packages`, in the place of the step `around`.
+
+    `keys` are those of all packages, by id; `keys_now` gives them as they are later.
+    """
 
     around: Build
     plan: Plan
     packages: Store
     keys: Mapping[str, str]
+    keys_now: Callable[[], Mapping[str, str]]
 
-    def build(self, package: Package, position: Position) -> Build:
-        """Build `package`, which is then in the view of what is returned.
+    def build(self, order: Sequence[Package]) -> None:
+        """Build packages, each after those that it is built with. Raises BuildError at the first that fails."""
+        for number, package in enumerate(order, start=1):
+            place = self._place()
+            closure, on_host = self._closure(package)
+            for name, keys in (("closure", closure), ("on-host", on_host)):
+                self._lay_out(place.scratch / name, keys)
+            request = self._request(place, package, closure, on_host)
+            file = place.scratch / "build.json"
+            file.write_text(json.dumps(request._asdict()), encoding="utf-8")
+            try:
+                self._run(place, file, Position(number, len(order)))
+            except BuildError as error:
+                more = list(self._undeclared(package))
+                raise type(error)("\n".join([str(error), *more])) from None
+            self._keep(place, package)
 
-        All that it is built with is in the store. Raises BuildError if it fails.
-        """
-        place = self._place()
-        closure, on_host = self._closure(package)
-        views = {"closure": closure, "on-host": on_host}
-        for name, keys in views.items():
-            self._lay_out(place.scratch / name, keys)
-        request = self._request(place, package, closure, on_host)
-        file = place.scratch / "build.json"
-        file.write_text(json.dumps(request._asdict()), encoding="utf-8")
-        try:
-            self._run(place, file, position)
-        except BuildError as error:
-            more = list(self._undeclared(package))
-            raise type(error)("\n".join([str(error), *more])) from None
-        return place
+    def _keep(self, place: Build, package: Package) -> None:
+        """Take what was built into the store. Raises BuildError if it is not there, or not what was to be built."""
+        if self.keys_now()[package.id] != self.keys[package.id]:
+            raise BuildError(f"{package.cpv} was changed while it was built; run it again")
+        key, by_root = {package.cpv: self.keys[package.id]}, place.machine.root
+        if not store.harvest(place.view, self.packages, key, key, by_root=by_root):
+            raise BuildError(f"emerge succeeded but made no binary package of {package.cpv}; see {place.log}")
 
     def _undeclared(self, package: Package) -> Iterator[str]:
         """What the build of `package` looked for, and a package of the plan has that it is not built with."""

@@ -233,15 +233,19 @@ class PackagesStep(Step):
         self, build: Build, plan: Plan, packages: Store, keys: Mapping[str, str], order: list[Package]
     ) -> None:
         """Build packages from source, one after the other, into the store."""
-        from quern.steps.building import Builder, Position
+        from quern.steps.building import Builder
 
         build.check_target()
         self._check_manifests(order)
         order = self._fetch(build, plan, packages, keys, order)
-        builder = Builder(build, plan, packages, keys)
-        for number, package in enumerate(order, start=1):
-            made = builder.build(package, Position(number, len(order)))
-            self._keep(made, plan, packages, package, keys)
+        Builder(build, plan, packages, keys, lambda: self._keys_now(plan)).build(order)
+
+    def _keys_now(self, plan: Plan) -> dict[str, str]:
+        """The keys of all packages, by id, as their recipes are now."""
+        from quern.portage.keys import ingredients
+
+        made_of = ingredients(plan, self.machine())
+        return {**made_of.keys(), **host_keys(made_of, self.work, plan.system)}
 
     def _fetch(
         self, build: Build, plan: Plan, packages: Store, keys: Mapping[str, str], order: list[Package]
@@ -258,19 +262,6 @@ class PackagesStep(Step):
         origins = binhost.origins(zip(build.binhosts, urls, strict=True))
         taken = store.harvest(build.view, packages, wanted, wanted, origins, build.machine.root)
         return [package for package in order if package.on_host or package.cpv not in taken]
-
-    def _keep(self, made: Build, plan: Plan, packages: Store, package: Package, keys: Mapping[str, str]) -> None:
-        """Take what was built into the store. Raises BuildError if it is not there, or not what was to be built."""
-        from quern.portage import store
-        from quern.portage.keys import ingredients
-
-        now = ingredients(plan, self.machine())
-        known = {**now.keys(), **host_keys(now, self.work, plan.system)}
-        if known[package.id] != keys[package.id]:
-            raise BuildError(f"{package.cpv} was changed while it was built; run it again")
-        key = {package.cpv: keys[package.id]}
-        if not store.harvest(made.view, packages, key, key, by_root=made.machine.root):
-            raise BuildError(f"emerge succeeded but made no binary package of {package.cpv}; see {made.log}")
 
     def _check_manifests(self, packages: Iterable[Package]) -> None:
         """Raise BuildError if nobody would check the sources of one of them."""
