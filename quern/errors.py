@@ -76,6 +76,7 @@ def of_the_machine(error: OSError) -> QuernError | None:
 
     None for the rest: another OSError is a defect of ours and keeps its traceback.
     """
+    error = _first_of(error)
     in_our_place = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY, errno.ELOOP)
     full = (errno.ENOSPC, errno.EDQUOT)
     if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG, *full, *in_our_place):
@@ -84,6 +85,18 @@ def of_the_machine(error: OSError) -> QuernError | None:
     # of two files, copying names the source first; it is the target that finds no room
     where = (error.errno in full and error.filename2) or error.filename or "the disk"
     return QuernError(f"{where}: {error.strerror}{hints.get(error.errno, '')}")
+
+
+def _first_of(error: OSError) -> OSError:
+    """The first of the errors that shutil.copytree has collected, of which it keeps the text; any other as it is."""
+    import re
+    import shutil
+
+    if not isinstance(error, shutil.Error) or not isinstance(error.args[0], list):
+        return error
+    _, target, text = error.args[0][0]
+    match = re.match(r"\[Errno (\d+)\] ([^:]+)", text)
+    return OSError(int(match[1]), match[2], str(target)) if match else error
 
 
 def removed_meanwhile(error: OSError, work: Path) -> QuernError | None:

@@ -58,7 +58,7 @@ def test_a_signal_at_some_moment(bench: Bench) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize(("step", "free"), list(zip(NAMES, (8, 64, 64, 0, 0, 0), strict=True)))
+@pytest.mark.parametrize(("step", "free"), [*zip(NAMES, (8, 64, 64, 0, 0, 0), strict=True), ("root", 4)])
 def test_a_full_disk(bench: Bench, step: str, free: int) -> None:
     """With so many kibibytes left."""
     well([trial(bench, Cut(step, free, "k", "FULL", back=step != "packages"))])

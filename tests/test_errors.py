@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from quern.errors import naming, of_the_machine, removed_meanwhile
+from tests.projects import write
 
 
 def refusal(error: OSError) -> str | None:
@@ -71,3 +73,15 @@ def test_a_write_that_is_refused_names_its_file() -> None:
 @pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "x", "y"), OSError(errno.EINVAL, "x"), OSError("x")])
 def test_a_defect_is_none(error: OSError) -> None:
     assert of_the_machine(error) is None
+
+
+def test_copying_a_folder_names_the_file_that_found_no_room(tmp_path: Path) -> None:
+    """shutil.copytree collects errors, without their numbers."""
+    write(tmp_path, {"source/below/file": "text"})
+
+    def refuse(source: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+
+    with pytest.raises(shutil.Error) as caught, naming(tmp_path):
+        shutil.copytree(tmp_path / "source", tmp_path / "target", copy_function=refuse)
+    assert str(of_the_machine(caught.value)) == f"{tmp_path}/target/below/file: No space left on device"

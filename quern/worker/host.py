@@ -103,7 +103,9 @@ def _make(root: Path, profile: Mapping[str, str], installation: Installation) ->
     for name in CONFIGS:
         (root / name).mkdir(parents=True)
         shutil.copy(installation.defaults / "make.globals", root / name)
-        shutil.copytree(installation.defaults / "sets", root / name / "sets")
+        (root / name / "sets").mkdir()
+        for path in (installation.defaults / "sets").iterdir():  # copytree would not say which error it was
+            shutil.copy(path, root / name / "sets")
     for name, text in profile.items():
         (root / "etc/portage/make.profile" / name).write_text(text)
 
