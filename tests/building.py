@@ -105,7 +105,7 @@ def python_for_everyone(home: Path) -> Path:
     subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", home], check=True)
     packages = next((home / "lib").glob("python3*/site-packages"))
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("portage", "_emerge", "doit", "getconf", "cloudpickle"):
+    for name in ("portage", "_emerge", "doit", "getconf", "cloudpickle", "urllib3"):
         found = find_spec(name)
         if found is not None and found.origin is not None:  # cloudpickle: only some versions of doit need it
             shutil.copytree(Path(found.origin).parent, packages / name, ignore=ignored)

@@ -16,6 +16,7 @@ import pytest
 
 from quern import live
 from quern.live import Live
+from quern.portage.tally import FETCHING
 from quern.reporter import folded
 from quern.steps import history
 from tests.projects import write
@@ -75,7 +76,7 @@ def begin(drawing: Live, steps: list[EmergingStep]) -> None:
         drawing.begin(f"toy:{step.work.name}", step.work.name, step)
     begun = [f">>> Emerging ({number} of 2) lab/{name}-1::lab for /w/" for number, name in ((1, "a"), (2, "b"))]
     emerge(steps[0], "$ emerge x", *begun)
-    emerge(steps[1], "$ emerge --fetchonly x", ">>> Fetching (3 of 7) lab/c-1::lab for /w/")
+    emerge(steps[1], f"{FETCHING} 7 source files", ">>> Fetching (3 of 7) lab/c-1::lab c.tar")
 
 
 def test_two_images(drawn: Callable[[int, int], tuple[Live, Look]], steps: list[EmergingStep]) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 
+from quern.portage.tally import FETCHING
 from quern.progress import PIECE, Progress, Tail, about, duration
 from quern.steps import history
 from tests.toy import ToyStep
@@ -77,7 +78,7 @@ def test_estimate(step: EmergingStep) -> None:
     progress = Progress("one", step)
     assert progress.left is None  # nobody knows yet what will be built
     history.plan(step.place.times, ["lab/a", "lab/b"])
-    emerge(step, "$ emerge --fetchonly x", ">>> Fetching (1 of 2) lab/a-1::lab for /w/")
+    emerge(step, f"{FETCHING} 2 source files", ">>> Fetching (1 of 2) lab/a-1::lab a.tar")
     progress.look()
     assert progress.left is None
     emerge(step, "$ emerge x", ">>> Emerging binary (1 of 9) lab/tool-1::lab for /w/")

@@ -28,8 +28,7 @@ Entry = dict[str, Any]
 
 NO_PLAN: dict[str, Any] = {}
 
-# What a profile may not set: whether Manifests count, where packages come from, and programs that emerge itself runs,
-# also where it only fetches and has the network.
+# What a profile may not set: whether Manifests count, where packages come from, and programs that emerge itself runs.
 OURS = (
     "PORTAGE_CHECKSUM_FILTER", "PORTAGE_BINHOST", "FETCHCOMMAND", "RESUMECOMMAND", "PORTAGE_IONICE_COMMAND",
     "PORTAGE_TRUST_HELPER", "BINPKG_GPG_",
