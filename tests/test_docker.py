@@ -129,17 +129,28 @@ def test_another_builder_image_builds_anew(project: Project, builder: Builder) -
     assert built(project.doit("root:one")) == ["app-misc/one-1"]
     another = builder.changed("quern-test/builder:changed")
     output = project.doit("root:one", variables={"QUERN_DOCKER_IMAGE": another})
-    assert (ran(output), built(output)) == (["packages", "root"], ["app-misc/one-1"])
+    # what is built again is the same file, so that the root stays
+    assert (ran(output), built(output)) == (["packages"], ["app-misc/one-1"])
+
+
+def test_the_same_package_as_on_this_machine(tmp_path: Path, project: Project, builder: Builder) -> None:
+    raw = one_package(tmp_path / "raw", builder)
+    raw.variables["QUERN_BUILD_DRIVER"] = "raw"
+    for each in (project, raw):
+        ebuild(each, "echo built > built; insinto /; doins built; fowners 70:71 /built; fperms 4711 /built")
+        assert built(each.doit("packages:one")) == ["app-misc/one-1"]
+    packages = [each.folder / "build/one/packages/view/app-misc/one/one-1-1.gpkg.tar" for each in (project, raw)]
+    assert packages[0].read_bytes() == packages[1].read_bytes()
 
 
 def test_ordinary_user(project: Project, as_user: User) -> None:
     """In the group docker: root owns the trees, and nobody else can read all of them; the outputs are the user's."""
-    ebuild(project, "echo secret > secret; insinto /etc; insopts -m 0600; doins secret")
+    ebuild(project, "echo secret > secret; insinto /etc; insopts -m 0600; doins secret; fowners 70:71 /etc/secret")
     subprocess.run(["chown", "-R", "65534:65534", project.folder], check=True)
     assert ran(as_user(project, "image:one")) == STEPS
     assert all(path.stat().st_uid == 65534 for path in (project.folder / "images").iterdir())
     with tarfile.open(project.tarball("one")) as tar:
-        assert {(member.uid, member.gid) for member in tar} == {(0, 0)}
+        assert {(member.uid, member.gid) for member in tar} == {(0, 0), (70, 71)}
         assert "etc/secret" in [member.name.removeprefix("./") for member in tar]
     assert ran(as_user(project, "image:one")) == []
     (project.folder / "profiles/one/make.defaults").write_text('CFLAGS="-O1"\n')

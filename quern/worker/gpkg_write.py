@@ -74,10 +74,8 @@ def write(
     pf = package.metadata.get("PF", b"").decode(errors="replace").strip()
     if not WORD.fullmatch(pf) or not all(map(WORD.fullmatch, package.metadata)):
         raise ValueError("its metadata is not that of a package")
-    contents = _Reading(spool, by_root).all_of(package.image, package.prefix)
-    if image is not None:
-        spool.truncate(spool.seek(0))
-        contents = _Reading(spool, by_root).all_of(image, "")
+    source = (package.image, package.prefix) if image is None else (image, "")
+    contents = _Reading(spool, by_root).all_of(*source)
     metadata = normalised(package.metadata, epoch, _size(contents))
     container = _Container(target, f"{pf}-{BUILD_ID}", epoch)
     container.add("gpkg-1", ())
