@@ -233,7 +233,7 @@ def test_by_an_ordinary_user(tmp_path: Path, as_nobody: Callable[[Path, str], st
         "    print(error)\n"
     )
     refused = f"{gpkg_write.REFUSED}: 'image/x'"
-    installing = "capabilities of 'image/x' take root, or build.driver = docker, to be installed"
+    installing = "capabilities of 'x' take root, or build.driver = docker, to be installed"
     assert as_nobody(tmp_path, code).splitlines() == [
         f"{refused} belongs to 70:0", f"{refused} has capabilities", installing,
     ]  # fmt: skip
