@@ -15,11 +15,12 @@ BUILD_ID = "1"
 ENVIRONMENT = "environment.bz2"
 LARGEST = 8 << 20  # bytes of an environment
 
-# of the environment: what Portage sets anew wherever a phase runs
+# of the environment: what Portage sets anew wherever a phase runs, and what only builds have
 _VARIABLES = re.compile(
     r"FEATURES|PORTAGE_FEATURES|PORTAGE_REPO_REVISIONS|PORTAGE_(?:BZIP2|COMPRESSION)_COMMAND|BINPKG_GPG_\w+|GPG_VERIFY_\w+"
     r"|MERGE_TYPE|EMERGE_FROM|MAKEOPTS|BUILD_ID|HOME|PATH|PWD|OLDPWD|SHLVL|PORTAGE_BUILDDIR|PORTAGE_TMPDIR|PORTAGE_LOG_FILE"
     r"|SHELL|USER|USERNAME|LOGNAME|HOSTNAME|TERM|COLUMNS|LINES|PORTAGE_USERNAME|PORTAGE_GRPNAME|PORTAGE_INST_[UG]ID"
+    r"|CONFIG_SITE"  # of configure(1): a file of the build's own
     r"|PKGDIR|DISTDIR|ROOT|EROOT|SYSROOT|ESYSROOT|BROOT|PORTAGE_CONFIGROOT|D|ED|T|WORKDIR|FILESDIR|EBUILD|PORTDIR|ECLASSDIR"
 )
 # a line of `declare -p` (bash(1)): a name, and its value in quotes of one of two kinds, or an array's

@@ -41,26 +41,29 @@ BUSYBOX_OFF="
 	UUENCODE UUDECODE NOLOGIN
 "
 
+# a function and no variable: that would be in the package, with paths of the machine
+kbuild() {
+	emake \
+		CROSS_COMPILE="${CHOST}-" \
+		HOSTCC="$(quern-musl_native_cc)" \
+		KCONFIG_NOTIMESTAMP=1 \
+		SKIP_STRIP=y \
+		V=1 \
+		"$@"
+}
+
 src_configure() {
 	local option
-	KBUILD_OPTIONS=(
-		CROSS_COMPILE="${CHOST}-"
-		HOSTCC="$(quern-musl_native_cc)"
-		KCONFIG_NOTIMESTAMP=1
-		SKIP_STRIP=y
-		V=1
-	)
-	emake "${KBUILD_OPTIONS[@]}" defconfig
+	kbuild defconfig
 	for option in ${BUSYBOX_OFF}; do
 		sed -i "s/^CONFIG_${option}=y/# CONFIG_${option} is not set/" .config || die
 	done
 	use static && { sed -i 's/^# CONFIG_STATIC is not set/CONFIG_STATIC=y/' .config || die; }
-	emake "${KBUILD_OPTIONS[@]}" oldconfig < /dev/null > "${T}"/oldconfig.log
+	kbuild oldconfig < /dev/null > "${T}"/oldconfig.log
 }
 
 src_compile() {
-	emake "${KBUILD_OPTIONS[@]}" \
-		CONFIG_EXTRA_CFLAGS="${CFLAGS}" CONFIG_EXTRA_LDFLAGS="${LDFLAGS}" busybox busybox.links
+	kbuild CONFIG_EXTRA_CFLAGS="${CFLAGS}" CONFIG_EXTRA_LDFLAGS="${LDFLAGS}" busybox busybox.links
 }
 
 src_install() {
