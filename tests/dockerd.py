@@ -70,6 +70,11 @@ class Dockerd:
             except OSError:
                 return False
 
+    def beside(self, *command: str) -> list[str]:
+        """The command line that runs `command` in the daemon's network namespace."""
+        assert self._process is not None
+        return ["nsenter", "--net", "--target", str(self._process.pid), *command]
+
     def among_its_mounts(self, *command: str) -> list[str]:
         """The command line that runs `command` where it sees the daemon's mounts, and the daemon sees its own."""
         assert self._process is not None
