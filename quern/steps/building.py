@@ -128,11 +128,11 @@ class Builder:
         """What the worker is told."""
         emerging = [place.machine.python, "-B", place.machine.emerge, *place.machine.options]
         atoms = [each.atom for each in self.plan.host if each.cpv in on_host]
-        first = ["env", f"PKGDIR={place.scratch / 'on-host'}", *emerging, *emerge.host_options(), *atoms]
         merged = self._merged(place, closure)._asdict() if closure and not package.on_host else {}
         return Request(
             settings=place.surroundings.host_settings(),
-            host=first if atoms else [],
+            host=[*emerging, *emerge.host_options(), *atoms] if atoms else [],
+            packages=str(place.scratch / "on-host"),
             host_only=emerge.host_only(place.surroundings),
             merging=merged,
             emerge=[*emerging, *emerge.build_options(), package.atom],

@@ -100,11 +100,14 @@ class PackagesStep(Step):
         from quern.portage import ledger, lockfile, provenance, root_plan, store
         from quern.portage.keys import ingredients, write_ingredients
         from quern.portage.platform import platform_of
+        from quern.steps.confirm import check_terminal
         from quern.steps.emerging import Build
         from quern.steps.resolution import resolve
 
         image = self.setup.image
         identity(image.settings.build.compression)  # that it is missing is said before anything is built
+        if image.settings.emerge.ask:
+            check_terminal()
         build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log)
         build.prepare()
         plan, seen, now = resolve(build, self.targets())

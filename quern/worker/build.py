@@ -12,7 +12,7 @@ import os
 import subprocess
 from typing import Any, NamedTuple
 
-from . import merge
+from . import bytecode, merge
 from .settings import adopt
 
 
@@ -21,6 +21,7 @@ class Request(NamedTuple):
 
     settings    what Portage's host side is told (settings.py)
     host        a command line that installs packages on the host side, or none
+    packages    the folder where it finds them
     host_only   the variables, in place of the build's own, of what happens on the host side alone; None: not there
     merging     what is put into ROOT (merge.Request), or none
     emerge      the command line that builds
@@ -29,6 +30,7 @@ class Request(NamedTuple):
 
     settings: str
     host: list[str]
+    packages: str
     host_only: dict[str, str | None]
     merging: dict[str, Any]
     emerge: list[str]
@@ -43,9 +45,17 @@ def build(path: str) -> int:
     changed = {**os.environ, **request.host_only}
     host_only = {name: value for name, value in changed.items() if value is not None}
     if request.host:
-        installed = subprocess.run(request.host, env=host_only, stdin=subprocess.DEVNULL)
+        environment = {**host_only, "PKGDIR": request.packages}
+        installed = subprocess.run(_run_by(request.host), env=environment, stdin=subprocess.DEVNULL)
         if installed.returncode:
             return installed.returncode
     if request.merging and (status := merge.run(merge.Request(**request.merging))):
         return status
-    return os.execve(request.emerge[0], request.emerge, host_only if request.on_host else dict(os.environ))
+    argv = _run_by(request.emerge)
+    return os.execve(argv[0], argv, host_only if request.on_host else dict(os.environ))
+
+
+def _run_by(argv: list[str]) -> list[str]:
+    """A command line of Portage's, such that its helpers write no bytecode into a Portage that is not ours."""
+    host = os.environ.get("PORTAGE_OVERRIDE_EPREFIX")  # none in a container, whose `/` nobody else ever sees
+    return bytecode.without(host, argv) if host else argv
