@@ -243,7 +243,9 @@ def test_confinement(project: Project, client: Any) -> None:  # noqa: ANN401
         assert container.name == f"quern-images-one-{process.pid}"
         writable = {mount["Destination"] for mount in container.attrs["Mounts"] if mount["RW"]}
         work = project.folder / "build/one"
-        assert writable == {str(work / name) for name in (".packages.new", "host", "logs/packages")}
+        assert writable == {
+            str(work / name) for name in (".packages.new/own", ".packages.new/scratch/tmp", "logs/packages")
+        }
         assert "-j2" in container.exec_run(["sh", "-c", "cat /proc/*/environ | tr '\\0' '\\n'"]).output.decode()
 
 

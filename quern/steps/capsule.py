@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quern.errors import BuildError, PackageError
-from quern.portage import failures
+from quern.portage import emerge, failures
 from quern.portage.failure import Failure, Kind
 from quern.portage.repository import available_packages
 from quern.portage.setup import STARTER
@@ -128,13 +128,16 @@ def _record(build: Build, output: str, failure: Failure) -> None:
     # of a package for the host side no root is named
     line = rf"^>>> Emerging (binary )?\(\d+ of \d+\) {re.escape(str(failure.package))}::(\S+)( for \S+)?"
     begun = re.search(line, output, re.M)
+    on_host = bool(begun and not begun[3])
+    changed = {**build.environment(binhosts=False), **(emerge.host_only(around) if on_host else {})}
     record = {
         "package": failure.package,
         "repository": begun[2] if begun else None,
         "phase": failure.phase or _phase(build.scratch / "tmp/portage" / str(failure.package)),
-        "host": bool(begun and not begun[3]),
+        "host": on_host,
         "merge": "binary" if begun and begun[1] else "buildonly",
-        "environment": build.environment(binhosts=False),
+        "environment": {name: value for name, value in changed.items() if value is not None},
+        "root": str(build.root),
         "settings": around.host_settings() if around.gentoo else "",
         "python": build.machine.python,
         "driver": build.setup.image.settings.build.driver,
