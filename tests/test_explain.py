@@ -149,7 +149,7 @@ def void(_: object) -> None:
             files({"tree/lab/leaf/leaf-2.ebuild": ebuild(slot="0/2")}),
             "packages",
             "lab/leaf 1 -> 2",
-            ["lab/leaf-2", "lab/top-1"],
+            ["lab/leaf-2"],
         ),
         (
             files(
