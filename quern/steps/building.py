@@ -63,21 +63,39 @@ class Builder:
     keys_now: Callable[[], Mapping[str, str]]
 
     def build(self, order: Sequence[Package]) -> None:
-        """Build packages, each after those that it is built with. Raises BuildError at the first that fails."""
+        """Build packages, each after those that it is built with. Raises BuildError at the first that fails.
+
+        What wants more than an ordinary user can give is told when all others are built, all at once.
+        """
+        refused, left = dict[str, str](), set[str]()
         for number, package in enumerate(order, start=1):
+            if left.intersection(self.plan.closures.inside[package.id]):
+                left.add(package.id)
+                continue
             place = self._place()
-            closure, on_host = self._closure(package)
-            for name, keys in (("closure", closure), ("on-host", on_host)):
-                self._lay_out(place.scratch / name, keys)
-            request = self._request(place, package, closure, on_host)
-            file = place.scratch / "build.json"
-            file.write_text(json.dumps(request._asdict()), encoding="utf-8")
+            file = self._ask(place, package)
             try:
                 self._run(place, file, Position(number, len(order)))
             except BuildError as error:
                 more = list(self._undeclared(package))
                 raise type(error)("\n".join([str(error), *more])) from None
-            self._keep(place, package)
+            if found := place.refused():
+                refused |= found
+                left.add(package.id)
+            else:
+                self._keep(place, package)
+        if refused:
+            cases = "\n  ".join(refused.values())
+            raise BuildError(refusals.MESSAGE.format(cases=cases, log=self.around.log))
+
+    def _ask(self, place: Build, package: Package) -> Path:
+        """Lay out what `package` is built with, and write what the worker is told; returns the file."""
+        closure, on_host = self._closure(package)
+        for name, keys in (("closure", closure), ("on-host", on_host)):
+            self._lay_out(place.scratch / name, keys)
+        file = place.scratch / "build.json"
+        file.write_text(json.dumps(self._request(place, package, closure, on_host)._asdict()), encoding="utf-8")
+        return file
 
     def _keep(self, place: Build, package: Package) -> None:
         """Take what was built into the store. Raises BuildError if it is not there, or not what was to be built."""
@@ -166,7 +184,5 @@ class Builder:
         command = Command(argv, place.surroundings.environment(), place.scratch, place.log, reach)
         status = run.driver.run(command, line)
         check_folders([own, place.root, place.host, place.view, tmp])
-        if refused := place.refused():
-            raise BuildError(refusals.MESSAGE.format(cases="\n  ".join(refused.values()), log=place.log))
-        if status != 0:
+        if status != 0 and not place.refused():
             raise merging.error_of(place, lines)
