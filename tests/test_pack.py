@@ -165,14 +165,19 @@ def test_what_is_lost_on_the_way_is_noticed(tmp_path: Path) -> None:
         packing.pack(Passing(), tree, tmp_path / "x", "gzip", EPOCH)
 
 
+def children() -> set[str]:
+    """The processes that this one has; a daemon of other tests may be among them."""
+    return {pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
+
+
 def test_a_worker_that_is_killed(tmp_path: Path) -> None:
     """One message; what it has written is no archive, and nothing of it stays running."""
+    before = children()
 
     class Killing(Passing):
         def pass_on(self, piece: bytes) -> bytes:
-            for child in Path("/proc/self/task").glob("*/children"):
-                for number in child.read_text().split():
-                    os.kill(int(number), signal.SIGKILL)
+            for number in children() - before:
+                os.kill(int(number), signal.SIGKILL)
             return piece
 
     tree = make_tree(tmp_path / "root")
@@ -182,11 +187,6 @@ def test_a_worker_that_is_killed(tmp_path: Path) -> None:
         packing.pack(Killing(), tree, tmp_path / "x", "gzip", EPOCH)
     with pytest.raises(EOFError):
         gzip.decompress((tmp_path / "x").read_bytes())
-
-
-def children() -> set[str]:
-    """The processes that this one has; a daemon of other tests may be among them."""
-    return {pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
 
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
