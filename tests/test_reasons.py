@@ -190,3 +190,11 @@ def test_another_key_has_a_reason_and_the_same_key_none(tree: Path, files: dict[
         found = reasons(before, now, cpv)
         assert (found[0].kind == "lost") == (key == before.keys()[cpv]), found
         assert all(phrases(found))
+
+
+def test_another_way_to_write_packages(tree: Path) -> None:
+    """A record keeps that of its time: what was written otherwise is not taken for today's."""
+    now = made_of(tree)
+    before = now._replace(written=[0, "gzip of yesterday"])
+    assert why(before, now, "zlib") == ["quern changed"]
+    assert before.keys()["lib/zlib-1"] != now.keys()["lib/zlib-1"]

@@ -143,6 +143,7 @@ _NAMES = {
     "portage": "Portage",
     "builder": "builder image",
     "binhost": "binhost {}",
+    "quern": "quern",
     "dependency": "dependency {}",
 }
 

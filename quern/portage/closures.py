@@ -68,7 +68,7 @@ def _seeds(plan: Plan, package: Package) -> list[str]:
 
 
 def _add_first(plan: Plan, packages: Mapping[str, Package], seeds: dict[str, list[str]]) -> None:
-    """Have all packages be built with those that are merged first, but for what these need themselves."""
+    """Have all packages be built with those that are merged first, except the dependencies of these."""
     first = [package.id for package in plan.packages if package.name in plan.first]
     needed, todo = set[str](), list(first)
     while todo:
@@ -120,7 +120,7 @@ def _close(
 
 
 def to_build(inside: Mapping[str, Iterable[str]], missing: Iterable[str], host: Iterable[str]) -> list[str]:
-    """What is to be built (ids): the packages `missing`, and of those missing for the host side what these take."""
+    """What is to be built (ids): the packages `missing`, and the missing `host` packages that they are built with."""
     absent = set(host)
     found = dict.fromkeys(missing)
     todo = list(found)

@@ -29,7 +29,6 @@ OPTIONAL = ("BINPKG_GPG_VERIFY_GPG_HOME", "GPG_VERIFY_USER_DROP", "GPG_VERIFY_GR
 NO_FETCHING = '/bin/false "${URI}" "${DISTDIR}/${FILE}"'
 
 # emerge's line for one package of so many; where it goes is of no use to the reader
-INSTALLING = ">>> Installing "
 BUILDING = re.compile(r"(>>> Emerging )\(\d+ of \d+\)( \S+).*")
 PROGRESS = re.compile(r"(>>> (?:Emerging|Installing) .*\(\d+ of \d+\) \S+).*")
 
@@ -148,7 +147,7 @@ def host_options() -> list[str]:
 
 
 def host_only(around: Surroundings) -> dict[str, str | None]:
-    """What differs from the environment of `around` where the host side is all that there is; None: not there.
+    """What to change in the environment of `around` to run emerge with the host side as ROOT; None: unset.
 
     ROOT is `/` then, and configuration that of the host side, as for what emerge merges there beside another ROOT.
     """
@@ -159,7 +158,7 @@ def host_only(around: Surroundings) -> dict[str, str | None]:
 def source_options(jobs: int, binhost: bool) -> list[str]:
     """Options to resolve an image from source, and to fetch what a binhost has of it.
 
-    What a system that is built in has, and what suffices, is taken as it is: that takes neither --update nor --deep.
+    Neither --update nor --deep: what a stage has already is used as it is.
     """
     reuse = ["--getbinpkg"] if binhost else []
     return [

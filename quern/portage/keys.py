@@ -36,7 +36,8 @@ class Ingredients(NamedTuple):
     """Everything that the packages of a plan are built from; their keys are its digests.
 
     `variables` and `machine` are the same for all; by id, `recipes` are what each package has of its own, `closures`
-    what it is built with (ids), and `cuts` what is left out of that because it is built later.
+    what it is built with (ids), and `cuts` what is left out of that because it is built later; `written` is how quern
+    wrote packages then.
     """
 
     variables: dict[str, str]
@@ -44,6 +45,7 @@ class Ingredients(NamedTuple):
     recipes: dict[str, dict[str, Any]]
     closures: dict[str, list[str]]
     cuts: dict[str, list[str]]
+    written: list[Any]
 
     def keys(self) -> dict[str, str]:
         """The key of every package of the image, by cpv: 64 hexadecimal digits."""
@@ -58,7 +60,7 @@ class Ingredients(NamedTuple):
         return {name: _digest([key, host]) for name, key in keys.items() if is_for_host(name)}
 
     def _all_keys(self) -> dict[str, str]:
-        common = _digest([_written(), sorted(self.variables.items()), self.machine])
+        common = _digest([self.written, sorted(self.variables.items()), self.machine])
         keys: dict[str, str] = {}
         for name in TopologicalSorter(self.closures).static_order():
             inside = [[other, keys[other]] for other in self.closures[name]]
@@ -81,10 +83,10 @@ def ingredients(plan: Plan, machine: Iterable[str]) -> Ingredients:
     """What the packages of the plan are built from; `machine` as for `package_keys`."""
     recipes = {package.id: recipe(package) for package in (*plan.packages, *plan.host)}
     inside, cut, _ = plan.closures
-    return Ingredients(dict(plan.variables), list(machine), recipes, dict(inside), dict(cut))
+    return Ingredients(dict(plan.variables), list(machine), recipes, dict(inside), dict(cut), _written())
 
 
-def _written() -> list[object]:
+def _written() -> list[Any]:
     """What decides on a package's bytes besides its inputs: how quern writes it."""
     from quern.worker.gpkg_write import identity
 

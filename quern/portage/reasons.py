@@ -9,6 +9,7 @@ that a package itself has, there are
                   and bashrc-sources, the files that it may source
     tool, portage, builder      of the place where it is built
     binhost       where else packages may come from
+    quern         of how quern itself builds and writes packages
     dependency    that it is built with; `why` says what changed of it
 """
 
@@ -40,6 +41,7 @@ def reasons(before: Ingredients | None, after: Ingredients, name: str) -> list[C
         *of_mapping("variable", _variables(before), _variables(after)),
         *_of_machine(before.machine, after.machine),
         *_of_dependencies(before, former, after, name),
+        *of_mapping("quern", {"": str(before.written)}, {"": str(after.written)}),
     ]
     return found or [Change("lost", "", package.cpv, "")]
 

@@ -128,11 +128,12 @@ class Foresight:
         for_root = [each.id for each in root_plan.on_host(plan) if each.id in lacking]
         built = [plan[name] for name in to_build(now.closures, [*missing, *for_root], lacking)]
         there = [stanzas[cpv] for cpv in sorted(stanzas)]
-        there += filter(None, (store.stanza(each.cpv, keys[each.id]) for each in root_plan.on_host(plan)))
+        for_host = sorted((each.cpv, keys[each.id]) for each in root_plan.on_host(plan))
+        on_host = [stanza for cpv, key in for_host if (stanza := store.stanza(cpv, key))]
         return Packages(
             changes.moves(_read(own / LOCK), lock, self._place),
             {ledger.name_of(each): changes.phrases(reasons(before, now, each.id)) for each in built},
-            None if missing or for_root else _digest(there, lock, plan),
+            None if missing or for_root else _digest(there, on_host, lock, plan),
         )
 
     @property
@@ -197,11 +198,13 @@ def _stanzas(
     return {cpv: stanza for cpv, stanza in found.items() if stanza}
 
 
-def _digest(stanzas: Sequence[Mapping[str, str]], lock: Iterable[Locked], plan: Plan) -> str:
+def _digest(
+    stanzas: Sequence[Mapping[str, str]], on_host: Sequence[Mapping[str, str]], lock: Iterable[Locked], plan: Plan
+) -> str:
     from quern.portage import lockfile, root_plan
 
     texts = lockfile.text(lockfile.with_origins(lock, stanzas)) + root_plan.text(root_plan.of_plan(plan))
-    return digest_of(stanzas, texts)
+    return digest_of([*stanzas, *on_host], texts)
 
 
 def _read(lock: Path) -> list[Locked]:

@@ -131,7 +131,7 @@ def _wanted(
     by_address = {f"file://{each.folder}": each for each in binhosts}
     for entry in answer["plan"]:
         remote = entry["remote"]
-        if not remote:
+        if not remote or entry["on_host"]:  # what is for the host side is built here
             continue
         binhost, path = by_address[remote["BASE_URI"].rstrip("/")], remote.get("PATH", "").lstrip("/")
         digests = [word for name, value in remote.items() if name not in ("BASE_URI", "PATH") for word in (name, value)]

@@ -1,4 +1,4 @@
-"""Building one package in a place of its own, which has exactly what it is built with.
+"""Builds one package in an empty root that holds only its closure.
 
 STAGING/
   own/image/        ROOT and SYSROOT: the closure of the package, merged
@@ -9,7 +9,7 @@ STAGING/
   scratch/closure/  the binary packages of the closure
   scratch/on-host/  those for the host side
 
-All is made anew for each package. Its build may write to own, PORTAGE_TMPDIR and the logs, and to nothing else.
+All of it is made anew for each package. A build may write to `own`, to PORTAGE_TMPDIR and to the step's package logs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from quern.drivers.base import Command
 from quern.drivers.confinement import WORKER
-from quern.errors import BuildError
+from quern.errors import BuildError, QuernError
 from quern.portage import emerge, refusals, root_plan, store
 from quern.portage.keys import is_for_host
 from quern.portage.plan import Package, Plan
@@ -39,7 +39,8 @@ from quern.worker.build import Request
 
 MERGING = "merging"
 LOG_SIZE = 1 << 20  # bytes that are read of the end of a log
-DAMAGED = "binary packages in {folder} are gone or damaged: {names}; run it again, and they are built again"
+CHANGED = "{package}, or what it is built with, was changed while it was built; run it again"
+DAMAGED = "binary packages in {folder} are gone or damaged: {names}; run the build again; it rebuilds them"
 
 
 class Position(NamedTuple):
@@ -65,7 +66,7 @@ class Builder:
     def build(self, order: Sequence[Package]) -> None:
         """Build packages, each after those that it is built with. Raises BuildError at the first that fails.
 
-        What wants more than an ordinary user can give is told when all others are built, all at once.
+        Packages that need root are reported together, after all others are built.
         """
         refused, left = dict[str, str](), set[str]()
         for number, package in enumerate(order, start=1):
@@ -99,14 +100,18 @@ class Builder:
 
     def _keep(self, place: Build, package: Package) -> None:
         """Take what was built into the store. Raises BuildError if it is not there, or not what was to be built."""
-        if self.keys_now()[package.id] != self.keys[package.id]:
-            raise BuildError(f"{package.cpv} was changed while it was built; run it again")
+        try:
+            is_same = self.keys_now()[package.id] == self.keys[package.id]
+        except (QuernError, OSError):  # an ebuild is gone, say: a sync
+            is_same = False
+        if not is_same:
+            raise BuildError(CHANGED.format(package=package.cpv))
         key, by_root = {package.cpv: self.keys[package.id]}, place.machine.root
         if not store.harvest(place.view, self.packages, key, key, by_root=by_root):
             raise BuildError(f"emerge succeeded but made no binary package of {package.cpv}; see {place.log}")
 
     def _undeclared(self, package: Package) -> Iterator[str]:
-        """What the build of `package` looked for, and a package of the plan has that it is not built with."""
+        """Hints: files that the build did not find, and which packages that it does not declare have them."""
         inside = self.plan.closures.inside[package.id]
         others = [each for each in self.plan.packages if each.id not in inside and each is not package]
         files = {each.cpv: self.packages.path(each.cpv, self.keys[each.id]) for each in others}
@@ -158,7 +163,7 @@ class Builder:
         )
 
     def _merged(self, place: Build, closure: Mapping[str, str]) -> merge.Request:
-        """What is merged into ROOT, in order: that with which all packages are built comes first."""
+        """What is merged into ROOT, in order: [build] baselayout_atoms first."""
         inside = [package for package in self.plan.packages if package.cpv in closure]
         inside.sort(key=lambda package: package.name not in self.plan.first)  # stable
         packages = [[package.cpv, package.repository] for package in inside]
@@ -181,7 +186,7 @@ class Builder:
         logs = place.log.with_suffix("")
         own, tmp = place.staging / OWN, place.scratch / "tmp"
         reach = place.reach(own, tmp, logs)
-        command = Command(argv, place.surroundings.environment(), place.scratch, place.log, reach)
+        command = Command(argv, place.environment(binhosts=False), place.scratch, place.log, reach)
         status = run.driver.run(command, line)
         check_folders([own, place.root, place.host, place.view, tmp])
         if status != 0 and not place.refused():

@@ -127,7 +127,7 @@ def _record(build: Build, output: str, failure: Failure) -> None:
     around = build.surroundings
     # of a package for the host side no root is named
     line = rf"^>>> Emerging (binary )?\(\d+ of \d+\) {re.escape(str(failure.package))}::(\S+)( for \S+)?"
-    begun = re.search(line, output, re.M)
+    begun = next(iter(reversed([*re.finditer(line, output, re.M)])), None)  # it may be built with itself
     on_host = bool(begun and not begun[3])
     changed = {**build.environment(binhosts=False), **(emerge.host_only(around) if on_host else {})}
     record = {

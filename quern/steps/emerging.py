@@ -241,7 +241,7 @@ class Build:
         argv += [self.machine.python, "-B", self.machine.emerge, *self.machine.options, *options]
         argv += targets
         environment = self.environment(binhosts="--getbinpkg" in options)
-        reach = self.reach(self.staging, self.host, self.log.with_suffix(""))
+        reach = self.reach(self.view, self.root, self.scratch / "tmp", self.host, self.log.with_suffix(""))
         command = Command(argv, environment, self.scratch, self.log, reach)
         status = self.run.driver.run(command, line)
         check_folders([self.view, self.root, self.scratch, self.scratch / "tmp"])

@@ -73,8 +73,8 @@ def _request(build: Build, plan: RootPlan) -> Request:
         raise BuildError(IDEPEND.format(packages=", ".join(plan.host)))
     machine = build.machine
     options = [machine.python, machine.emerge, *machine.options, *emerge.host_options()]
-    variables = ["ROOT=/", f"PKGDIR={build.scratch / ON_HOST}"]
-    first = ["env", *variables, *options, *plan.host] if plan.host else []
+    unset = [word for name in emerge.host_only(build.surroundings) for word in ("-u", name)]
+    first = ["env", *unset, f"PKGDIR={build.scratch / ON_HOST}", *options, *plan.host] if plan.host else []
     return request_of(build, plan, build.view, build.scratch)._replace(first=first)
 
 

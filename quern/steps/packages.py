@@ -241,13 +241,14 @@ class PackagesStep(Step):
         build.check_target()
         self._check_manifests(order)
         order = self._fetch(build, plan, packages, keys, order)
-        Builder(build, plan, packages, keys, lambda: self._keys_now(plan)).build(order)
+        machine = self.machine() if self.setup.in_container else None  # a builder image cannot change
+        Builder(build, plan, packages, keys, lambda: self._keys_now(plan, machine)).build(order)
 
-    def _keys_now(self, plan: Plan) -> dict[str, str]:
-        """The keys of all packages, by id, as their recipes are now."""
+    def _keys_now(self, plan: Plan, machine: list[str] | None) -> dict[str, str]:
+        """The keys of all packages, by id, as their recipes are now; `machine` is that of `machine`, if it is known."""
         from quern.portage.keys import ingredients
 
-        made_of = ingredients(plan, self.machine())
+        made_of = ingredients(plan, machine or self.machine())
         return {**made_of.keys(), **host_keys(made_of, self.work, plan.system)}
 
     def _fetch(

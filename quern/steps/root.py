@@ -76,11 +76,13 @@ class RootStep(Step):
         packages = self.place.beside("packages")
         try:
             store.check_view(packages.output / "view", lockfile.cpvs(packages.output / lockfile.NAME))
+            on_host = packages.output / ON_HOST
+            store.check_view(on_host, [stanza["CPV"] for stanza in store.read_index(on_host)])
             if digest_in(packages.output) != packages.digest_text():
                 raise BuildError(f"{packages.output} was damaged; run it again, and it is made anew")
         except BuildError:
             receipts.remove(packages.receipt)
             raise
         store.link_view(packages.output / "view", view)
-        if (packages.output / ON_HOST).is_dir():
-            store.link_view(packages.output / ON_HOST, view.with_name(ON_HOST))
+        if on_host.is_dir():
+            store.link_view(on_host, view.with_name(ON_HOST))

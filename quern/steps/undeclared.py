@@ -1,4 +1,4 @@
-"""Which package of the plan has a file that a failed build looked for and did not find.
+"""Names the package of the plan that has a file which a failed build did not find.
 
 A package is built with what its ebuild declares and nothing else; where a build fails for want of a header, a library,
 a program or a pkg-config file, another package of the plan may have it.
@@ -22,14 +22,14 @@ NOT_FOUND = (
     (r"cannot find -l([\w.+-]+)", r"/lib{0}\.(?:so(?:\.[\d.]+)?|a)"),
     (r"Package '?([\w.+-]+?)'?(?:, required by .*,)? (?:was )?not found", r"/{0}\.pc"),
     (r"No package '([\w.+-]+)' found", r"/{0}\.pc"),
-    (r"([\w.+-]+): command not found", "/s?bin/{0}"),
+    (r"(?<![\w.+-])([\w.+-]{1,100}): command not found", "/s?bin/{0}"),
     (r"^make(?:\[\d+\])?: ([\w.+-]+): No such file or directory", "/s?bin/{0}"),
 )
 SHOWN = 3  # hints
 
 
 class Missing(NamedTuple):
-    """What was not found: its name, and what the path of a file that would do ends with."""
+    """What was not found: its name, and a pattern for the paths that would satisfy it."""
 
     name: str
     path: re.Pattern[str]
