@@ -22,7 +22,6 @@ from quern.errors import BuildError, display
 from quern.portage.plan import Package, Plan
 
 NAME = "root-plan.json"
-ON_HOST = "on-host"  # a view of the packages of `on_host`
 # those that change what is installed
 FEATURES = {
     "binpkg-docompress", "binpkg-dostrip", "chflags", "nodoc", "noinfo", "noman", "selinux", "sfperms", "suidctl",

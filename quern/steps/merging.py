@@ -12,8 +12,8 @@ from quern.drivers.base import Command
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError
 from quern.portage import emerge, refusals, store
-from quern.portage.root_plan import ON_HOST
 from quern.steps import capsule
+from quern.steps.packages import ON_HOST
 from quern.steps.work import check_folders
 from quern.terminal import harmless
 from quern.worker.merge import FAILED, Request

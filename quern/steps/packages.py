@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from quern.compress import identity
 from quern.errors import BuildError, ConfigError, ProfileError, display
 from quern.portage import watch
-from quern.portage.root_plan import ON_HOST
 from quern.portage.setup import Setup
 from quern.steps import committed
 from quern.steps import receipt as receipts
@@ -46,6 +45,7 @@ INGREDIENTS = "ingredients.json"
 PROVENANCE = "provenance.json"
 LEDGER = "ledger.txt"
 ROOT_PLAN = "root-plan.json"
+ON_HOST = "on-host"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

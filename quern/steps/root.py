@@ -70,8 +70,7 @@ class RootStep(Step):
     def _take_view(self, view: Path) -> None:
         """Link the packages; if they are not what `packages` made, have that step run again at the next occasion."""
         from quern.portage import lockfile, store
-        from quern.portage.root_plan import ON_HOST
-        from quern.steps.packages import digest_in
+        from quern.steps.packages import ON_HOST, digest_in
 
         packages = self.place.beside("packages")
         try:
