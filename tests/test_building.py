@@ -135,6 +135,16 @@ def test_what_builds_write_to_is_their_own(lab: Lab) -> None:
     assert (lab.folder / "work/root/image/usr/share/lab/wrote").read_text() == ""
 
 
+def test_phases_cannot_reach_the_store(lab: Lab) -> None:
+    """Where a root is filled there are copies of its packages."""
+    spoil = 'pkg_postinst() {\n\techo spoilt | tee "${ROOT}"/../scratch/view/lab/*/*.gpkg.tar > /dev/null\n}\n'
+    image(lab, "spoils", spoils=ebuild() + spoil)
+    lab.build()
+    (file,) = lab.image.binpkgs.glob("lab/spoils-1-*.gpkg.tar")
+    with gpkg.opened(str(file)) as package:
+        assert package.metadata["PF"] == b"spoils-1\n"
+
+
 def test_a_ring_of_run_time_dependencies(lab: Lab) -> None:
     """one is built with two, which runs with three (PDEPEND), which is built with one: three comes last."""
     image(

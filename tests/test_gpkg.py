@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import lzma
 import os
 import struct
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from quern.worker import WorkerError
 from quern.worker.gpkg import XATTR, opened
 from quern.worker.members import unpack
 from tests.conftest import needs_root, tool
+from tests.packages import tar
 from tests.trees import CAPABILITY, ZSTD, use_zstd
 
 Member = tuple[tarfile.TarInfo, bytes]
@@ -34,14 +34,6 @@ def member(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, **mor
     for field, value in more.items():
         setattr(info, field, value)
     return info, content
-
-
-def tar(members: Iterable[Member]) -> bytes:
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for info, content in members:
-            archive.addfile(info, io.BytesIO(content))
-    return target.getvalue()
 
 
 def zstd(content: bytes) -> bytes:

@@ -213,11 +213,19 @@ def check_view(folder: Path, cpvs: Iterable[str]) -> None:
 
 
 def link_view(source: Path, target: Path, head: Mapping[str, str] = CONSTANT) -> None:
-    """Make `target` a view of the same packages: emerge removes from its own what it finds fault with."""
+    """Make `target` a view of the same packages, which are hard links: for readers alone."""
     for stanza in read_index(source):
         (target / stanza["PATH"]).parent.mkdir(parents=True, exist_ok=True)
         _replace_by_link(source / stanza["PATH"], target / stanza["PATH"])
     write_index(target, read_index(source), head)
+
+
+def copy_view(source: Path, target: Path) -> None:
+    """Make `target` a view of the same packages, each a file of its own: phases of strangers may write there."""
+    for stanza in read_index(source):
+        (target / stanza["PATH"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / stanza["PATH"], target / stanza["PATH"])
+    write_index(target, read_index(source))
 
 
 def digests(package: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One step's use of emerge: the folders around it, the resolver, the run, and the comparison with the plan.
+"""One step's use of emerge: the folders around it, the resolver, and the runs that fetch.
 
 STAGING/
   view/       PKGDIR
@@ -240,8 +240,10 @@ class Build:
         argv = [*worker, "emerge", str(self.scratch / "host.conf")]
         argv += [self.machine.python, "-B", self.machine.emerge, *self.machine.options, *options]
         argv += targets
-        environment = self.environment(binhosts="--getbinpkg" in options)
-        reach = self.reach(self.view, self.root, self.scratch / "tmp", self.host, self.log.with_suffix(""))
+        binhosts = "--getbinpkg" in options
+        environment = self.environment(binhosts)
+        packages = [self.view] if binhosts else []
+        reach = self.reach(*packages, self.root, self.scratch / "tmp", self.host, self.log.with_suffix(""))
         command = Command(argv, environment, self.scratch, self.log, reach)
         status = self.run.driver.run(command, line)
         check_folders([self.view, self.root, self.scratch, self.scratch / "tmp"])

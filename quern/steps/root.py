@@ -68,7 +68,7 @@ class RootStep(Step):
         return f"{counted(receipt.info['packages'], 'package')}, {megabytes(receipt.info['bytes'])}"
 
     def _take_view(self, view: Path) -> None:
-        """Link the packages; if they are not what `packages` made, have that step run again at the next occasion."""
+        """Copy the packages; if they are not what `packages` made, have that step run again at the next occasion."""
         from quern.portage import lockfile, store
         from quern.steps.packages import ON_HOST, digest_in
 
@@ -82,6 +82,6 @@ class RootStep(Step):
         except BuildError:
             receipts.remove(packages.receipt)
             raise
-        store.link_view(packages.output / "view", view)
+        store.copy_view(packages.output / "view", view)
         if on_host.is_dir():
-            store.link_view(on_host, view.with_name(ON_HOST))
+            store.copy_view(on_host, view.with_name(ON_HOST))

@@ -8,7 +8,7 @@ build/NAME/host/
   var/db/pkg/                an empty package database: nothing of the machine's counts
   var/cache/edb/dep/         the ebuilds' metadata, kept between runs
   home/
-  binpkgs/                   what was built to build with, kept between runs
+  binpkgs/                   PKGDIR of the host side
   python                     by what Portage's helpers are run (bytecode.py)
 """
 
