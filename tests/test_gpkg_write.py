@@ -341,9 +341,9 @@ def test_what_src_install_sets_is_in_the_package(tmp_path: Path) -> None:
     write(lab.tree, {"lab/capable/capable-1.ebuild": ebuild(body=body), "profiles/image/packages": "lab/capable\n"})
     step = next(iter(steps_of(lab.image)))
     run_step(step, run())
-    build = Build(
-        Setup(lab.image, os.environ["PATH"]), run(), tmp_path / "staging", step.place.output, tmp_path / "logs/lab.log"
-    )
+    staging, log = lab.image.work / "staging", lab.image.work / "logs/lab.log"
+    made = staging / "scratch/tmp/made"  # where a command may write
+    build = Build(Setup(lab.image, os.environ["PATH"]), run(), staging, step.place.output, log, made)
     build.prepare()
     build.emerge([*emerge.source_options(1, binhost=False), "--buildpkgonly"], ["lab/capable"])
     (stanza,) = stores.read_index(build.view)
