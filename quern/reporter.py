@@ -64,7 +64,8 @@ def say(way: Way, line: str, image: str = "") -> None:
     else:
         text = f"   {image}: {line}" if image else line
         with heard():
-            print(f"{strftime('%H:%M:%S')} {text}" if way == "lines" else text, flush=True)
+            line = f"{strftime('%H:%M:%S')} {text}" if way == "lines" else text
+            print(f"{line}\n", end="", flush=True)  # in one piece: containers run in threads
 
 
 def folded(stream: IO[str], line: str, head: str) -> str:

@@ -60,7 +60,7 @@ def emerging(image: Image, folder: Path) -> Build:
 def emerge(build: Build) -> None:
     """Install what the image names by emerge."""
     image = build.setup.image
-    source = [word for word in source_options(build.jobs, binhost=False) if not word.endswith(("pkg", "deps=y"))]
+    source = [word for word in source_options(build.processors, binhost=False) if not word.endswith(("pkg", "deps=y"))]
     options = [*source, "--update", "--deep", "--usepkgonly"]
     build.emerge(options, [*build.setup.sets(), *image.settings.build.baselayout_atoms])
 

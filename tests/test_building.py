@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from quern.steps.undeclared import HINT
 from quern.worker import gpkg
 from tests.conftest import tool
 from tests.projects import write
-from tests.test_emerging import Lab, ebuild
+from tests.test_emerging import TREE, Lab, ebuild
 
 pytestmark = pytest.mark.emerge
 
@@ -124,8 +126,9 @@ def test_what_builds_write_to_is_their_own(lab: Lab) -> None:
     if obstacle():
         pytest.skip(obstacle())
     body = f"""
-	local path staging="${{PORTAGE_BUILDDIR}}/../../../../.."
-	for path in scratch/closure scratch/config scratch view .; do
+	local path staging="${{PORTAGE_TMPDIR}}/../../.." name
+	name=$(basename "$(dirname "${{PORTAGE_TMPDIR}}")")
+	for path in "scratch/${{name}}/closure" scratch/config scratch view .; do
 		touch "${{staging}}/${{path}}/x" 2>/dev/null && echo "${{path}}" >> {ROOT}/wrote
 	done
 	touch {ROOT}/wrote
@@ -172,3 +175,84 @@ def test_a_failure_keeps_what_was_built(lab: Lab) -> None:
     lab.build()
     assert lab.emerged() == ["lab/zlast-1"]
     assert not os.listdir(lab.folder / "work" / "packages").count("own")
+
+
+WAIT = """
+	local logs=${{PORTAGE_LOG_FILE%/*}} waited=0
+	touch "${{logs}}/{mine}" || die
+	until [[ -e ${{logs}}/{other} ]]; do
+		[[ $((waited++)) -lt 600 ]] || die "{other} was not built at the same time"
+		sleep 0.1
+	done
+"""
+
+
+def test_packages_are_built_at_the_same_time(lab: Lab) -> None:
+    """Each waits for the other; what is built with both comes after."""
+    one, two = (WAIT.format(mine=mine, other=other) for mine, other in (("one", "two"), ("two", "one")))
+    image(lab, "both", one=ebuild(body=one), two=ebuild(body=two), both=ebuild('DEPEND="lab/one lab/two"'))
+    write(lab.folder, {"lab.conf": (lab.folder / "lab.conf").read_text() + "[emerge]\njobs = 2\n"})
+    lab.build()
+    assert lab.emerged() == ["lab/both-1", "lab/one-1", "lab/two-1"]
+    log = (lab.folder / "work/logs/packages.log").read_text()
+    assert ">>> Completed (3 of 3) lab/both-1::lab\n" in log
+    assert f"\nlab/one-1: >>> Emerging (1 of 1) lab/one-1::lab for {lab.folder}" in log
+
+
+def test_what_is_not_built_with_a_failure_is_built(lab: Lab) -> None:
+    """Both reasons are said, and what was left; the next run builds only what is missing."""
+    broken = ebuild(body='die "first of all"')
+    image(
+        lab,
+        *("aaa", "bbb", "needs", "well"),
+        aaa=broken,
+        bbb=ebuild(body='sleep 1; die "second to none"'),
+        needs=ebuild('DEPEND="lab/aaa"'),
+        well=ebuild(body="sleep 2"),
+    )
+    with pytest.raises(BuildError) as failed:
+        lab.build()
+    said = str(failed.value)
+    assert "lab/aaa-1 failed in its install phase\n  first of all" in said
+    assert "lab/bbb-1 failed in its install phase\n  second to none" in said
+    assert "not built for want of lab/aaa-1: lab/needs-1" in said
+    assert any(line.endswith("-1 failed; going on with what is not built with it") for line in lab.said)
+    image(lab, "aaa", "bbb", "needs", "well", aaa=ebuild(), bbb=ebuild())
+    lab.build()
+    assert lab.emerged() == ["lab/aaa-1", "lab/bbb-1", "lab/needs-1"]
+
+
+def test_no_more_is_begun_after_a_failure(lab: Lab) -> None:
+    """With [build] keep_going = off; what is being built is brought to its end."""
+    image(lab, "aaa", "bbb", aaa=ebuild(body='die "no"'), bbb=ebuild())
+    text = (lab.folder / "lab.conf").read_text()
+    write(lab.folder, {"lab.conf": f"{text}keep_going = off\n[emerge]\njobs = 1\n"})
+    with pytest.raises(BuildError, match="lab/aaa-1 failed in its install phase"):
+        lab.build()
+    assert lab.emerged() == ["lab/aaa-1"]
+
+
+def test_two_runs_share_the_work(tmp_path: Path) -> None:
+    """Two images with one store, begun at once: each package is built by one of the two, and both have all of them."""
+    tool("scanelf", "pax-utils")
+    labs = [Lab(tmp_path / name) for name in ("first", "second")]
+    names = [f"p{number}" for number in range(5)]
+    for lab in labs:
+        shutil.rmtree(lab.tree)
+        lab.tree = labs[0].tree
+        write(
+            lab.folder,
+            {
+                "lab.conf": f"[portage]\nrepositories = {labs[0].folder}/tree\nbinpkg = ../binpkgs\n"
+                "[build]\nprofile = lab:image\n[emerge]\njobs = 1\n"
+            },
+        )
+    write(labs[0].tree, TREE)
+    image(labs[0], *names, **{name: ebuild(body="sleep 1") for name in names})
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(lab.build) for lab in labs]:
+            future.result()
+    assert sorted([*labs[0].emerged(), *labs[1].emerged()]) == [f"lab/{name}-1" for name in names]
+    assert labs[0].emerged()
+    assert labs[1].emerged()
+    assert labs[0].packages() == labs[1].packages()

@@ -224,10 +224,10 @@ def test_two_packages_with_the_same_file(lab: Lab) -> None:
 
 def test_a_package_that_replaces_what_the_build_stands_on(lab: Lab) -> None:
     """What is done there afterwards is done by quern itself, which nobody confines."""
-    staging = "${PORTAGE_BUILDDIR}/../../../../.."
-    body = f'mv "{staging}/own/image" "{staging}/own/moved" && ln -s /etc "{staging}/own/image" || die'
+    own = "${PORTAGE_TMPDIR}/.."
+    body = f'mv "{own}/image" "{own}/moved" && ln -s /etc "{own}/image" || die'
     write(lab.tree, {"lab/leaf/leaf-1.ebuild": ebuild(body=body), "profiles/image/packages": "lab/leaf\n"})
-    with pytest.raises(BuildError, match=r"packages\.new/own/image is no folder any more: a package"):
+    with pytest.raises(BuildError, match=r"packages\.new/own/leaf-1-[0-9a-f]+/image is no folder any more: a package"):
         lab.build()
 
 

@@ -86,6 +86,7 @@ _BUILD = (
         variable="SOURCE_DATE_EPOCH",
     ),
     _switch("build", "keep_failed", "on", "Keep what a failed step made, for inspection"),
+    _switch("build", "keep_going", "on", "After a package has failed, build all that is not built with it"),
     _text(
         "build",
         "lock",
@@ -135,7 +136,14 @@ _DOCKER = (
 
 _EMERGE = (
     _switch("emerge", "ask", "off", "Ask at the terminal before packages are built"),
-    Option("emerge", "jobs", "int", "0", "Processes that build a package at once; 0 means one per core", values.count),
+    Option("emerge", "jobs", "int", "0", "Processes that build packages at once; 0 means one per core", values.count),
+    _text(
+        "emerge",
+        "memory_per_job",
+        "512m",
+        container.memory,
+        "Free memory to begin another package, for each of its processes: bytes, or a number with k, m or g",
+    ),
 )
 
 _PORTAGE = (

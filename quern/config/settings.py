@@ -25,6 +25,7 @@ class Build(NamedTuple):
     baselayout_atoms: tuple[str, ...]
     source_date_epoch: int | None
     keep_failed: bool
+    keep_going: bool
     lock: Path | None
     locked: bool
     closure: Literal["warn", "error"]
@@ -60,10 +61,14 @@ class Docker(NamedTuple):
 
 
 class Emerge(NamedTuple):
-    """[emerge]: how emerge is run. `jobs` 0 means one per core."""
+    """[emerge]: how packages are built.
+
+    `jobs` are the processes at once, 0 means one per core; `memory_per_job` are the bytes each of them may need.
+    """
 
     ask: bool
     jobs: int
+    memory_per_job: int
 
 
 class RepositoryRef(NamedTuple):

@@ -21,8 +21,9 @@ class Reach(NamedTuple):
 class Command(NamedTuple):
     """A command to run: argv, its whole environment (nothing is inherited), folder, log file, and reach.
 
-    `terminal` gives a shell a terminal of its own, which the user's shows; Ctrl-C is the command's then. Where commands
-    are confined, none has a network.
+    `logs` is a folder in which all that it leaves is to belong to this user; `name` tells it from others that run at
+    the same time, in letters, digits and .-_ alone. `terminal` gives a shell a terminal of its own, which the user's
+    shows; Ctrl-C is the command's then. Where commands are confined, none has a network.
     """
 
     argv: Sequence[str]
@@ -30,7 +31,9 @@ class Command(NamedTuple):
     folder: Path
     log: Path
     reach: Reach = Reach()
+    logs: Path | None = None
     terminal: bool = False
+    name: str = ""
 
 
 class Driver(Protocol):
@@ -55,7 +58,12 @@ class Driver(Protocol):
         """Run `command` and return its exit status (128 + N when signal N ended it).
 
         Every line of its output goes to its log and to `line`. Ctrl-C or SIGTERM here ends all its processes first.
+        Other threads may run other commands meanwhile.
         """
+        ...
+
+    def stop(self) -> None:
+        """End all that `run` has begun in other threads, and what it begins from now on; their calls then return."""
         ...
 
     def shell(self, command: Command, line: Callable[[str], None]) -> int:
@@ -86,8 +94,8 @@ class Driver(Protocol):
         """What the place may have to do with a failure, from the failed command's output; empty if nothing."""
         ...
 
-    def scratch(self, folder: Path) -> str:
-        """Where a command has room for what it alone needs, by the name it has there: `folder`, or one that is new."""
+    def scratch(self, folder: Path, name: str = "") -> str:
+        """Where the command `name` has room for what it alone needs, as it is called there: `folder`, or a new one."""
         ...
 
     def clear(self) -> None:

@@ -138,10 +138,11 @@ def _sweep(client: Any, work: Path) -> None:  # noqa: ANN401
 
 
 @contextmanager
-def as_left(docker: Docker, work: Path, image: str) -> Iterator[str]:
-    """An image of the container that was kept of a failure, with what was done to its `/`; `image` if there is none."""
+def as_left(docker: Docker, work: Path, name: str, image: str) -> Iterator[str]:
+    """An image of the container `name` that was kept of a failure, with what was done to its `/`; else `image`."""
     with connect(address_of(docker), TIMEOUT) as client:
-        kept = field(client.api.containers(all=True, filters={"label": f"{WORK}={work}", "status": "exited"}), list)
+        wanted = {"label": f"{WORK}={work}", "status": "exited", "name": f"^/{re.escape(name)}$"}
+        kept = field(client.api.containers(all=True, filters=wanted), list)
         if not kept:
             yield image
             return
@@ -292,6 +293,11 @@ class Container:
             limit = f"docker.memory = {self._docker.memory >> 20}m" if self._docker.memory else "this machine's memory"
             raise DriverError(f"a process in container {self.name} was killed for want of memory ({limit}){where}")
         return status
+
+    def stop(self) -> None:
+        """End what runs in it, from another thread: its supervisor ends when nobody holds its standard input."""
+        if self._stream is not None:
+            self._stream.end()
 
     def keep(self) -> None:
         """Leave it where it is at the end."""

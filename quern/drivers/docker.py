@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from quern.drivers import containers, storage
 from quern.drivers.answers import answer_of, streamed_answer_of
 from quern.drivers.base import Command, Reach
 from quern.drivers.builder import builder_id
+from quern.drivers.commands import Commands
 from quern.drivers.confinement import WORKER, no_network
 from quern.drivers.containers import Container
 from quern.drivers.raw import RawDriver, terminable
@@ -55,6 +56,7 @@ class DockerDriver:
     say: Callable[[str], None]
     throwaway: bool = True
     streams: bool = True
+    _running: Commands[Container] = field(default_factory=lambda: Commands(Container.stop), compare=False)
 
     @property
     def offline(self) -> str:
@@ -72,39 +74,44 @@ class DockerDriver:
 
         assert self._ready
         request: dict[str, object] = {"argv": command.argv, "environment": dict(command.environment), "merge": True}
-        request |= {"folder": str(command.folder), **self._scratch}
-        logs = command.log.with_suffix("")  # of single packages: Portage has nobody but root and its group read them
-        if logs in command.reach.writable:
-            request["give"] = [str(logs), os.getuid(), os.getgid()]
+        request |= {"folder": str(command.folder), **self._scratch(command.name)}
+        if command.logs:  # of single packages: Portage has nobody but root and its group read them
+            request["give"] = [str(command.logs), os.getuid(), os.getgid()]
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab", buffering=0) as log, terminable():  # it is what is left when we are killed
             with naming(command.log):
                 log.write(os.fsencode(f"$ {shlex.join(command.argv)}\n"))
-            self.say(f"Creating container from {self.image.settings.docker.image}, name={self._name}")
-            with self._container(self._mounts(command.reach)) as container:
+            name = self._name_of(command)
+            self.say(f"Creating container from {self.image.settings.docker.image}, name={name}")
+            with self._container(self._mounts(command.reach), name=name) as container:
                 self.say("Starting container")
                 container.start(request)
                 self.say("Waiting for container")
-                self._copy(container, log, line)
+                with self._running.listed(container):
+                    self._copy(container, log, line)
                 status = container.wait(f"; log: {command.log}")
                 if status != 0 and self.image.settings.build.keep_failed:
                     container.keep()
-                    self.say(f"Container {self._name} is kept until the next build; look at it with: docker diff, cp")
+                    self.say(f"Container {name} is kept until the next build; look at it with: docker diff, cp")
                 else:
                     self.say("Removing container")
-        if status == NO_ROOM and self._scratch:
+        if status == NO_ROOM and self._storage != Storage():
             raise DriverError(
                 f"docker.workdir_storage = {storage.text(self._storage)} is full: name a larger one, or folder"
                 f"; log: {command.log}"
             )
         return status
 
+    def stop(self) -> None:
+        """See Driver.stop."""
+        self._running.stop()
+
     def shell(self, command: Command, line: Callable[[str], None]) -> int:
         """See Driver.shell."""
         from quern.drivers.stream import Lines
 
         mounts, argv = self._mounts(command.reach), command.argv if command.terminal else ()
-        left = containers.as_left(self.image.settings.docker, self.image.work, self._builder)
+        left = containers.as_left(self.image.settings.docker, self.image.work, self._name_of(command), self._builder)
         with terminable(), left as image, self._container(mounts, image, argv) as container:
             if command.terminal:
                 container.converse()
@@ -183,9 +190,9 @@ class DockerDriver:
         room = storage.lacking_room(self._storage, output)
         return containers.lacking_capability(docker, output) or room or no_network(output, self.offline)
 
-    def scratch(self, folder: Path) -> str:
+    def scratch(self, folder: Path, name: str = "") -> str:
         """See Driver.scratch."""
-        return str(self._scratch.get("scratch", folder))
+        return str(self._scratch(name).get("scratch", folder))
 
     def clear(self) -> None:
         """See Driver.clear."""
@@ -242,12 +249,15 @@ class DockerDriver:
     def _storage(self) -> Storage:
         return self.image.settings.docker.workdir_storage
 
-    @property
-    def _scratch(self) -> dict[str, object]:
-        """What the worker is told of the room for builds, where that is not in the work folder."""
+    def _scratch(self, name: str) -> dict[str, object]:
+        """What the worker is told of the room for the command `name`, where that is not in the work folder."""
         if self._storage == Storage():
             return {}
-        return {"scratch": storage.folder_of(self.image.work), "keep": self.image.settings.build.keep_failed}
+        return {"scratch": storage.folder_of(self.image.work, name), "keep": self.image.settings.build.keep_failed}
+
+    def _name_of(self, command: Command) -> str:
+        """The name of the command's container."""
+        return f"{self._name}-{command.name}" if command.name else self._name
 
     @property
     def _name(self) -> str:

@@ -8,13 +8,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quern.drivers.answers import answer_of, streamed_answer_of
 from quern.drivers.base import Command, Reach
+from quern.drivers.commands import Commands
 from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible, unlike, worker
 from quern.drivers.shown import copy_lines
 from quern.errors import DriverError, naming
@@ -41,6 +42,7 @@ class RawDriver:
     say: Callable[[str], None] = print
     throwaway: bool = False
     streams: bool = False
+    _running: Commands[subprocess.Popen[bytes]] = field(default_factory=lambda: Commands(_end_group), compare=False)
 
     @property
     def offline(self) -> str:
@@ -82,12 +84,17 @@ class RawDriver:
                 start_new_session=True,
             )
             assert process.stdout is not None
-            with guarded(process), process.stdout as output:
+            with guarded(process), self._running.listed(process), process.stdout as output:
                 last = copy_lines(output, log, line)
                 status = process.wait()
         if status == IMPOSSIBLE and self._confines:
             raise DriverError(unlike(last))
         return 128 - status if status < 0 else status
+
+    def stop(self) -> None:
+        """See Driver.stop."""
+        with undisturbed():
+            self._running.stop()
 
     def shell(self, command: Command, line: Callable[[str], None]) -> int:
         """See Driver.shell."""
@@ -182,7 +189,7 @@ class RawDriver:
         """See Driver.hint."""
         return hint(output, OPTION) if self._confines else ""
 
-    def scratch(self, folder: Path) -> str:
+    def scratch(self, folder: Path, name: str = "") -> str:
         """See Driver.scratch."""
         return str(folder)
 

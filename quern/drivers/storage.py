@@ -19,9 +19,9 @@ from quern.engine import connect, field
 INSIDE = "/quern/scratch"
 
 
-def folder_of(work: Path) -> str:
-    """The folder, in the containers of one work folder, that is emptied before and after every command."""
-    return f"{INSIDE}/{work.name}-{hashlib.sha256(os.fsencode(work)).hexdigest()[:12]}"
+def folder_of(work: Path, name: str = "") -> str:
+    """The folder, in the containers of one work folder, that is emptied before and after every command `name`."""
+    return f"{INSIDE}/{work.name}-{hashlib.sha256(os.fsencode(work)).hexdigest()[:12]}{name and f'/{name}'}"
 
 
 def mounts(storage: Storage) -> list[Any]:

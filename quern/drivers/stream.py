@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from quern.engine import EngineError
 
@@ -84,6 +85,11 @@ class Attached:
             self._buffer += piece
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
+
+    def end(self) -> None:
+        """Have `frames` end, in whatever thread."""
+        with suppress(OSError):  # it has ended
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End the connection."""

@@ -80,10 +80,11 @@ class Plan:
 
     def __getitem__(self, name: str) -> Package:
         """The package with this name. Raises KeyError."""
-        for package in (*self.packages, *self.host):
-            if package.id == name:
-                return package
-        raise KeyError(name)
+        return self._by_id[name]
+
+    @cached_property
+    def _by_id(self) -> dict[str, Package]:
+        return {package.id: package for package in (*self.packages, *self.host)}
 
     @cached_property
     def closures(self) -> Closures:

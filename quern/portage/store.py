@@ -1,7 +1,8 @@
 """The binary packages that quern has built, by key, and the views of them that emerge is given.
 
     STORE/
-      .lock
+      .lock                                          shared by all who build, alone with who removes
+      .claims/                                       who builds what, see `claims`
       sys-libs/zlib-1.3.1-3f0c6f2a9d1b.gpkg.tar      the package; the name carries the start of its key
       sys-libs/zlib-1.3.1-3f0c6f2a9d1b.index         its stanza of a Packages index; written last
     VIEW/
@@ -38,7 +39,7 @@ BINHOST = "BINHOST"  # in a stanza, ours: where a package comes from that quern 
 CONSTANT = {"TIMESTAMP": "0"}  # the head of an index that only one emerge will read
 LARGEST = 32 << 30  # bytes of a package; a file with holes may say that it has any number
 KEY_DIGITS = 32  # of the 64 in a file's name
-_OURS = re.compile(rf"\.?(.+-[0-9a-f]{{{KEY_DIGITS}}})(?:{re.escape(SUFFIX)}|\.index)(?:\.new)?")
+_OURS = re.compile(rf"\.?(.+-[0-9a-f]{{{KEY_DIGITS}}})(?:{re.escape(SUFFIX)}|\.index)(?:(?:\.\d+)?\.new)?")
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,14 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         record = self.record(path)
         record.unlink(missing_ok=True)  # an old one would vouch for the new package
-        temporary = self.folder / ".new"  # one name for all: what a kill leaves there, the next package replaces
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.new")  # another run may do the same
         with naming(temporary):
             with temporary.open("wb") as copy:
                 self._write_anew(stanza["CPV"], package, copy, image, by_root)
             described = {**metadata.stanza(stanza, PACKAGE_EPOCH), **digests(temporary)}
             temporary.replace(path)
             temporary.write_text(format_stanza(described), encoding="utf-8")
-        temporary.replace(record)
+            temporary.replace(record)
 
     def _write_anew(
         self, cpv: str, package: BinaryIO, copy: BinaryIO, image: tarfile.TarFile | None, by_root: bool

@@ -11,6 +11,7 @@ import re
 from quern.portage.plan import package_name
 
 FETCHING = "$ fetch"  # how the line of a step's log begins after which sources are fetched
+BUILDING = "$ build"  # the same, of packages
 _LINE = re.compile(
     r">>> (?:(?P<fetch>Fetching)|(?P<begin>Emerging)(?P<binary> binary)?|(?P<merge>Installing)|(?P<end>Completed))"
     r" \((?P<number>\d+) of (?P<total>\d+)\) (?P<cpv>[\w+.@/-]+)::.*",

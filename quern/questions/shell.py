@@ -55,8 +55,9 @@ def _latest(image: Image) -> tuple[Path, dict[str, Any]]:
     from quern.steps.receipt import Place
     from quern.worker import regular
 
-    files = [Place(image.work, step.name).staging / "scratch" / RECORD for step in STEPS]
-    files = sorted((file for file in files if file.is_file()), key=lambda file: file.stat().st_mtime_ns)
+    folders = [Place(image.work, step.name).staging / "scratch" for step in STEPS]
+    files = [file for folder in folders for file in folder.glob(f"*{RECORD}") if file.is_file()]
+    files.sort(key=lambda file: file.stat().st_mtime_ns)
     if not files:
         raise BuildError(NOTHING.format(image=image.name))
     record = json.loads(regular.text(files[-1]))
@@ -79,11 +80,11 @@ def _command(run: Run, file: Path, record: dict[str, Any], command: str) -> Comm
 
     words = [record["python"], "-I", "-B", run.driver.inside(WORKER), "shell", str(file)]
     words += [command] if command else []
-    folder = file.parent / "tmp"
+    folder = Path(record["folder"])
     # not to the packages: those that were there before are the store's own files
     reach = Reach([folder, Path(record["root"])], [Path(path) for path in record["readable"]])
     environment = {"TERM": os.environ.get("TERM", "dumb")}
-    return Command(words, environment, folder, Path(os.devnull), reach, terminal=not command)
+    return Command(words, environment, folder, Path(os.devnull), reach, terminal=not command, name=record["name"])
 
 
 def _show(line: str) -> None:

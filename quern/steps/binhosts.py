@@ -63,7 +63,7 @@ def fetch(build: Build, targets: Sequence[str]) -> set[tuple[str, bool]]:
         "resolve",
         environment=build.environment(binhosts=True),
         reach=build.reach(build.host, build.root, build.view, build.scratch / "tmp"),
-        arguments=[*emerge.source_options(build.jobs, binhost=True), *targets],
+        arguments=[*emerge.source_options(build.processors, binhost=True), *targets],
         settings=build.surroundings.host_settings(),
     )
     if not answer["success"]:
@@ -80,7 +80,7 @@ def take_over(build: Build, targets: Sequence[str]) -> None:
     Raises BuildError if a package is not what the index calls it, or must be signed and is not.
     """
     before = signed.packages(build)
-    options = emerge.source_options(build.jobs, binhost=True)
+    options = emerge.source_options(build.processors, binhost=True)
     build.emerge([*options, "--fetchonly"], targets)
     signed.check(build, signed.packages(build) - before)
 

@@ -1,193 +1,239 @@
-"""Builds one package in an empty root that holds only its closure.
+"""Builds what is missing of a plan: every package as soon as all that it is built with is there, several at once.
 
-STAGING/
-  own/image/        ROOT and SYSROOT: the closure of the package, merged
-  own/host/         Portage's host side, with what the build runs (BDEPEND)
-  own/made/         PKGDIR: the package
-  own/merging/      room to merge in
-  scratch/tmp/      PORTAGE_TMPDIR
-  scratch/closure/  the binary packages of the closure
-  scratch/on-host/  those for the host side
+    schedule ─▶ claim in the store ─▶ package_build, in a thread ─▶ the store      (this thread decides, and speaks)
+                      └─ another run has it: something else, or wait for that package alone
 
-All of it is made anew for each package. A build may write to `own`, to PORTAGE_TMPDIR and to the step's package logs.
+A package that fails stops only what is built with it; at the end every failure is said, with its reason.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
-from quern.drivers.base import Command
-from quern.drivers.confinement import WORKER
-from quern.errors import BuildError, QuernError
-from quern.portage import emerge, refusals, root_plan, store
-from quern.portage.keys import is_for_host
-from quern.portage.plan import Package, Plan
-from quern.portage.store import Store
-from quern.steps import merging
-from quern.steps.base import discard
-from quern.steps.emerging import OWN, Build
-from quern.steps.undeclared import hints
-from quern.steps.work import check_folders, take_over
-from quern.worker import merge, regular
-from quern.worker.build import Request
+from quern.errors import BuildError, PackageError, naming
+from quern.portage import claims, ledger, refusals
+from quern.portage.plan import Package
+from quern.portage.tally import BUILDING
+from quern.steps import schedule
+from quern.steps.base import counted
+from quern.steps.package_build import Order, PackageBuild
+from quern.worker import regular
 
-MERGING = "merging"
-LOG_SIZE = 1 << 20  # bytes that are read of the end of a log
-CHANGED = "{package}, or what it is built with, was changed while it was built; run it again"
-DAMAGED = "binary packages in {folder} are gone or damaged: {names}; run the build again; it rebuilds them"
+PATIENCE = 0.5  # seconds after which is looked again whether another run has built a package
+BASE = 2.0  # seconds that a package takes at least, where no earlier build says better
+RATE = 200_000  # bytes of source files that take a second then
+NOT_BUILT = "not built for want of {name}: {packages}"
 
 
-class Position(NamedTuple):
-    """Which of how many packages is being built, from 1."""
+class Running(NamedTuple):
+    """One package that is being built: which of how many, with how many processes, and the claim to it."""
 
+    build: PackageBuild
     number: int
-    total: int
+    claim: claims.Claim
 
 
-@dataclass(frozen=True)
+class Ended(NamedTuple):
+    """That the build of a package (its id) is over: what it could not be given, by cpv, or why it failed."""
+
+    name: str
+    refused: Mapping[str, str]
+    error: BaseException | None
+
+
 class Builder:
-    """Builds packages of `plan` into the store `packages`, in the place of the step `around`.
+    """Builds packages, as `order` says; `seconds` are those that packages (category/package) took before.
 
-    `keys` are those of all packages, by id; `keys_now` gives them as they are later.
+    With `keep_going` a failure stops only what is built with the package that failed; `memory` are the bytes that each
+    process of a build may need.
     """
 
-    around: Build
-    plan: Plan
-    packages: Store
-    keys: Mapping[str, str]
-    keys_now: Callable[[], Mapping[str, str]]
+    def __init__(self, order: Order, seconds: Mapping[str, float], keep_going: bool, memory: int) -> None:
+        self._order, self._seconds, self._memory = order, seconds, memory
+        self._keep_going = keep_going and order.apart
+        self._processors = order.around.processors
+        self._running: dict[str, Running] = {}
+        self._threads: list[Thread] = []
+        self._events: SimpleQueue[str | tuple[str, str] | Ended] = SimpleQueue()
+        self._waited_for: set[str] = set()
+        self._begun = self._total = 0
+        self._refused: dict[str, str] = {}
+        self._failures: list[BaseException] = []
+        self._lost: dict[str, list[str]] = {}  # by what failed: what was not built for that
 
-    def build(self, order: Sequence[Package]) -> None:
-        """Build packages, each after those that it is built with. Raises BuildError at the first that fails.
-
-        Packages that need root are reported together, after all others are built.
-        """
-        refused, left = dict[str, str](), set[str]()
-        for number, package in enumerate(order, start=1):
-            if left.intersection(self.plan.closures.inside[package.id]):
-                left.add(package.id)
-                continue
-            place = self._place()
-            file = self._ask(place, package)
-            try:
-                self._run(place, file, Position(number, len(order)))
-            except BuildError as error:
-                more = list(self._undeclared(package))
-                raise type(error)("\n".join([str(error), *more])) from None
-            if found := place.refused():
-                refused |= found
-                left.add(package.id)
-            else:
-                self._keep(place, package)
-        if refused:
-            cases = "\n  ".join(refused.values())
-            raise BuildError(refusals.MESSAGE.format(cases=cases, log=self.around.log))
-
-    def _ask(self, place: Build, package: Package) -> Path:
-        """Lay out what `package` is built with, and write what the worker is told; returns the file."""
-        closure, on_host = self._closure(package)
-        for name, keys in (("closure", closure), ("on-host", on_host)):
-            self._lay_out(place.scratch / name, keys)
-        file = place.scratch / "build.json"
-        file.write_text(json.dumps(self._request(place, package, closure, on_host)._asdict()), encoding="utf-8")
-        return file
-
-    def _keep(self, place: Build, package: Package) -> None:
-        """Take what was built into the store. Raises BuildError if it is not there, or not what was to be built."""
+    def build(self, packages: Sequence[Package]) -> None:
+        """Build packages, each of which is listed after those that it is built with. Raises BuildError."""
+        names = [package.id for package in packages]
+        todo = schedule.Schedule(names, self._order.plan.closures.inside, self._expected(packages))
+        around, self._total = self._order.around, len(packages)
+        around.tally.begin(fetching=False)
+        self._note(f"{BUILDING} {counted(len(packages), 'package')}")
         try:
-            is_same = self.keys_now()[package.id] == self.keys[package.id]
-        except (QuernError, OSError):  # an ebuild is gone, say: a sync
-            is_same = False
-        if not is_same:
-            raise BuildError(CHANGED.format(package=package.cpv))
-        key, by_root = {package.cpv: self.keys[package.id]}, place.machine.root
-        if not store.harvest(place.view, self.packages, key, key, by_root=by_root):
-            raise BuildError(f"emerge succeeded but made no binary package of {package.cpv}; see {place.log}")
+            while self._running or not (todo.is_over or self._is_stopped):
+                self._begin(todo)
+                self._take(todo)
+        except BaseException:
+            around.run.driver.stop()
+            raise
+        finally:
+            for thread in self._threads:
+                thread.join()
+            for running in self._running.values():
+                running.claim.give_up()
+        self._report()
 
-    def _undeclared(self, package: Package) -> Iterator[str]:
-        """Hints: files that the build did not find, and which packages that it does not declare have them."""
-        inside = self.plan.closures.inside[package.id]
-        others = [each for each in self.plan.packages if each.id not in inside and each is not package]
-        files = {each.cpv: self.packages.path(each.cpv, self.keys[each.id]) for each in others}
-        logs = self.around.log.with_suffix("").glob(f"{package.cpv.replace('/', ':')}:*.log")
-        with suppress(OSError, ValueError):  # others write it
-            log = regular.end(str(max(logs)), LOG_SIZE).decode(errors="replace")
-            yield from hints(log, package, others, {cpv: file for cpv, file in files.items() if file.is_file()})
+    def _expected(self, packages: Sequence[Package]) -> dict[str, float]:
+        """The seconds that each package may take, by id: as before, or by the size of its sources."""
+        found = {}
+        for package in packages:
+            lines = self._order.made_of.recipes[package.id]["distfiles"].values()
+            size = sum(int(line.split()[0]) for line in lines if line.split()[0].isdigit())
+            found[package.id] = self._seconds.get(package.name, BASE + size / RATE)
+        return found
 
-    def _place(self) -> Build:
-        """Empty folders to build in, and a new host side."""
-        around = self.around
-        own = around.staging / OWN
-        place = replace(around, own=own)
-        for folder in (own, place.scratch / "tmp"):
-            discard(folder, around.staging, around.run)
-        for folder in (own, place.root, place.host, place.view, own / MERGING, place.scratch / "tmp"):
-            folder.mkdir()
-            take_over(folder)
-        place.root.chmod(0o755)  # the image's root folder does not depend on the caller's umask
-        return place
+    def _begin(self, todo: schedule.Schedule) -> None:
+        """Begin what can be begun now."""
+        ready = [] if self._is_stopped else todo.ready
+        while ready:
+            jobs = self._room(len(ready))
+            if not jobs:
+                return
+            name = ready.pop(0)
+            package = self._order.plan[name]
+            if self._is_there(name):
+                todo.begin(name)
+                self._begun += 1
+                self._end(todo, Ended(name, {}, None))
+                ready = todo.ready
+            elif claim := claims.claim(self._order.packages.folder, package.cpv, self._order.keys[name]):
+                if self._is_there(name):  # whoever had it has just ended
+                    claim.give_up()
+                    ready.insert(0, name)
+                    continue
+                todo.begin(name)
+                self._start(package, jobs, claim)
+            else:
+                self._wait_for(package)
 
-    def _closure(self, package: Package) -> tuple[dict[str, str], dict[str, str]]:
-        """The keys of what `package` is built with, by cpv: what is merged into ROOT, and what on the host side."""
-        inside = self.plan.closures.inside[package.id]
-        closure = {name: self.keys[name] for name in inside if not is_for_host(name)}
-        return closure, {name.lstrip("/"): self.keys[name] for name in inside if is_for_host(name)}
+    @property
+    def _is_stopped(self) -> bool:
+        """Whether nothing more is begun, because something has failed."""
+        return bool(self._failures) and not self._keep_going
 
-    def _lay_out(self, folder: Path, keys: Mapping[str, str]) -> None:
-        discard(folder, self.around.scratch, self.around.run)
-        folder.mkdir()
-        if lost := store.make_view(folder, self.packages, keys):
-            raise BuildError(DAMAGED.format(folder=self.packages.folder, names=", ".join(lost)))
+    def _room(self, ready: int) -> int:
+        """How many processes the next package may keep busy; 0: it has to wait."""
+        if self._running and not self._order.apart:
+            return 0
+        jobs = schedule.share(self._processors, [each.build.jobs for each in self._running.values()], ready)
+        if not self._order.apart:
+            jobs = self._processors
+        if self._running and jobs:
+            jobs = schedule.within(schedule.free_memory(), jobs, self._memory)
+        return jobs
 
-    def _request(
-        self, place: Build, package: Package, closure: Mapping[str, str], on_host: Mapping[str, str]
-    ) -> Request:
-        """What the worker is told."""
-        emerging = [place.machine.python, "-B", place.machine.emerge, *place.machine.options]
-        atoms = [each.atom for each in self.plan.host if each.cpv in on_host]
-        merged = self._merged(place, closure)._asdict() if closure and not package.on_host else {}
-        return Request(
-            settings=place.surroundings.host_settings(),
-            host=[*emerging, *emerge.host_options(), *atoms] if atoms else [],
-            packages=str(place.scratch / "on-host"),
-            host_only=emerge.host_only(place.surroundings),
-            merging=merged,
-            emerge=[*emerging, *emerge.build_options(), package.atom],
-            on_host=package.on_host,
-        )
+    def _is_there(self, name: str) -> bool:
+        return self._order.packages.stanza(self._order.plan[name].cpv, self._order.keys[name]) is not None
 
-    def _merged(self, place: Build, closure: Mapping[str, str]) -> merge.Request:
-        """What is merged into ROOT, in order: [build] baselayout_atoms first."""
-        inside = [package for package in self.plan.packages if package.cpv in closure]
-        inside.sort(key=lambda package: package.name not in self.plan.first)  # stable
-        packages = [[package.cpv, package.repository] for package in inside]
-        order = root_plan.of_plan(self.plan)._replace(packages=packages)
-        return merging.request_of(place, order, place.scratch / "closure", place.staging / OWN / MERGING)
+    def _wait_for(self, package: Package) -> None:
+        """Say once that another run builds this package."""
+        if package.id not in self._waited_for:
+            self._waited_for.add(package.id)
+            holder = claims.holder(self._order.packages.folder, package.cpv, self._order.keys[package.id])
+            self._order.around.run.say(f"Waiting for {holder}, which builds {package.cpv}")
 
-    def _run(self, place: Build, request: Path, position: Position) -> None:
-        """Run the build, passing on its progress."""
-        lines: list[str] = []
-        tally, run = self.around.tally, self.around.run
-        tally.begin(fetching=False)
+    def _start(self, package: Package, jobs: int, claim: claims.Claim) -> None:
+        order = self._order
+        around = replace(order.around, run=order.around.run._replace(say=self._events.put))
+        build = PackageBuild(replace(order, around=around), package, jobs)
+        self._begun += 1
+        self._running[package.id] = Running(build, self._begun, claim)
+        self._say(f"Emerging {self._about(package.id)}")
+        self._threads.append(Thread(target=self._build, args=(build,)))
+        self._threads[-1].start()
 
-        def line(text: str) -> None:
-            lines.append(text)
-            tally.line(text, monotonic())
-            if not run.driver.streams and (progress := emerge.BUILDING.match(text)):
-                run.say(f"{progress[1]}({position.number} of {position.total}){progress[2]}")
+    def _build(self, build: PackageBuild) -> None:
+        """Build one package, in a thread of its own."""
+        name = build.package.id
+        try:
+            refused, error = build.build(lambda line: self._events.put((name, line))), None
+        except BaseException as caught:
+            refused, error = {}, caught
+        self._events.put(Ended(name, refused, error))
 
-        argv = [place.machine.python, "-I", "-B", run.driver.inside(WORKER), "build", str(request)]
-        logs = place.log.with_suffix("")
-        own, tmp = place.staging / OWN, place.scratch / "tmp"
-        reach = place.reach(own, tmp, logs)
-        command = Command(argv, place.environment(binhosts=False), place.scratch, place.log, reach)
-        status = run.driver.run(command, line)
-        check_folders([own, place.root, place.host, place.view, tmp])
-        if status != 0 and not place.refused():
-            raise merging.error_of(place, lines)
+    def _take(self, todo: schedule.Schedule) -> None:
+        """Wait for something to happen, and see to it; where another run builds something, not for long."""
+        try:
+            event = self._events.get(timeout=PATIENCE)
+        except Empty:
+            self._order.around.tally.pass_time(monotonic())
+            return
+        if isinstance(event, Ended):
+            self._end(todo, event)
+        elif isinstance(event, str):
+            self._order.around.run.say(event)
+
+    def _end(self, todo: schedule.Schedule, ended: Ended) -> None:
+        """Note that a package is built, or that it failed."""
+        running = self._running.pop(ended.name, None)
+        about = self._about(ended.name, running)
+        if running:
+            running.claim.give_up()
+            self._keep_output(running.build)
+        if ended.error is None and not ended.refused:
+            todo.end(ended.name)
+            self._note(f">>> Completed {about}")
+            return
+        package = self._order.plan[ended.name]
+        self._note(f">>> Failed to emerge {package.cpv}, {about}")
+        lost = [ledger.name_of(self._order.plan[name]) for name in todo.fail(ended.name)]
+        self._refused |= ended.refused
+        if ended.error is None:
+            return
+        if not isinstance(ended.error, BuildError):
+            raise ended.error
+        self._failures.append(ended.error)
+        if lost:
+            self._lost[ledger.name_of(package)] = lost
+        if self._running or not todo.is_over:
+            going_on = "what is not built with it" if self._keep_going else "what is being built"
+            self._order.around.run.say(f"{package.cpv} failed; going on with {going_on}")
+
+    def _about(self, name: str, running: Running | None = None) -> str:
+        running = running or self._running.get(name)
+        package = self._order.plan[name]
+        number = running.number if running else self._begun
+        return f"({number} of {self._total}) {package.cpv}::{package.repository}"
+
+    def _keep_output(self, build: PackageBuild) -> None:
+        """Append to the step's log what the worker has printed, each line with its package before it."""
+        log = self._order.around.log
+        if build.output.exists():  # else it failed before anything ran
+            with build.output.open("rb") as source, naming(log), log.open("ab") as target:
+                target.writelines(f"{build.package.cpv}: ".encode() + line for line in source)
+            build.output.unlink()
+
+    def _say(self, line: str) -> None:
+        self._order.around.run.say(f">>> {line}")
+        self._note(f">>> {line}")
+
+    def _note(self, line: str) -> None:
+        """Write a line into the step's log, from which the progress is read, too."""
+        regular.append(self._order.around.log, f"{line}\n")
+        self._order.around.tally.line(line, monotonic())
+
+    def _report(self) -> None:
+        """Raise BuildError if something could not be built: every reason, and what was left for it."""
+        texts = [str(error) for error in self._failures]
+        for name, packages in self._lost.items():
+            texts.append(NOT_BUILT.format(name=name, packages=", ".join(packages)))
+        if self._refused:
+            cases = "\n  ".join(self._refused.values())
+            texts.append(refusals.MESSAGE.format(cases=cases, log=self._order.around.log))
+        if texts:
+            kinds = [type(error) for error in self._failures if isinstance(error, PackageError)]
+            raise (kinds[0] if kinds else BuildError)("\n\n".join(texts))

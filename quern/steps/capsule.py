@@ -1,8 +1,8 @@
 """What a failed build leaves for its user: one message, and a record for the shell that `shell:NAME` opens there.
 
-STAGING/scratch/
-  shell.json    what failed, and the environment of its emerge
-  tmp/          PORTAGE_TMPDIR, with the build folder of what failed
+STAGING/
+  scratch/NAME.shell.json    what failed, and the environment of its emerge
+  own/NAME/tmp/              PORTAGE_TMPDIR, with the build folder of what failed
 
 Staging belongs to no finished step, and the next run of its step removes it.
 """
@@ -31,7 +31,7 @@ from quern.worker import regular
 if TYPE_CHECKING:
     from quern.steps.emerging import Build
 
-RECORD = "shell.json"
+RECORD = ".shell.json"  # how the name of a record ends
 IN_FULL = 10  # failures; of more than that, the rest in a line each
 LOG_SIZE = 1 << 20  # bytes that are read of a package's log
 LOG_END = 20_000  # characters in which a cause is looked for
@@ -51,7 +51,7 @@ def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
     starter_only = all(repository.location in (STARTER, build.setup.overlay) for repository in repositories)
     profile = build.setup.stack().folders[-1]
     machine = failures.Machine(_text, shutil.disk_usage(work).free, repositories, profile, str(work))
-    discard(build.scratch / RECORD, build.scratch, build.run)  # what failed may have written one
+    discard(_path(build), build.scratch, build.run)  # of an earlier failure
     undeclared = not build.setup.in_container and not declared_tools(each.location for each in repositories)
     found = failures.each(output, available_packages(repositories), starter_only, undeclared, machine=machine)
     reasons = [_reason(build, failure, text, fetching) for failure, text in found[:IN_FULL]]
@@ -133,7 +133,9 @@ def _record(build: Build, output: str, failure: Failure) -> None:
     record = {
         "package": failure.package,
         "repository": begun[2] if begun else None,
-        "phase": failure.phase or _phase(build.scratch / "tmp/portage" / str(failure.package)),
+        "name": build.name,
+        "folder": str(build.tmp),
+        "phase": failure.phase or _phase(build.tmp / "portage" / str(failure.package)),
         "host": on_host,
         "merge": "binary" if begun and begun[1] else "buildonly",
         "environment": {name: value for name, value in changed.items() if value is not None},
@@ -143,11 +145,17 @@ def _record(build: Build, output: str, failure: Failure) -> None:
         "driver": build.setup.image.settings.build.driver,
         "readable": [str(path) for path in build.reach().readable],
     }
-    new = build.scratch / f"{RECORD}.new"
+    path = _path(build)
+    new = path.with_name(f"{path.name}.new")
     discard(new, build.scratch, build.run)  # what failed may have put a link there
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(record, file)
-    new.rename(build.scratch / RECORD)
+    new.rename(path)
+
+
+def _path(build: Build) -> Path:
+    """Where the record is: not in `own`, to which the build could write."""
+    return build.scratch / f"{build.name}{RECORD}"
 
 
 def _phase(folder: Path) -> str:

@@ -34,15 +34,16 @@ from quern.steps.work import check_folders, check_owner, check_sources, take_ove
 from quern.terminal import harmless
 
 HOST = "host"
-OWN = "own"  # in staging: the place of one package
+OWN = "own"  # in staging: the places of single packages
+TOGETHER = "one"  # in there: the place of all of them, one after the other
 
 
 @dataclass(frozen=True)
 class Build:
     """Emerge around `staging`, for the image of `setup`, with the configuration root `config`.
 
-    `packages` is PKGDIR, by default the view in staging; `own` the folder that has PKGDIR, ROOT and a host side for one
-    package alone (see `building`).
+    `packages` is PKGDIR, by default the view in staging; `own` the folder that has PKGDIR, ROOT, PORTAGE_TMPDIR and a
+    host side for one package alone, and `name` what its commands are called (see `package_build`).
     """
 
     setup: Setup
@@ -52,6 +53,7 @@ class Build:
     log: Path
     packages: Path | None = None
     own: Path | None = None
+    name: str = ""
 
     @property
     def view(self) -> Path:
@@ -67,6 +69,11 @@ class Build:
     def scratch(self) -> Path:
         """What does not outlive the step."""
         return self.staging / "scratch"
+
+    @property
+    def tmp(self) -> Path:
+        """PORTAGE_TMPDIR, where the driver has no other."""
+        return (self.own or self.scratch) / "tmp"
 
     @property
     def host(self) -> Path:
@@ -85,8 +92,8 @@ class Build:
         return self.scratch / "gnupg"
 
     @property
-    def jobs(self) -> int:
-        """How many packages at once, and the -j of each."""
+    def processors(self) -> int:
+        """How many processors builds may keep busy, all together."""
         return self.setup.image.settings.emerge.jobs or self.machine.cpus
 
     @cached_property
@@ -119,6 +126,10 @@ class Build:
     @property
     def surroundings(self) -> Surroundings:
         """Everything around a call of emerge."""
+        return self.with_jobs(self.processors)
+
+    def with_jobs(self, jobs: int) -> Surroundings:
+        """Everything around a call of emerge that may keep so many processes busy (make -j)."""
         image = self.setup.image
         return Surroundings(
             config=self.scratch / "config",
@@ -126,10 +137,10 @@ class Build:
             root=self.root,
             packages=self.view,
             distfiles=image.distfiles,
-            scratch=Path(self.run.driver.scratch(self.scratch / "tmp")),
+            scratch=Path(self.run.driver.scratch(self.tmp, self.name)),
             logs=self.log.with_suffix(""),
             repositories=repos_conf(self._repositories_inside()),
-            jobs=self.jobs,
+            jobs=jobs,
             binhosts=[f"file://{folder}" for folder in self.binhosts if (folder / INDEX).exists()],
             root_user=self.machine.root,
             gentoo=self.machine.gentoo,
@@ -243,8 +254,9 @@ class Build:
         binhosts = "--getbinpkg" in options
         environment = self.environment(binhosts)
         packages = [self.view] if binhosts else []
-        reach = self.reach(*packages, self.root, self.scratch / "tmp", self.host, self.log.with_suffix(""))
-        command = Command(argv, environment, self.scratch, self.log, reach)
+        logs = self.log.with_suffix("")
+        reach = self.reach(*packages, self.root, self.scratch / "tmp", self.host, logs)
+        command = Command(argv, environment, self.scratch, self.log, reach, logs)
         status = self.run.driver.run(command, line)
         check_folders([self.view, self.root, self.scratch, self.scratch / "tmp"])
         if refused := self.refused():

@@ -135,7 +135,7 @@ def _ask_the_ebuilds(build: Build, atoms: Sequence[str]) -> None:
 
     Emerge runs it, without network, and with sources that it cannot write to.
     """
-    options = emerge.source_options(build.jobs, binhost=False)
+    options = emerge.source_options(build.processors, binhost=False)
     build.emerge([*options, "--fetchonly", "--nodeps"], atoms)
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 
 @contextmanager
-def locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock at `path`; while another process has it, say once who and wait."""
-    descriptor = _take(path, say)
+def locked(path: Path, say: Callable[[str], None], shared: bool = False) -> Iterator[None]:
+    """Hold the lock at `path`, alone or `shared` with others that do; while it cannot be had, say once why and wait."""
+    descriptor = _take(path, say, shared)
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
@@ -41,19 +41,20 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _take(path: Path, say: Callable[[str], None]) -> int:
+def _take(path: Path, say: Callable[[str], None], shared: bool) -> int:
     """A descriptor that has the lock. Its holder may have removed the file: then there is a new one, or none yet."""
     import fcntl
 
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     while True:
         descriptor = _open(path)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another run"
                 say(f"Waiting for {holder} ({path})")
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                fcntl.flock(descriptor, kind)
             if os.fstat(descriptor).st_nlink:
                 return descriptor
         except BaseException:

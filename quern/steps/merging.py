@@ -41,8 +41,9 @@ def merge(build: Build, plan: RootPlan) -> None:
             build.run.say(progress[1])
 
     argv = [build.machine.python, "-I", "-B", build.run.driver.inside(WORKER), "merge", str(request)]
-    reach = build.reach(build.staging, build.host, build.log.with_suffix(""))
-    command = Command(argv, build.environment(binhosts=False), build.scratch, build.log, reach)
+    logs = build.log.with_suffix("")
+    reach = build.reach(build.staging, build.host, logs)
+    command = Command(argv, build.environment(binhosts=False), build.scratch, build.log, reach, logs)
     status = build.run.driver.run(command, line)
     check_folders([build.view, build.root, build.scratch, build.scratch / "tmp"])
     if refused := build.refused():

@@ -1,6 +1,6 @@
 """packages:NAME: every package of the image as a binary package, and `packages.lock`.
 
-resolve from source ▶ a key for each package ▶ lock the store ▶ view of those it has
+resolve from source ▶ a key for each package ▶ view of those that the store has
     ▶ fetch ▶ build what is missing, each in a place of its own, into the store ▶ the view, whole
 
 build/NAME/packages/
@@ -17,7 +17,7 @@ build/NAME/packages/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date st
     from quern.portage.plan import Package, Plan
     from quern.portage.store import Store
     from quern.steps.emerging import Build
+    from quern.steps.package_build import Order
 
 LOCK = "packages.lock"
 WATCH = "watch.json"
@@ -163,6 +164,7 @@ class PackagesStep(Step):
         from quern.portage.keys import read_ingredients
         from quern.portage.reasons import reasons
         from quern.portage.store import Store
+        from quern.steps.package_build import Order
         from quern.steps.work import check_owner
 
         keys = made_of.keys()
@@ -170,14 +172,14 @@ class PackagesStep(Step):
         packages = Store(self.setup.image.binpkgs)
         check_owner(packages.folder, "[portage] binpkg")
         packages.folder.mkdir(parents=True, exist_ok=True)
-        with locked(packages.lock, build.run.say):
+        with locked(packages.lock, build.run.say, shared=True):  # nobody removes anything meanwhile
             self._keep_former(build, packages, keys, former)
             missing = store.make_view(build.view, packages, keys)
             why = {cpv: reasons(former, made_of, cpv) for cpv in missing}
             every = {**keys, **host_keys(made_of, self.work, plan.system)}
             if order := self._to_build(plan, packages, made_of, every, missing):
                 self._announce(build, plan, {each.id: reasons(former, made_of, each.id) for each in order})
-                self._build_missing(build, plan, packages, every, order)
+                self._build_missing(Order(build, plan, packages, made_of, every, self._machine_now(made_of)), order)
                 receipts.sync_file_system(packages.folder)  # it may be on another disk than the work folder
                 discard(build.view, build.staging, build.run)
                 missing = store.make_view(build.view, packages, keys)
@@ -232,24 +234,20 @@ class PackagesStep(Step):
             confirm("Build these packages?")
         history.plan(self.place.times, [package.name for package in found])
 
-    def _build_missing(
-        self, build: Build, plan: Plan, packages: Store, keys: Mapping[str, str], order: list[Package]
-    ) -> None:
-        """Build packages from source, one after the other, into the store."""
+    def _build_missing(self, order: Order, packages: list[Package]) -> None:
+        """Get the packages into the store."""
+        from quern.steps import history
         from quern.steps.building import Builder
 
-        build.check_target()
-        self._check_manifests(order)
-        order = self._fetch(build, plan, packages, keys, order)
-        machine = self.machine() if self.setup.in_container else None  # a builder image cannot change
-        Builder(build, plan, packages, keys, lambda: self._keys_now(plan, machine)).build(order)
+        order.around.check_target()
+        self._check_manifests(packages)
+        packages = self._fetch(order.around, order.plan, order.packages, order.keys, packages)
+        settings, seconds = self.setup.image.settings, history.read(self.place.times).packages
+        Builder(order, seconds, settings.build.keep_going, settings.emerge.memory_per_job).build(packages)
 
-    def _keys_now(self, plan: Plan, machine: list[str] | None) -> dict[str, str]:
-        """The keys of all packages, by id, as their recipes are now; `machine` is that of `machine`, if it is known."""
-        from quern.portage.keys import ingredients
-
-        made_of = ingredients(plan, machine or self.machine())
-        return {**made_of.keys(), **host_keys(made_of, self.work, plan.system)}
+    def _machine_now(self, made_of: Ingredients) -> Callable[[], list[str]]:
+        """What gives the machine's identity as it is then; a builder image cannot change."""
+        return (lambda: made_of.machine) if self.setup.in_container else self.machine
 
     def _fetch(
         self, build: Build, plan: Plan, packages: Store, keys: Mapping[str, str], order: list[Package]
@@ -283,9 +281,10 @@ def host_keys(made_of: Ingredients, work: Path, system: bool) -> dict[str, str]:
 
     Off a Gentoo `system` such packages hold the path of the host side (EPREFIX, PMS 11.1), and serve no other folder.
     """
-    from quern.steps.emerging import HOST, OWN
+    from quern.steps.emerging import HOST, OWN, TOGETHER
 
-    return made_of.host_keys("" if system else str(receipts.Place(work, PackagesStep.name).staging / OWN / HOST))
+    staging = receipts.Place(work, PackagesStep.name).staging
+    return made_of.host_keys("" if system else str(staging / OWN / TOGETHER / HOST))
 
 
 def digest_in(output: Path) -> str:

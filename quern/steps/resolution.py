@@ -31,7 +31,7 @@ def resolve(build: Build, targets: Sequence[str]) -> Resolution:
 
     Raises BuildError if Portage finds no solution, or if they never stand still.
     """
-    options = emerge.source_options(build.jobs, bool(build.setup.image.settings.portage.binhost))
+    options = emerge.source_options(build.processors, bool(build.setup.image.settings.portage.binhost))
     before = None
     for _ in range(ATTEMPTS):
         now = _time(build.scratch / "resolving")

@@ -1,0 +1,223 @@
+"""Builds one package in an empty root that holds only its closure.
+
+STAGING/own/NAME/
+  image/        ROOT and SYSROOT: the closure of the package, merged
+  host/         Portage's host side, with what the build runs (BDEPEND)
+  made/         PKGDIR: the package
+  merging/      room to merge in
+  tmp/          PORTAGE_TMPDIR
+STAGING/scratch/
+  NAME/closure/       the binary packages of the closure
+  NAME/on-host/       those for the host side
+  NAME/build.json     what the worker is told
+  NAME.log            what the worker printed
+
+All of it is made anew for each package. A build may write to its own folder and to the step's package logs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from quern.drivers.base import Command
+from quern.drivers.confinement import WORKER
+from quern.errors import BuildError, QuernError
+from quern.portage import emerge, root_plan, store
+from quern.portage.keys import Ingredients, is_for_host, recipe
+from quern.portage.plan import Package, Plan
+from quern.portage.store import Store
+from quern.steps import merging
+from quern.steps.base import discard
+from quern.steps.emerging import OWN, TOGETHER, Build
+from quern.steps.undeclared import hints
+from quern.steps.work import check_folders, take_over
+from quern.worker import merge, regular
+from quern.worker.build import Request
+
+MERGING = "merging"
+LOG_SIZE = 1 << 20  # bytes that are read of the end of a log
+CHANGED = "{package}, or what it is built with, was changed while it was built; run it again"
+DAMAGED = "binary packages in {folder} are gone or damaged: {names}; run the build again; it rebuilds them"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What there is to build from: the place of the step `around`, the `plan`, the store `packages`.
+
+    `made_of` is what all packages are built from and `keys` are their keys, by id; `machine_now` gives the identity of
+    the machine, which `made_of` has as it was when the keys were made.
+    """
+
+    around: Build
+    plan: Plan
+    packages: Store
+    made_of: Ingredients
+    keys: Mapping[str, str]
+    machine_now: Callable[[], list[str]]
+
+    @property
+    def apart(self) -> bool:
+        """Whether each package has a folder of its own, so that several can be built at once.
+
+        What is built for the host side off Gentoo holds its path (EPREFIX, PMS 11.1), and has to find it there again.
+        """
+        return self.plan.system or not self.plan.host
+
+
+@dataclass(frozen=True)
+class PackageBuild:
+    """The build of one package, with as many processes as `jobs`."""
+
+    order: Order
+    package: Package
+    jobs: int
+
+    @property
+    def name(self) -> str:
+        """What its folders, its container and its record are called: different for every key."""
+        name = re.sub(r"[^\w.-]", "_", self.package.cpv.partition("/")[2], flags=re.ASCII)
+        return f"{name}-{self.order.keys[self.package.id][:8]}"
+
+    @cached_property
+    def place(self) -> Build:
+        """Its place; the folders are made by `build`."""
+        around = self.order.around
+        folder = self.name if self.order.apart else TOGETHER
+        return replace(around, own=around.staging / OWN / folder, name=self.name)
+
+    @property
+    def output(self) -> Path:
+        """The file with what the worker has printed."""
+        return self.place.scratch / f"{self.name}.log"
+
+    def build(self, line: Callable[[str], None]) -> dict[str, str]:
+        """Build it into the store, passing on every line that is printed.
+
+        Returns what an ordinary user cannot give it, by cpv: if there is something, it is not in the store. Raises
+        QuernError.
+        """
+        self._make_folders()
+        file = self._ask()
+        try:
+            self._run(file, line)
+        except BuildError as error:
+            raise type(error)("\n".join([str(error), *self._undeclared()])) from None
+        if refused := self.place.refused():
+            return refused
+        self._keep()
+        for folder in (self._own, self._scratch):
+            discard(folder, self.place.staging, self.place.run)
+        return {}
+
+    @property
+    def _own(self) -> Path:
+        assert self.place.own
+        return self.place.own
+
+    @property
+    def _scratch(self) -> Path:
+        return self.place.scratch / self.name
+
+    def _make_folders(self) -> None:
+        place, own = self.place, self._own
+        for folder in (own, self._scratch):
+            discard(folder, place.staging, place.run)
+        for folder in (own.parent, self._scratch):
+            folder.mkdir(exist_ok=True)
+        for folder in (own, place.root, place.host, place.view, own / MERGING, place.tmp):
+            folder.mkdir()
+            take_over(folder)
+        place.root.chmod(0o755)  # the image's root folder does not depend on the caller's umask
+
+    def _ask(self) -> Path:
+        """Lay out what the package is built with, and write what the worker is told; returns the file."""
+        closure, on_host = self._closure()
+        for name, keys in (("closure", closure), ("on-host", on_host)):
+            folder = self._scratch / name
+            folder.mkdir()
+            if lost := store.make_view(folder, self.order.packages, keys):
+                raise BuildError(DAMAGED.format(folder=self.order.packages.folder, names=", ".join(lost)))
+        file = self._scratch / "build.json"
+        file.write_text(json.dumps(self._request(closure, on_host)._asdict()), encoding="utf-8")
+        return file
+
+    def _closure(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The keys of what it is built with, by cpv: what is merged into ROOT, and what on the host side."""
+        inside, keys = self.order.plan.closures.inside[self.package.id], self.order.keys
+        closure = {name: keys[name] for name in inside if not is_for_host(name)}
+        return closure, {name.lstrip("/"): keys[name] for name in inside if is_for_host(name)}
+
+    def _request(self, closure: Mapping[str, str], on_host: Mapping[str, str]) -> Request:
+        """What the worker is told."""
+        place, package = self.place, self.package
+        emerging = [place.machine.python, "-B", place.machine.emerge, *place.machine.options]
+        atoms = [each.atom for each in self.order.plan.host if each.cpv in on_host]
+        merged = self._merged(closure)._asdict() if closure and not package.on_host else {}
+        return Request(
+            settings=place.with_jobs(self.jobs).host_settings(),
+            host=[*emerging, *emerge.host_options(), *atoms] if atoms else [],
+            packages=str(self._scratch / "on-host"),
+            host_only=emerge.host_only(place.surroundings),
+            merging=merged,
+            emerge=[*emerging, *emerge.build_options(), package.atom],
+            on_host=package.on_host,
+        )
+
+    def _merged(self, closure: Mapping[str, str]) -> merge.Request:
+        """What is merged into ROOT, in order: [build] baselayout_atoms first."""
+        plan = self.order.plan
+        inside = [package for package in plan.packages if package.cpv in closure]
+        inside.sort(key=lambda package: package.name not in plan.first)  # stable
+        packages = [[package.cpv, package.repository] for package in inside]
+        order = root_plan.of_plan(plan)._replace(packages=packages)
+        return merging.request_of(self.place, order, self._scratch / "closure", self._own / MERGING)
+
+    def _run(self, request: Path, line: Callable[[str], None]) -> None:
+        lines: list[str] = []
+
+        def heard(text: str) -> None:
+            lines.append(text)
+            line(text)
+
+        place, own = self.place, self._own
+        argv = [place.machine.python, "-I", "-B", place.run.driver.inside(WORKER), "build", str(request)]
+        logs = place.log.with_suffix("")
+        reach = place.reach(own, logs)
+        environment = place.with_jobs(self.jobs).environment()
+        environment.pop("PORTAGE_BINHOST", None)
+        command = Command(argv, environment, place.scratch, self.output, reach, logs, name=self.name)
+        status = place.run.driver.run(command, heard)
+        check_folders([own, place.root, place.host, place.view, place.tmp])
+        if status != 0 and not place.refused():
+            raise merging.error_of(place, lines)
+
+    def _keep(self) -> None:
+        """Take what was built into the store. Raises BuildError if it is not there, or not what was to be built."""
+        order, package, place = self.order, self.package, self.place
+        try:
+            is_same = recipe(package) == order.made_of.recipes[package.id]
+            is_same &= order.machine_now() == order.made_of.machine
+        except (QuernError, OSError):  # an ebuild is gone, say: a sync
+            is_same = False
+        if not is_same:
+            raise BuildError(CHANGED.format(package=package.cpv))
+        key = {package.cpv: order.keys[package.id]}
+        if not store.harvest(place.view, order.packages, key, key, by_root=place.machine.root):
+            raise BuildError(f"emerge succeeded but made no binary package of {package.cpv}; see {place.log}")
+
+    def _undeclared(self) -> Iterator[str]:
+        """Hints: files that the build did not find, and which packages that it does not declare have them."""
+        plan, package, packages = self.order.plan, self.package, self.order.packages
+        inside = plan.closures.inside[package.id]
+        others = [each for each in plan.packages if each.id not in inside and each is not package]
+        files = {each.cpv: packages.path(each.cpv, self.order.keys[each.id]) for each in others}
+        logs = self.place.log.with_suffix("").glob(f"{package.cpv.replace('/', ':')}:*.log")
+        with suppress(OSError, ValueError):  # others write it
+            log = regular.end(str(max(logs)), LOG_SIZE).decode(errors="replace")
+            yield from hints(log, package, others, {cpv: file for cpv, file in files.items() if file.is_file()})
