@@ -5,6 +5,7 @@ STAGING/
   own/host/         Portage's host side, with what the build runs (BDEPEND)
   own/made/         PKGDIR: the package
   own/merging/      room to merge in
+  own/recipe/       the repositories, of which there is what it is built from (see `recipe`)
   scratch/tmp/      PORTAGE_TMPDIR
   scratch/closure/  the binary packages of the closure
   scratch/on-host/  those for the host side
@@ -24,12 +25,12 @@ from typing import NamedTuple
 
 from quern.drivers.base import Command
 from quern.drivers.confinement import WORKER
-from quern.errors import BuildError, QuernError
+from quern.errors import BuildError
 from quern.portage import emerge, refusals, root_plan, store
-from quern.portage.keys import is_for_host
+from quern.portage.keys import Ingredients, is_for_host
 from quern.portage.plan import Package, Plan
 from quern.portage.store import Store
-from quern.steps import merging
+from quern.steps import merging, recipe
 from quern.steps.base import discard
 from quern.steps.emerging import OWN, Build
 from quern.steps.undeclared import hints
@@ -39,7 +40,7 @@ from quern.worker.build import Request
 
 MERGING = "merging"
 LOG_SIZE = 1 << 20  # bytes that are read of the end of a log
-CHANGED = "{package}, or what it is built with, was changed while it was built; run it again"
+CHANGED = "the tools or the Portage of this machine were changed while {package} was built; run it again"
 DAMAGED = "binary packages in {folder} are gone or damaged: {names}; run the build again; it rebuilds them"
 
 
@@ -54,14 +55,16 @@ class Position(NamedTuple):
 class Builder:
     """Builds packages of `plan` into the store `packages`, in the place of the step `around`.
 
-    `keys` are those of all packages, by id; `keys_now` gives them as they are later.
+    `keys` are those of all packages, by id; `made_of` is what these are made from, and `machine_now` gives what
+    `made_of.machine` is later.
     """
 
     around: Build
     plan: Plan
     packages: Store
     keys: Mapping[str, str]
-    keys_now: Callable[[], Mapping[str, str]]
+    made_of: Ingredients
+    machine_now: Callable[[], list[str]]
 
     def build(self, order: Sequence[Package]) -> None:
         """Build packages, each after those that it is built with. Raises BuildError at the first that fails.
@@ -90,7 +93,8 @@ class Builder:
             raise BuildError(refusals.MESSAGE.format(cases=cases, log=self.around.log))
 
     def _ask(self, place: Build, package: Package) -> Path:
-        """Lay out what `package` is built with, and write what the worker is told; returns the file."""
+        """Lay out what `package` is built from and with, and write what the worker is told; returns the file."""
+        recipe.lay_out(place, package, self.made_of.recipes[package.id])
         closure, on_host = self._closure(package)
         for name, keys in (("closure", closure), ("on-host", on_host)):
             self._lay_out(place.scratch / name, keys)
@@ -100,11 +104,7 @@ class Builder:
 
     def _keep(self, place: Build, package: Package) -> None:
         """Take what was built into the store. Raises BuildError if it is not there, or not what was to be built."""
-        try:
-            is_same = self.keys_now()[package.id] == self.keys[package.id]
-        except (QuernError, OSError):  # an ebuild is gone, say: a sync
-            is_same = False
-        if not is_same:
+        if self.machine_now() != self.made_of.machine:
             raise BuildError(CHANGED.format(package=package.cpv))
         key, by_root = {package.cpv: self.keys[package.id]}, place.machine.root
         if not store.harvest(place.view, self.packages, key, key, by_root=by_root):
@@ -185,7 +185,7 @@ class Builder:
         argv = [place.machine.python, "-I", "-B", run.driver.inside(WORKER), "build", str(request)]
         logs = place.log.with_suffix("")
         own, tmp = place.staging / OWN, place.scratch / "tmp"
-        reach = place.reach(own, tmp, logs)
+        reach = place.reach(own, tmp, logs, recipe=place.recipe)
         command = Command(argv, place.environment(binhosts=False), place.scratch, place.log, reach)
         status = run.driver.run(command, line)
         check_folders([own, place.root, place.host, place.view, tmp])

@@ -102,6 +102,7 @@ class PackagesStep(Step):
         from quern.portage.platform import platform_of
         from quern.steps.confirm import check_terminal
         from quern.steps.emerging import Build
+        from quern.steps.recipe import lay_out_shared
         from quern.steps.resolution import resolve
 
         image = self.setup.image
@@ -111,6 +112,7 @@ class PackagesStep(Step):
         build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log)
         build.prepare()
         plan, seen, now = resolve(build, self.targets())
+        lay_out_shared(build, plan, seen)
         made_of = ingredients(plan, self.machine())
         lock = [lockfile.of_recipe(made_of.recipes[package.id]) for package in plan.packages]
         try:
@@ -177,7 +179,7 @@ class PackagesStep(Step):
             every = {**keys, **host_keys(made_of, self.work, plan.system)}
             if order := self._to_build(plan, packages, made_of, every, missing):
                 self._announce(build, plan, {each.id: reasons(former, made_of, each.id) for each in order})
-                self._build_missing(build, plan, packages, every, order)
+                self._build_missing(build, plan, packages, every, made_of, order)
                 receipts.sync_file_system(packages.folder)  # it may be on another disk than the work folder
                 discard(build.view, build.staging, build.run)
                 missing = store.make_view(build.view, packages, keys)
@@ -233,7 +235,13 @@ class PackagesStep(Step):
         history.plan(self.place.times, [package.name for package in found])
 
     def _build_missing(
-        self, build: Build, plan: Plan, packages: Store, keys: Mapping[str, str], order: list[Package]
+        self,
+        build: Build,
+        plan: Plan,
+        packages: Store,
+        keys: Mapping[str, str],
+        made_of: Ingredients,
+        order: list[Package],
     ) -> None:
         """Build packages from source, one after the other, into the store."""
         from quern.steps.building import Builder
@@ -241,15 +249,9 @@ class PackagesStep(Step):
         build.check_target()
         self._check_manifests(order)
         order = self._fetch(build, plan, packages, keys, order)
-        machine = self.machine() if self.setup.in_container else None  # a builder image cannot change
-        Builder(build, plan, packages, keys, lambda: self._keys_now(plan, machine)).build(order)
-
-    def _keys_now(self, plan: Plan, machine: list[str] | None) -> dict[str, str]:
-        """The keys of all packages, by id, as their recipes are now; `machine` is that of `machine`, if it is known."""
-        from quern.portage.keys import ingredients
-
-        made_of = ingredients(plan, machine or self.machine())
-        return {**made_of.keys(), **host_keys(made_of, self.work, plan.system)}
+        same = made_of.machine  # a builder image cannot change
+        machine_now = (lambda: same) if self.setup.in_container else self.machine
+        Builder(build, plan, packages, keys, made_of, machine_now).build(order)
 
     def _fetch(
         self, build: Build, plan: Plan, packages: Store, keys: Mapping[str, str], order: list[Package]
