@@ -11,11 +11,14 @@ class Reach(NamedTuple):
     """What a confined command reaches of this machine.
 
     writable    the folders that it may write to, which are there; to all else it may not
-    readable    what it is told to read: that must be found even in folders for temporary files, which are hidden
+    readable    what it is told to read: that must be found even in folders for temporary files, which are hidden;
+                below a writable folder it may not write to that
+    recipe      a folder that has, by name, what stands for the repositories: the command sees these in their place
     """
 
     writable: Sequence[Path] = ()
     readable: Sequence[Path] = ()
+    recipe: Path | None = None
 
 
 class Command(NamedTuple):

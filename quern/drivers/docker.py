@@ -3,6 +3,7 @@
     /quern/worker              quern's worker, read-only; nothing of quern need be in the image
     /quern/repositories/NAME   the repositories, read-only; the main one is at /usr/portage as well
     /var/db/repos/NAME         likewise, by their names and aliases
+                               (where one package is built, what of them that package is built from)
     the work folder            where it is on this machine, read-only but for what is being made
     distfiles                  likewise, read-only
     /quern/scratch             a tmpfs or a named volume to build in, where one is configured
@@ -229,7 +230,10 @@ class DockerDriver:
 
         bind, work, distfiles = containers.bind, self.image.work, self.image.distfiles
         repositories = self.setup.repositories()
-        trees = [*self._places, (main_repository(repositories).location, OLD_TREE)]
+        if reach.recipe:
+            repositories = tuple(each._replace(location=reach.recipe / each.name) for each in repositories)
+        trees = [(each.location, f"{REPOSITORIES}/{each.name}") for each in repositories]
+        trees += [(main_repository(repositories).location, OLD_TREE)]
         trees += [(each.location, f"{SYSTEM_TREES}/{name}") for each in repositories for name in each.names]
         mounts = [bind(here, there, read_only=True) for here, there in trees if here.is_dir()]
         mounts.append(bind(work, work, read_only=True))
@@ -238,7 +242,9 @@ class DockerDriver:
         seen = [work, distfiles, *(here for here, _ in self._places)]
         others = [path for path in dict.fromkeys(reach.readable) if not any(map(path.is_relative_to, seen))]
         mounts += [bind(path, path, read_only=True) for path in others if path.is_dir()]
-        return [*mounts, *(bind(folder, folder) for folder in reach.writable)]
+        kept = [reach.recipe] if reach.recipe else []
+        mounts += [bind(folder, folder) for folder in reach.writable]
+        return [*mounts, *(bind(folder, folder, read_only=True) for folder in kept)]
 
     @cached_property
     def _builder(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quern.portage.plan import Package, Plan
 
 NOTHING = hashlib.sha256().hexdigest()  # the `tree_digest` of a folder that is empty, or not there
-VERSION = 2  # part of every key: raise it when quern builds the same inputs into other bytes
+VERSION = 3  # part of every key: raise it when quern builds the same inputs into other bytes
 
 
 def package_keys(plan: Plan, machine: Iterable[str]) -> dict[str, str]:
@@ -125,7 +125,7 @@ def recipe(package: Package) -> dict[str, Any]:
         "flags": list(package.flags),
         "ebuild": file_digest(ebuild),
         "eclasses": {name: file_digest(Path(path)) for name, path in sorted(package.eclasses.items())},
-        "files": tree_digest(folder / "files"),
+        "files": tree_digest(folder / "files", contained=True),
         "distfiles": distfile_digests(folder / "Manifest", package.distfiles),
     }
 
@@ -142,31 +142,72 @@ def distfile_digests(manifest: Path, names: Iterable[str]) -> dict[str, str]:
     return dict(sorted(lines.items()))
 
 
-def tree_digest(folder: Path, counts: Callable[[str], bool] = bool) -> str:
+def tree_digest(folder: Path, counts: Callable[[str], bool] = bool, contained: bool = False) -> str:
     """A digest of the names, kinds, executable bits and content below `folder`; of nothing if it is not there.
 
     A link counts as its text and as what it points to, which Portage reads; a name for which `counts` is false, not.
+    With `contained`, a link that leads out of the folder counts as a copy of what it points to (see `tree`).
     """
     digest = hashlib.sha256()
+    for entry in tree(folder, counts, contained):
+        if entry.link is not None:
+            line = f"l {entry.name} {entry.link}"
+        elif entry.is_folder:
+            line = f"d {entry.name}"
+        else:
+            executable = "x" if entry.path.stat().st_mode & 0o111 else "-"
+            line = f"f {entry.name} {executable} {file_digest(entry.path)}"
+        digest.update(f"{line}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
-    def add(current: Path, prefix: str, above: tuple[str, ...]) -> None:
+
+class Entry(NamedTuple):
+    """Something below a folder: a link with the text `link`, a folder, or else a file.
+
+    `name` is relative to the folder; `behind` says that it is there because a link leads to it, given before.
+    """
+
+    name: str
+    path: Path
+    link: str | None = None
+    is_folder: bool = False
+    behind: bool = False
+
+
+def tree(folder: Path, counts: Callable[[str], bool] = bool, contained: bool = False) -> Iterator[Entry]:
+    """What is below `folder`, sorted, folders before their content: links, and then what they lead to.
+
+    With `contained`, a link that leads out of the folder is not given, only what it leads to, in its place.
+    """
+    top = os.path.realpath(folder)
+
+    def below(current: Path, prefix: str, above: tuple[str, ...], behind: bool) -> Iterator[Entry]:
         if (real := os.path.realpath(current)) in above:
             return  # a link to a folder that it is in
-        for entry in sorted(each for each in current.iterdir() if counts(each.name)):
-            name = f"{prefix}{entry.name}"
-            if entry.is_symlink():
-                digest.update(f"l {name} {entry.readlink()}\0".encode(errors="surrogateescape"))
-            if entry.is_dir():
-                digest.update(f"d {name}\0".encode(errors="surrogateescape"))
-                add(entry, f"{name}/", (*above, real))
-            elif entry.is_file():  # a socket or a pipe is nothing that Portage reads
-                executable = "x" if entry.stat().st_mode & 0o111 else "-"
-                line = f"f {name} {executable} {file_digest(entry)}\0"
-                digest.update(line.encode(errors="surrogateescape"))
+        for path in sorted(each for each in current.iterdir() if counts(each.name)):
+            name, followed = f"{prefix}{path.name}", behind
+            if path.is_symlink() and not (contained and _leads_out(name, path, top)):
+                yield Entry(name, path, str(path.readlink()), behind=behind)
+                followed = True
+            if path.is_dir():
+                yield Entry(name, path, is_folder=True, behind=followed)
+                yield from below(path, f"{name}/", (*above, real), followed)
+            elif path.is_file():  # a socket or a pipe is nothing that Portage reads
+                yield Entry(name, path, behind=followed)
 
     if folder.is_dir():
-        add(folder, "", ())
-    return digest.hexdigest()
+        yield from below(folder, "", (), behind=False)
+
+
+def _leads_out(name: str, link: Path, top: str) -> bool:
+    """Whether the link `name` below the folder `top` would lead elsewhere, or through elsewhere, in a copy of it."""
+    text = os.readlink(link)
+    depth = name.count("/")
+    for part in text.split("/"):
+        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
+        if depth < 0:
+            return True
+    return text.startswith("/") or not f"{os.path.realpath(link)}/".startswith(f"{top}/")
 
 
 def file_digest(path: Path) -> str:

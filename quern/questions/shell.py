@@ -82,7 +82,8 @@ def _command(run: Run, file: Path, record: dict[str, Any], command: str) -> Comm
     words += [command] if command else []
     folder = Path(record["folder"])
     # not to the packages: those that were there before are the store's own files
-    reach = Reach([folder, Path(record["root"])], [Path(path) for path in record["readable"]])
+    readable = [Path(path) for path in record["readable"]]
+    reach = Reach([folder, Path(record["root"])], readable, Path(record["recipe"]) if record["recipe"] else None)
     environment = {"TERM": os.environ.get("TERM", "dumb")}
     return Command(words, environment, folder, Path(os.devnull), reach, terminal=not command, name=record["name"])
 

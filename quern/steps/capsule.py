@@ -73,8 +73,8 @@ def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
 def as_known(build: Build, output: str) -> str:
     """What Portage printed, with files called as the user knows them: not as in a container, nor as our copies."""
     setup = build.setup
-    for repository in setup.repositories():
-        output = output.replace(f"{build.run.driver.inside(repository.location)}/", f"{repository.location}/")
+    for location, inside in build.locations().items():
+        output = output.replace(f"{inside}/", f"{location}/")
     if setup.has_overlay:
         output = output.replace(f"{setup.overlay}/profiles/", f"{setup.image.profiles}/")
     return output.replace(NO_HOST_BINHOST, "")
@@ -143,7 +143,8 @@ def _record(build: Build, output: str, failure: Failure) -> None:
         "settings": around.host_settings() if around.gentoo else "",
         "python": build.machine.python,
         "driver": build.setup.image.settings.build.driver,
-        "readable": [str(path) for path in build.reach().readable],
+        "readable": [str(path) for path in build.reach(recipe=build.recipe).readable],
+        "recipe": str(build.recipe) if build.recipe else None,
     }
     path = _path(build)
     new = path.with_name(f"{path.name}.new")

@@ -36,14 +36,15 @@ from quern.terminal import harmless
 HOST = "host"
 OWN = "own"  # in staging: the places of single packages
 TOGETHER = "one"  # in there: the place of all of them, one after the other
+RECIPE = "recipe"  # in the place of one: the repositories, as its build sees them
 
 
 @dataclass(frozen=True)
 class Build:
     """Emerge around `staging`, for the image of `setup`, with the configuration root `config`.
 
-    `packages` is PKGDIR, by default the view in staging; `own` the folder that has PKGDIR, ROOT, PORTAGE_TMPDIR and a
-    host side for one package alone, and `name` what its commands are called (see `package_build`).
+    `packages` is PKGDIR, by default the view in staging; `own` the folder that has PKGDIR, ROOT, PORTAGE_TMPDIR, a host
+    side and the repositories for one package alone, and `name` what its commands are called (see `package_build`).
     """
 
     setup: Setup
@@ -79,6 +80,11 @@ class Build:
     def host(self) -> Path:
         """Portage's host side."""
         return self.own / HOST if self.own else self.setup.image.work / HOST
+
+    @property
+    def recipe(self) -> Path | None:
+        """The folder of repositories for one package alone, by name; None where the real ones are seen."""
+        return self.own / RECIPE if self.own else None
 
     @property
     def keys(self) -> Path | None:
@@ -160,16 +166,22 @@ class Build:
             environment.pop("PORTAGE_BINHOST", None)
         return environment
 
-    def reach(self, *writable: Path) -> Reach:
-        """What a command reaches that may write to these folders only."""
+    def reach(self, *writable: Path, recipe: Path | None = None) -> Reach:
+        """What a command reaches that may write to these folders only; with `recipe`, that and no repository."""
         image, paths = self.setup.image, self.setup.path.split(os.pathsep)
-        repositories = [repository.location for repository in self.setup.repositories()]
+        repositories = [recipe] if recipe else [repository.location for repository in self.setup.repositories()]
         own = [image.work, image.distfiles, *repositories]
-        return Reach(writable, [*own, *(Path(path) for path in paths if os.path.isabs(path))])
+        return Reach(writable, [*own, *(Path(path) for path in paths if os.path.isabs(path))], recipe)
+
+    def locations(self) -> dict[Path, str]:
+        """Where commands find each repository: its own folder, and that folder's or its copy's name there."""
+        inside, repositories = self.run.driver.inside, self.setup.repositories()
+        seen = {each.location: self.recipe / each.name if self.recipe else each.location for each in repositories}
+        return {location: inside(path) for location, path in seen.items()}
 
     def _repositories_inside(self) -> list[Repository]:
-        inside = self.run.driver.inside
-        return [each._replace(location=Path(inside(each.location))) for each in self.setup.repositories()]
+        places = self.locations()
+        return [each._replace(location=Path(places[each.location])) for each in self.setup.repositories()]
 
     def prepare(self) -> None:
         """Make the folders, the host side, and this run's configuration root. Raises BuildError."""

@@ -5,6 +5,7 @@ STAGING/own/NAME/
   host/         Portage's host side, with what the build runs (BDEPEND)
   made/         PKGDIR: the package
   merging/      room to merge in
+  recipe/       the repositories, of which there is what it is built from (see `recipe`)
   tmp/          PORTAGE_TMPDIR
 STAGING/scratch/
   NAME/closure/       the binary packages of the closure
@@ -27,12 +28,12 @@ from pathlib import Path
 
 from quern.drivers.base import Command
 from quern.drivers.confinement import WORKER
-from quern.errors import BuildError, QuernError
+from quern.errors import BuildError
 from quern.portage import emerge, root_plan, store
-from quern.portage.keys import Ingredients, is_for_host, recipe
+from quern.portage.keys import Ingredients, is_for_host
 from quern.portage.plan import Package, Plan
 from quern.portage.store import Store
-from quern.steps import merging
+from quern.steps import merging, recipe
 from quern.steps.base import discard
 from quern.steps.emerging import OWN, TOGETHER, Build
 from quern.steps.undeclared import hints
@@ -42,7 +43,7 @@ from quern.worker.build import Request
 
 MERGING = "merging"
 LOG_SIZE = 1 << 20  # bytes that are read of the end of a log
-CHANGED = "{package}, or what it is built with, was changed while it was built; run it again"
+CHANGED = "the tools or the Portage of this machine were changed while {package} was built; run it again"
 DAMAGED = "binary packages in {folder} are gone or damaged: {names}; run the build again; it rebuilds them"
 
 
@@ -136,7 +137,8 @@ class PackageBuild:
         place.root.chmod(0o755)  # the image's root folder does not depend on the caller's umask
 
     def _ask(self) -> Path:
-        """Lay out what the package is built with, and write what the worker is told; returns the file."""
+        """Lay out what the package is built from and with, and write what the worker is told; returns the file."""
+        recipe.lay_out(self.place, self.package, self.order.made_of.recipes[self.package.id])
         closure, on_host = self._closure()
         for name, keys in (("closure", closure), ("on-host", on_host)):
             folder = self._scratch / name
@@ -188,7 +190,7 @@ class PackageBuild:
         place, own = self.place, self._own
         argv = [place.machine.python, "-I", "-B", place.run.driver.inside(WORKER), "build", str(request)]
         logs = place.log.with_suffix("")
-        reach = place.reach(own, logs)
+        reach = place.reach(own, logs, recipe=place.recipe)
         environment = place.with_jobs(self.jobs).environment()
         environment.pop("PORTAGE_BINHOST", None)
         command = Command(argv, environment, place.scratch, self.output, reach, logs, name=self.name)
@@ -200,12 +202,7 @@ class PackageBuild:
     def _keep(self) -> None:
         """Take what was built into the store. Raises BuildError if it is not there, or not what was to be built."""
         order, package, place = self.order, self.package, self.place
-        try:
-            is_same = recipe(package) == order.made_of.recipes[package.id]
-            is_same &= order.machine_now() == order.made_of.machine
-        except (QuernError, OSError):  # an ebuild is gone, say: a sync
-            is_same = False
-        if not is_same:
+        if order.machine_now() != order.made_of.machine:
             raise BuildError(CHANGED.format(package=package.cpv))
         key = {package.cpv: order.keys[package.id]}
         if not store.harvest(place.view, order.packages, key, key, by_root=place.machine.root):

@@ -103,6 +103,7 @@ class PackagesStep(Step):
         from quern.portage.platform import platform_of
         from quern.steps.confirm import check_terminal
         from quern.steps.emerging import Build
+        from quern.steps.recipe import lay_out_shared
         from quern.steps.resolution import resolve
 
         image = self.setup.image
@@ -112,6 +113,7 @@ class PackagesStep(Step):
         build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log)
         build.prepare()
         plan, seen, now = resolve(build, self.targets())
+        lay_out_shared(build, plan, seen)
         made_of = ingredients(plan, self.machine())
         lock = [lockfile.of_recipe(made_of.recipes[package.id]) for package in plan.packages]
         try:

@@ -81,15 +81,16 @@ def _raise_loopback() -> None:
 def arrange(writable: Iterable[str], readable: Iterable[str], closed: Iterable[str]) -> None:
     """Make all mounts read-only but those of the folders `writable`, and hide HIDDEN but for what `readable` names.
 
-    `closed` are sockets to which nobody shall connect.
+    What `readable` names below a writable folder is read-only. `closed` are sockets to which nobody shall connect.
     """
     _set("/", propagation=MS_PRIVATE)
     hidden = {os.path.realpath(folder): mode for folder, mode in HIDDEN.items() if os.path.isdir(folder)}
     trees = {name: _copy(path, NOSUID | NODEV) for path in writable for name in _names(path)}
+    written = list(trees)
     for path in readable:
         if os.path.exists(path):
-            names = set(_names(path)).difference(trees)
-            trees.update({name: _copy(path, RDONLY | NOSUID | NODEV) for name in names if _below(name, hidden)})
+            names = {name for name in _names(path) if name not in trees and _below(name, (*hidden, *written))}
+            trees.update({name: _copy(path, RDONLY | NOSUID | NODEV) for name in names})
     trees.update(_devices())
     _set("/", RDONLY | NOSUID | NODEV)
     for folder, mode in hidden.items():
