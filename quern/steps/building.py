@@ -160,6 +160,7 @@ class Builder:
             merging=merged,
             emerge=[*emerging, *emerge.build_options(), package.atom],
             on_host=package.on_host,
+            own=str(place.host),
         )
 
     def _merged(self, place: Build, closure: Mapping[str, str]) -> merge.Request:

@@ -43,6 +43,7 @@ WORDS = {
     "emerge": "settings",
     "merge": "merge",  # fills a root
     "build": "build",  # builds a package
+    "package": "package_phase",  # writes it, in place of a program of Portage's
     "start": "start",  # for commands that are not confined
     "confine": "confine",
     "shell": "shell",
