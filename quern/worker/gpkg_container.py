@@ -8,10 +8,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO
 
+from . import holes
+
 LEVEL = 1
 GZIP_HEADER = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x04\xff"  # RFC 1952: no name, no time, fastest, system unknown
 SECTION = 8 << 30  # bytes that a header of the ustar format can say
-HOLE = bytes(1 << 20)
 
 
 def metadata_tar(metadata: Mapping[str, bytes], epoch: int) -> Iterator[bytes]:
@@ -58,7 +59,7 @@ class Container:
             blake2b.update(piece)
             sha512.update(piece)
             size += len(piece)
-            self.target.write(piece)
+            holes.write(self.target, piece)
         self.target.write(bytes(-size % tarfile.BLOCKSIZE))
         end = self.target.tell()
         self.target.seek(start)
@@ -70,7 +71,7 @@ class Container:
         """Add the Manifest, and the end of a tar."""
         self.add("Manifest", ["".join(self.rows).encode()])
         size = self.target.tell() + 2 * tarfile.BLOCKSIZE
-        self.target.write(bytes(2 * tarfile.BLOCKSIZE + -size % tarfile.RECORDSIZE))
+        self.target.write(bytes(2 * tarfile.BLOCKSIZE + -size % tarfile.RECORDSIZE))  # no hole: it ends the file
 
     def _header(self, name: str, size: int) -> bytes:
         """In the formats that Portage writes: ustar, or GNU's where that cannot say it."""

@@ -17,14 +17,13 @@ from __future__ import annotations
 import copy
 import os
 import re
-import shutil
 import stat
 import tarfile
 import zlib
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-from . import WorkerError
+from . import WorkerError, holes
 from .gpkg import XATTR, BinaryPackage, below
 from .gpkg_container import LEVEL, Container, compressed, header, metadata_tar
 from .metadata import BUILD_ID, normalised
@@ -98,6 +97,7 @@ class _Reading:
             self.found[name] = self._link(member, prefix) if member.islnk() else self._content(tar, member)
         while tar.fileobj and tar.fileobj.read(1 << 20):
             pass  # to the end, where a compressor's check sum is
+        holes.finish(self.spool)
         for name in [*self.found]:
             _folders_above(name, self.found)
         return self.found
@@ -118,7 +118,8 @@ class _Reading:
         if member.isreg():
             content = tar.extractfile(member)
             assert content is not None
-            shutil.copyfileobj(content, self.spool, 1 << 20)
+            while piece := content.read(1 << 20):
+                holes.write(self.spool, piece)
             info.size = self.spool.tell() - start
         elif member.issym():
             info.type, info.linkname, info.mode = tarfile.SYMTYPE, member.linkname, 0o777
