@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from quern.worker.gpkg import XATTR, opened
 from tests.builders import Builder
 from tests.building import CHECKOUT, TIME, Project, built, make_project, ran
 from tests.containers import building, ebuild, one_package, variables, wait_for
 from tests.projects import write
 from tests.servers import serving
+from tests.trees import CAPABILITY
 
 pytestmark = [pytest.mark.docker, pytest.mark.emerge]
 
@@ -132,24 +134,39 @@ def test_another_builder_image_builds_anew(project: Project, builder: Builder) -
     assert (ran(output), built(output)) == (["packages", "root"], ["app-misc/one-1"])
 
 
+SET = f"""
+    echo built > built; insinto /; doins built; fowners 70:71 /built; fperms 4711 /built
+    cat > set.py <<< 'import os, sys
+os.setxattr(sys.argv[1], "security.capability", bytes.fromhex("{CAPABILITY.hex()}"))'
+    /usr/bin/python3 set.py "${{ED}}/built" || die
+"""
+
+
 def test_the_same_package_as_on_this_machine(tmp_path: Path, project: Project, builder: Builder) -> None:
     raw = one_package(tmp_path / "raw", builder)
     raw.variables["QUERN_BUILD_DRIVER"] = "raw"
     for each in (project, raw):
-        ebuild(each, "echo built > built; insinto /; doins built; fowners 70:71 /built; fperms 4711 /built")
+        ebuild(each, SET)
+        each.variables["QUERN_DOCKER_CAPABILITIES"] = "SETFCAP"
         assert built(each.doit("packages:one")) == ["app-misc/one-1"]
     packages = [each.folder / "build/one/packages/view/app-misc/one/one-1-1.gpkg.tar" for each in (project, raw)]
     assert packages[0].read_bytes() == packages[1].read_bytes()
+    with opened(str(packages[0])) as package:
+        (member,) = (each for each in package.image if each.name == "image/built")
+    assert member.pax_headers[f"{XATTR}security.capability"].encode("utf-8", "surrogateescape") == CAPABILITY
 
 
 def test_ordinary_user(project: Project, as_user: User) -> None:
     """In the group docker: root owns the trees, and nobody else can read all of them; the outputs are the user's."""
-    ebuild(project, "echo secret > secret; insinto /etc; insopts -m 0600; doins secret; fowners 70:71 /etc/secret")
+    secret = "echo secret > secret; insinto /etc; insopts -m 0600; doins secret; fowners 70:71 /etc/secret"
+    ebuild(project, f"{secret}\n{SET}")
+    project.variables["QUERN_DOCKER_CAPABILITIES"] = "SETFCAP"
     subprocess.run(["chown", "-R", "65534:65534", project.folder], check=True)
     assert ran(as_user(project, "image:one")) == STEPS
     assert all(path.stat().st_uid == 65534 for path in (project.folder / "images").iterdir())
     with tarfile.open(project.tarball("one")) as tar:
         assert {(member.uid, member.gid) for member in tar} == {(0, 0), (70, 71)}
+        assert f"{XATTR}security.capability" in tar.getmember("./built").pax_headers
         assert "etc/secret" in [member.name.removeprefix("./") for member in tar]
     assert ran(as_user(project, "image:one")) == []
     (project.folder / "profiles/one/make.defaults").write_text('CFLAGS="-O1"\n')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import hashlib
 import io
 import json
@@ -19,28 +18,17 @@ from pathlib import Path
 
 import pytest
 
-from quern.drivers.raw import RawDriver
 from quern.errors import BuildError
-from quern.portage import emerge
-from quern.portage import store as stores
 from quern.portage.emerge import PACKAGE_EPOCH
-from quern.portage.setup import Setup
 from quern.portage.store import Store
-from quern.steps.base import run_step
-from quern.steps.chain import steps_of
-from quern.steps.emerging import Build
 from quern.worker import WorkerError, gpkg, gpkg_write, metadata
-from quern.worker.contents import Contents
 from quern.worker.gpkg import XATTR, opened
-from quern.worker.mask import InstallMask
-from quern.worker.members import members, unpack
-from tests.conftest import needs_root, tool
+from quern.worker.members import unpack
+from tests.conftest import needs_root
 from tests.packages import Member, member
 from tests.packages import gpkg as built
-from tests.projects import run, write
-from tests.test_emerging import Lab, ebuild
 from tests.test_signed import portage_environment
-from tests.trees import CAPABILITY, packed
+from tests.trees import CAPABILITY
 
 CPV, KEY = "lab/one-1", "0" * 64
 ATTRIBUTES = {f"{XATTR}security.capability": CAPABILITY.decode("utf-8", "surrogateescape"), f"{XATTR}user.x": "ü"}
@@ -64,11 +52,11 @@ found.decompress(sys.argv[2])
 """
 
 
-def written(package: bytes, image: tarfile.TarFile | None = None) -> bytes:
+def written(package: bytes) -> bytes:
     """The same package, written by us."""
     target = io.BytesIO()
     with tempfile.TemporaryFile() as spool, gpkg.read(io.BytesIO(package), "x") as found:
-        gpkg_write.write(found, target, spool, PACKAGE_EPOCH, image)
+        gpkg_write.write(found, target, spool, PACKAGE_EPOCH)
     return target.getvalue()
 
 
@@ -258,41 +246,6 @@ def test_portage_reads_it(tmp_path: Path, compressor: str) -> None:
     assert (tmp_path / "out/usr/a").samefile(tmp_path / "out/usr/b")
 
 
-@needs_root
-def test_capabilities_of_a_build_reach_root_and_tarball(tmp_path: Path) -> None:
-    """From D, of which Portage's own package has lost them, by way of the store and the tar that `pack` makes."""
-    image = tmp_path / "image"
-    (image / "usr/bin").mkdir(parents=True)
-    (image / "usr/bin/ping").write_bytes(b"program")
-    os.chown(image / "usr/bin/ping", 0, 70)
-    (image / "usr/bin/ping").chmod(0o750)
-    os.link(image / "usr/bin/ping", image / "usr/bin/ping6")
-    os.setxattr(image / "usr/bin/ping", "security.capability", CAPABILITY)
-    pieces = list[bytes]()
-    RawDriver().stream("pack", pieces.append, root=str(image), epoch=5)
-    by_portage = [
-        member("image/usr/bin/ping", b"program", gid=70, mode=0o750),
-        member("image/usr/bin/ping6", kind=tarfile.LNKTYPE, linkname="image/usr/bin/ping"),
-    ]
-    (tmp_path / "built").write_bytes(built(CPV, by_portage))
-    store = Store(tmp_path / "store")
-    described = {"CPV": CPV, **stores.digests(tmp_path / "built")}
-    with (tmp_path / "built").open("rb") as package, tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
-        store.add(KEY, package, described, tar)
-    for name in ("root", "spare"):
-        (tmp_path / name).mkdir()
-    with opened(str(store.path(CPV, KEY))) as found:  # as the verb `merge` does it
-        items = members(found, os.fsencode(tmp_path / "spare"))
-        Contents(str(tmp_path / "root"), str(tmp_path / "spare")).place(items, CPV, InstallMask(), PACKAGE_EPOCH)
-    installed = tmp_path / "root/usr/bin/ping"
-    assert os.getxattr(installed, "security.capability") == CAPABILITY
-    assert (installed.stat().st_gid, installed.stat().st_nlink) == (70, 2)
-    packed(tmp_path / "root", tmp_path / "x.tar.gz", "gzip", 0)
-    with gzip.open(tmp_path / "x.tar.gz") as plain, tarfile.open(fileobj=plain) as archive:
-        headers = archive.getmember("./usr/bin/ping").pax_headers
-    assert headers[f"{XATTR}security.capability"].encode("utf-8", "surrogateescape") == CAPABILITY
-
-
 def test_a_full_disk_leaves_no_package(tmp_path: Path) -> None:
     """And is named with the store's folder."""
     store = Store(tmp_path / "store")
@@ -319,47 +272,3 @@ def test_a_package_that_the_user_cannot_give_is_not_taken(tmp_path: Path) -> Non
     with (tmp_path / "built").open("rb") as package, pytest.raises(BuildError, match=f"{CPV}: .*has capabilities"):
         store.add(KEY, package, {"CPV": CPV}, by_root=False)
     assert store.packages() == {}
-
-
-SET = """
-	/usr/bin/python3 -c 'import os, sys; os.setxattr(sys.argv[1], "security.capability", bytes.fromhex(sys.argv[2]))' \\
-		"${{ED}}/usr/share/lab/capable" {} || die
-	chown 0:70 "${{ED}}/usr/share/man/man1/capable.1" || die
-	ln "${{ED}}/usr/share/lab/capable" "${{ED}}/usr/share/lab/again" || die
-	keep_image() {{ mv "${{D%/}}" "${{PORTAGE_TMPDIR}}/image" || die; }}
-	register_success_hook keep_image
-"""
-
-
-@pytest.mark.emerge
-@needs_root
-def test_what_src_install_sets_is_in_the_package(tmp_path: Path) -> None:
-    """From D as Portage leaves it, after all that it does to what src_install has made."""
-    tool("scanelf", "pax-utils")
-    lab = Lab(tmp_path)
-    body = SET.format(CAPABILITY.hex())
-    write(lab.tree, {"lab/capable/capable-1.ebuild": ebuild(body=body), "profiles/image/packages": "lab/capable\n"})
-    step = next(iter(steps_of(lab.image)))
-    run_step(step, run())
-    staging, log = lab.image.work / "staging", lab.image.work / "logs/lab.log"
-    made = staging / "scratch/tmp/made"  # where a command may write
-    build = Build(Setup(lab.image, os.environ["PATH"]), run(), staging, step.place.output, log, made)
-    build.prepare()
-    build.emerge([*emerge.source_options(1, binhost=False), "--buildpkgonly"], ["lab/capable"])
-    (stanza,) = stores.read_index(build.view)
-    pieces = list[bytes]()
-    image = build.scratch / "tmp/image"
-    build.run.driver.stream("pack", pieces.append, root=str(image), epoch=0)
-    store = Store(tmp_path / "store")
-    with (build.view / stanza["PATH"]).open("rb") as package, tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
-        store.add(KEY, package, stanza, tar)
-    with opened(str(store.path("lab/capable-1", KEY))) as found:
-        members = {each.name: each for each in found.image}
-    with opened(str(build.view / stanza["PATH"])) as found:
-        by_portage = {each.name: each for each in found.image}
-    assert members.keys() == by_portage.keys()
-    capability = members["image/usr/share/lab/again"].pax_headers[f"{XATTR}security.capability"]
-    assert capability.encode("utf-8", "surrogateescape") == CAPABILITY
-    assert members["image/usr/share/lab/capable"].islnk()
-    assert [each.gid for name, each in members.items() if name.startswith("image/usr/share/man/man1/")] == [70]
-    assert not any(each.pax_headers for each in by_portage.values())  # or else D is not needed any more

@@ -23,15 +23,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from quern.errors import BuildError, naming
 from quern.portage.emerge import PACKAGE_EPOCH
 from quern.portage.plan import package_name
 from quern.worker import metadata, regular
-
-if TYPE_CHECKING:
-    import tarfile
 
 INDEX = "Packages"
 SUFFIX = ".gpkg.tar"
@@ -99,15 +96,12 @@ class Store:
         key: str,
         package: BinaryIO,
         stanza: Mapping[str, str],
-        image: tarfile.TarFile | None = None,
         by_root: bool = True,
     ) -> None:
         """Take in a package, an open file, that emerge has just built; a call cut short leaves nothing that counts.
 
-        It is written anew, so that the same content is the same file. `image` is the tar of the folder D that it was
-        made of, as the worker's `pack` writes it, or None for what the package itself has; `by_root` says whether root
-        has built it, or this user, whose files stand for root's. Raises BuildError where it is no package, or has what
-        this user cannot give.
+        It is written anew, so that the same content is the same file. `by_root` says whether root has built it, or this
+        user, whose files stand for root's. Raises BuildError where it is no package, or has what this user cannot give.
         """
         path = self.path(stanza["CPV"], key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,15 +110,13 @@ class Store:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.new")  # another run may do the same
         with naming(temporary):
             with temporary.open("wb") as copy:
-                self._write_anew(stanza["CPV"], package, copy, image, by_root)
+                self._write_anew(stanza["CPV"], package, copy, by_root)
             described = {**metadata.stanza(stanza, PACKAGE_EPOCH), **digests(temporary)}
             temporary.replace(path)
             temporary.write_text(format_stanza(described), encoding="utf-8")
             temporary.replace(record)
 
-    def _write_anew(
-        self, cpv: str, package: BinaryIO, copy: BinaryIO, image: tarfile.TarFile | None, by_root: bool
-    ) -> None:
+    def _write_anew(self, cpv: str, package: BinaryIO, copy: BinaryIO, by_root: bool) -> None:
         from quern.worker import WorkerError, gpkg, gpkg_write
 
         try:
@@ -132,7 +124,7 @@ class Store:
                 names = (found.metadata.get(name, b"").decode(errors="replace").strip() for name in ("CATEGORY", "PF"))
                 if (name := "/".join(names)) != cpv:
                     raise WorkerError(f"it is {name}")
-                gpkg_write.write(found, copy, spool, PACKAGE_EPOCH, image, by_root)
+                gpkg_write.write(found, copy, spool, PACKAGE_EPOCH, by_root)
         except WorkerError as error:
             raise BuildError(f"the binary package of {cpv}: {error}") from None
 

@@ -169,6 +169,7 @@ class PackageBuild:
             merging=merged,
             emerge=[*emerging, *emerge.build_options(), package.atom],
             on_host=package.on_host,
+            own=str(place.host),
         )
 
     def _merged(self, closure: Mapping[str, str]) -> merge.Request:

@@ -43,6 +43,8 @@ WORDS = {
     "emerge": "settings",
     "merge": "merge",  # fills a root
     "build": "build",  # builds a package
+    "package": "package_phase",  # writes it, in place of a program of Portage's
+    "strip": "strip",
     "start": "start",  # for commands that are not confined
     "confine": "confine",
     "shell": "shell",

@@ -12,8 +12,10 @@ import os
 import subprocess
 from typing import Any, NamedTuple
 
-from . import bytecode, merge
+from . import WorkerError, bytecode, merge
 from .settings import adopt
+
+NOT_RUN = "{folder}: programs must be allowed to run there while packages are built; it is mounted noexec"
 
 
 class Request(NamedTuple):
@@ -26,6 +28,7 @@ class Request(NamedTuple):
     merging     what is put into ROOT (merge.Request), or none
     emerge      the command line that builds
     on_host     whether it builds for the host side
+    own         a folder in which what packs it is put (package_phase.py)
     """
 
     settings: str
@@ -35,27 +38,38 @@ class Request(NamedTuple):
     merging: dict[str, Any]
     emerge: list[str]
     on_host: bool
+    own: str
 
 
 def build(path: str) -> int:
     """Do what the request in the file `path` says; returns the exit status. Nothing is cleaned up after a failure."""
     with open(path, encoding="utf-8") as file:
         request = Request(**json.load(file))
+    try:
+        return _build(request)
+    except WorkerError as error:
+        print(f"{merge.FAILED}{json.dumps(str(error))}", flush=True)
+        return 1
+
+
+def _build(request: Request) -> int:
     adopt(request.settings)
     changed = {**os.environ, **request.host_only}
     host_only = {name: value for name, value in changed.items() if value is not None}
     if request.host:
         environment = {**host_only, "PKGDIR": request.packages}
-        installed = subprocess.run(_run_by(request.host), env=environment, stdin=subprocess.DEVNULL)
+        installed = subprocess.run(_run_by(request.own, request.host), env=environment, stdin=subprocess.DEVNULL)
         if installed.returncode:
             return installed.returncode
     if request.merging and (status := merge.run(merge.Request(**request.merging))):
         return status
-    argv = _run_by(request.emerge)
+    argv = _run_by(request.own, request.emerge)
     return os.execve(argv[0], argv, host_only if request.on_host else dict(os.environ))
 
 
-def _run_by(argv: list[str]) -> list[str]:
-    """A command line of Portage's, such that its helpers write no bytecode into a Portage that is not ours."""
-    host = os.environ.get("PORTAGE_OVERRIDE_EPREFIX")  # none in a container, whose `/` nobody else ever sees
-    return bytecode.without(host, argv) if host else argv
+def _run_by(folder: str, argv: list[str]) -> list[str]:
+    """A command line of Portage's, such that its helpers are run by a script in `folder`, which packs as we do."""
+    changed = bytecode.without(folder, argv)
+    if changed == argv:
+        raise WorkerError(NOT_RUN.format(folder=folder))
+    return changed

@@ -15,9 +15,15 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from .package_phase import PROGRAM
 from .removal import remove_tree
 
-SCRIPT = '#!/bin/sh\nexec {python} -B "$@"\n'
+SCRIPT = """\
+#!/bin/sh
+case $1 in */{program}) shift && exec {python} -I -B {worker} package "$@" ;; esac
+exec {python} -B "$@"
+"""
+WORKER = os.path.dirname(os.path.abspath(__file__))
 # Run by `python -B -c` with the script, one of Portage's commands and its arguments. The command that pip installs only
 # starts Portage's own by `sys.executable` (portage/util/bin_entry_point.py): that Python would not know of the script.
 # Of `python -c` the first folder of the search path is the current one, in which a build may have put modules.
@@ -41,7 +47,7 @@ def write_script(host: str, python: str) -> str:
     remove_tree(os.fsencode(path))  # a build may have put something else there
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o755), "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(SCRIPT.format(python=shlex.quote(python)))
+        file.write(SCRIPT.format(python=shlex.quote(python), worker=shlex.quote(WORKER), program=PROGRAM))
     return path
 
 

@@ -15,28 +15,24 @@ Level 1, because a package is read once or twice.
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 import re
-import shutil
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-from . import WorkerError
+from . import WorkerError, holes
 from .gpkg import XATTR, BinaryPackage, below
+from .gpkg_container import LEVEL, Container, compressed, header, metadata_tar
 from .metadata import BUILD_ID, normalised
 from .walk import is_content
 
-LEVEL = 1
-GZIP_HEADER = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x04\xff"  # RFC 1952: no name, no time, fastest, system unknown
 LARGEST = 32 << 30  # bytes of all files of a package
 MOST = 5_000_000  # files
 WORD = re.compile(r"[A-Za-z0-9+_][A-Za-z0-9+_.-]*")  # PMS 3.1: names of packages, and of files of the metadata
 KINDS = (tarfile.DIRTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
-SECTION = 8 << 30  # bytes that a header of the ustar format can say
 REFUSED = "what is built here takes root, or build.driver = docker; files of an ordinary user stand for root's"
 
 
@@ -61,26 +57,22 @@ def write(
     target: IO[bytes],
     spool: IO[bytes],
     epoch: int,
-    image: tarfile.TarFile | None = None,
     by_root: bool = True,
 ) -> None:
     """Write `package` to the empty file `target`; `spool` is an empty file for what has to be put in order.
 
-    `image` is the tar of the folder D that the package was made of, as the verb `pack` writes it: Portage's own
-    packages lack attributes. `by_root` says whether root has built it, or else this user, whose files stand for root's.
-    Raises WorkerError for what files of an ordinary user cannot stand for; what reading a damaged package raises
-    (gpkg.DAMAGED) passes.
+    `by_root` says whether root has built it, or else this user, whose files stand for root's. Raises WorkerError for
+    what files of an ordinary user cannot stand for; what reading a damaged package raises (gpkg.DAMAGED) passes.
     """
     pf = package.metadata.get("PF", b"").decode(errors="replace").strip()
     if not WORD.fullmatch(pf) or not all(map(WORD.fullmatch, package.metadata)):
         raise ValueError("its metadata is not that of a package")
-    source = (package.image, package.prefix) if image is None else (image, "")
-    contents = _Reading(spool, by_root).all_of(*source)
+    contents = _Reading(spool, by_root).all_of(package.image, package.prefix)
     metadata = normalised(package.metadata, epoch, _size(contents))
-    container = _Container(target, f"{pf}-{BUILD_ID}", epoch)
+    container = Container(target, f"{pf}-{BUILD_ID}", epoch)
     container.add("gpkg-1", ())
-    container.add("metadata.tar.gz", _compressed(_metadata_tar(metadata, epoch)))
-    container.add("image.tar.gz", _compressed(_image_tar(contents, spool, epoch)))
+    container.add("metadata.tar.gz", compressed(metadata_tar(metadata, epoch)))
+    container.add("image.tar.gz", compressed(_image_tar(contents, spool, epoch)))
     container.close()
 
 
@@ -105,6 +97,7 @@ class _Reading:
             self.found[name] = self._link(member, prefix) if member.islnk() else self._content(tar, member)
         while tar.fileobj and tar.fileobj.read(1 << 20):
             pass  # to the end, where a compressor's check sum is
+        holes.finish(self.spool)
         for name in [*self.found]:
             _folders_above(name, self.found)
         return self.found
@@ -125,7 +118,8 @@ class _Reading:
         if member.isreg():
             content = tar.extractfile(member)
             assert content is not None
-            shutil.copyfileobj(content, self.spool, 1 << 20)
+            while piece := content.read(1 << 20):
+                holes.write(self.spool, piece)
             info.size = self.spool.tell() - start
         elif member.issym():
             info.type, info.linkname, info.mode = tarfile.SYMTYPE, member.linkname, 0o777
@@ -172,7 +166,7 @@ def _size(contents: dict[bytes, Content]) -> int:
 def _image_tar(contents: dict[bytes, Content], spool: IO[bytes], epoch: int) -> Iterator[bytes]:
     top = tarfile.TarInfo("image")
     top.type, top.mode, top.mtime = tarfile.DIRTYPE, 0o755, epoch
-    yield _header(top)
+    yield header(top)
     written: dict[bytes, str] = {}  # by the name that was read first, the name that comes first here
     for name in sorted(contents, key=lambda name: name.split(b"/")):
         content = contents[name]
@@ -181,22 +175,9 @@ def _image_tar(contents: dict[bytes, Content], spool: IO[bytes], epoch: int) -> 
         first = written.setdefault(content.first or name, info.name)
         if first != info.name:
             info.type, info.linkname, info.size, info.pax_headers = tarfile.LNKTYPE, first, 0, {}
-        yield _header(info)
+        yield header(info)
         yield from _spooled(spool, content.start, info.size)
     yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _metadata_tar(metadata: dict[str, bytes], epoch: int) -> Iterator[bytes]:
-    for name, content in sorted(metadata.items()):
-        info = tarfile.TarInfo(f"metadata/{name}")
-        info.size, info.mtime = len(content), epoch
-        yield _header(info)
-        yield content + bytes(-len(content) % tarfile.BLOCKSIZE)
-    yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _header(info: tarfile.TarInfo) -> bytes:
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def _spooled(spool: IO[bytes], start: int, size: int) -> Iterator[bytes]:
@@ -209,54 +190,3 @@ def _spooled(spool: IO[bytes], start: int, size: int) -> Iterator[bytes]:
         left -= len(piece)
         yield piece
     yield bytes(-size % tarfile.BLOCKSIZE)
-
-
-def _compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """One gzip member (RFC 1952)."""
-    deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    checksum = size = 0
-    yield GZIP_HEADER
-    for piece in pieces:
-        checksum, size = zlib.crc32(piece, checksum), size + len(piece)
-        yield deflate.compress(piece)
-    yield deflate.flush() + checksum.to_bytes(4, "little") + (size & 0xFFFFFFFF).to_bytes(4, "little")
-
-
-class _Container:
-    """The outer tar, written to the file `target`: members are in `folder`."""
-
-    def __init__(self, target: IO[bytes], folder: str, epoch: int) -> None:
-        self.target = target
-        self.folder = folder
-        self.epoch = epoch
-        self.rows: list[str] = []
-
-    def add(self, name: str, pieces: Iterable[bytes]) -> None:
-        """Add a member, and its line of the Manifest; its header is written last, because it says the size."""
-        start, room = self.target.tell(), len(self._header(name, 0))
-        self.target.write(bytes(room))
-        blake2b, sha512, size = hashlib.blake2b(), hashlib.sha512(), 0
-        for piece in pieces:
-            blake2b.update(piece)
-            sha512.update(piece)
-            size += len(piece)
-            self.target.write(piece)
-        self.target.write(bytes(-size % tarfile.BLOCKSIZE))
-        end = self.target.tell()
-        self.target.seek(start)
-        self.target.write(self._header(name, size))
-        self.target.seek(end)
-        self.rows.append(f"DATA {name} {size} BLAKE2B {blake2b.hexdigest()} SHA512 {sha512.hexdigest()}\n")
-
-    def close(self) -> None:
-        """Add the Manifest, and the end of a tar."""
-        self.add("Manifest", ["".join(self.rows).encode()])
-        size = self.target.tell() + 2 * tarfile.BLOCKSIZE
-        self.target.write(bytes(2 * tarfile.BLOCKSIZE + -size % tarfile.RECORDSIZE))
-
-    def _header(self, name: str, size: int) -> bytes:
-        """In the formats that Portage writes: ustar, or GNU's where that cannot say it."""
-        info = tarfile.TarInfo(f"{self.folder}/{name}")
-        info.size, info.mtime = size, self.epoch
-        is_large = size >= SECTION or len(self.folder) > 150
-        return info.tobuf(tarfile.GNU_FORMAT if is_large else tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")

@@ -21,7 +21,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import guards, removal
+from . import guards, removal, strip
 from .installation import SYSTEM, Installation, locate
 from .walk import walk
 
@@ -66,6 +66,8 @@ def prepare(
         _make(Path(root), profile, installation)
         tools_there = {name: where for name, where in found.items() if where}
         _fill_bin(Path(root) / "usr/bin", tools_there, toolchains)
+        if "strip" in tools_there:
+            strip.cover(Path(root) / "usr/bin/strip")
         if os.geteuid() != 0:
             guards.cover(Path(root), tools_there)
     _settle_cache(os.path.join(root, FOLDERS[0]))

@@ -8,7 +8,7 @@ import stat
 import tarfile
 from collections.abc import Iterator
 
-from . import WorkerError
+from . import WorkerError, holes
 from .gpkg import XATTR, BinaryPackage, below
 from .walk import is_content
 
@@ -63,7 +63,8 @@ class Member:
         with open(path, "xb") as file:
             while piece := content.read(CHUNK):
                 digest.update(piece)
-                file.write(piece)
+                holes.write(file, piece)
+            holes.finish(file)
         return digest.hexdigest().encode()
 
     def give(self, path: bytes) -> None:

@@ -34,11 +34,10 @@ def pack(write: Callable[[bytes], object], root: str, epoch: int) -> dict[str, A
     """
     if epoch < 0:
         raise WorkerError(f"epoch {epoch}: expected seconds since 1970")
-    top = os.fsencode(root)
     files = size = 0
-    for entry in walk(top):
+    for entry in entries(root, epoch, "./"):
         files += 1
-        for piece in _record(top, entry, epoch):
+        for piece in entry:
             write(piece)
             size += len(piece)
     # Two empty blocks end a tar, filled up to a record as every tar does.
@@ -47,24 +46,34 @@ def pack(write: Callable[[bytes], object], root: str, epoch: int) -> dict[str, A
     return {"files": files, "size": size + len(end)}
 
 
-def _record(root: bytes, entry: Entry, epoch: int) -> Iterator[bytes]:
+def entries(root: str, epoch: int, prefix: str) -> Iterator[Iterator[bytes]]:
+    """The entries of the tar of the tree `root`, each in pieces, which are to be read before the next one.
+
+    `epoch` is in seconds; `prefix` is what names begin with. The end of the tar is missing.
+    """
+    top = os.fsencode(root)
+    for entry in walk(top):
+        yield _record(top, entry, epoch, prefix)
+
+
+def _record(root: bytes, entry: Entry, epoch: int, prefix: str) -> Iterator[bytes]:
     """Header, content and padding of one entry."""
     path = os.path.join(root, entry.name)
-    info = _info(path, entry, epoch)
+    info = _info(path, entry, epoch, prefix)
     yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
     if info.size:
         yield from content(path, info.size)
         yield bytes(-info.size % tarfile.BLOCKSIZE)
 
 
-def _info(path: bytes, entry: Entry, epoch: int) -> tarfile.TarInfo:
+def _info(path: bytes, entry: Entry, epoch: int, prefix: str) -> tarfile.TarInfo:
     status = entry.status
-    info = tarfile.TarInfo("./" + _text(entry.name))
+    info = tarfile.TarInfo(prefix + _text(entry.name))
     info.type = TYPES[stat.S_IFMT(status.st_mode)]
     info.mode, info.mtime = entry.mode, epoch
     info.uid, info.gid = entry.owner
     if entry.first is not None:
-        info.type, info.linkname = tarfile.LNKTYPE, "./" + _text(entry.first)
+        info.type, info.linkname = tarfile.LNKTYPE, prefix + _text(entry.first)
         return info
     info.pax_headers = {f"SCHILY.xattr.{name}": _text(value) for name, value in xattrs(path).items()}
     if info.type == tarfile.REGTYPE:
