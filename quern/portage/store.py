@@ -32,6 +32,8 @@ from quern.worker import metadata, regular
 if TYPE_CHECKING:
     import tarfile
 
+    from quern.worker.accounts import Numbers
+
 INDEX = "Packages"
 SUFFIX = ".gpkg.tar"
 BINHOST = "BINHOST"  # in a stanza, ours: where a package comes from that quern did not build
@@ -100,13 +102,14 @@ class Store:
         stanza: Mapping[str, str],
         image: tarfile.TarFile | None = None,
         by_root: bool = True,
+        known: Numbers | None = None,
     ) -> None:
         """Take in a package, an open file, that emerge has just built; a call cut short leaves nothing that counts.
 
         It is written anew, so that the same content is the same file. `image` is the tar of the folder D that it was
         made of, as the worker's `pack` writes it, or None for what the package itself has; `by_root` says whether root
-        has built it, or this user, whose files stand for root's. Raises BuildError where it is no package, or has what
-        this user cannot give.
+        has built it, or this user, whose files stand for root's; `known` are the only owners that its files may have.
+        Raises BuildError where it is no package, or has what this user cannot give, or files of others.
         """
         path = self.path(stanza["CPV"], key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,14 +118,20 @@ class Store:
         temporary = self.folder / ".new"  # one name for all: what a kill leaves there, the next package replaces
         with naming(temporary):
             with temporary.open("wb") as copy:
-                self._write_anew(stanza["CPV"], package, copy, image, by_root)
+                self._write_anew(stanza["CPV"], package, copy, image, by_root, known)
             described = {**metadata.stanza(stanza, PACKAGE_EPOCH), **digests(temporary)}
             temporary.replace(path)
             temporary.write_text(format_stanza(described), encoding="utf-8")
         temporary.replace(record)
 
     def _write_anew(
-        self, cpv: str, package: BinaryIO, copy: BinaryIO, image: tarfile.TarFile | None, by_root: bool
+        self,
+        cpv: str,
+        package: BinaryIO,
+        copy: BinaryIO,
+        image: tarfile.TarFile | None,
+        by_root: bool,
+        known: Numbers | None,
     ) -> None:
         from quern.worker import WorkerError, gpkg, gpkg_write
 
@@ -131,7 +140,7 @@ class Store:
                 names = (found.metadata.get(name, b"").decode(errors="replace").strip() for name in ("CATEGORY", "PF"))
                 if (name := "/".join(names)) != cpv:
                     raise WorkerError(f"it is {name}")
-                gpkg_write.write(found, copy, spool, PACKAGE_EPOCH, image, by_root)
+                gpkg_write.write(found, copy, spool, PACKAGE_EPOCH, image, by_root, known)
         except WorkerError as error:
             raise BuildError(f"the binary package of {cpv}: {error}") from None
 
@@ -163,11 +172,12 @@ def harvest(
     wanted: Iterable[str],
     origins: Mapping[tuple[str, str], str] | None = None,
     by_root: bool = True,
+    known: Numbers | None = None,
 ) -> list[str]:
     """Take the packages `wanted` (cpvs) that emerge has added to the view at `folder` into the store.
 
-    `origins` says by cpv and SHA-1 which of them emerge may have got from which binhost, `by_root` whether root builds.
-    Returns those taken; called after a failed emerge too, so that what was built is not built again.
+    `origins` says by cpv and SHA-1 which of them emerge may have got from which binhost, `by_root` and `known` as in
+    `Store.add`. Returns those taken; called after a failed emerge too, so that what was built is not built again.
     """
     remaining = set(wanted)
     taken = []
@@ -181,7 +191,7 @@ def harvest(
             if package is not None:
                 origin = (origins or {}).get((cpv, stanza.get("SHA1", "")))
                 described = {**stanza, BINHOST: origin} if origin else stanza
-                store.add(keys[cpv], package, described, by_root=by_root)
+                store.add(keys[cpv], package, described, by_root=by_root, known=known)
                 remaining.discard(cpv)
                 taken.append(cpv)
     return taken

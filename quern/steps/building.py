@@ -34,7 +34,7 @@ from quern.steps.base import discard
 from quern.steps.emerging import OWN, Build
 from quern.steps.undeclared import hints
 from quern.steps.work import check_folders, take_over
-from quern.worker import merge, regular
+from quern.worker import accounts, merge, regular
 from quern.worker.build import Request
 
 MERGING = "merging"
@@ -107,7 +107,8 @@ class Builder:
         if not is_same:
             raise BuildError(CHANGED.format(package=package.cpv))
         key, by_root = {package.cpv: self.keys[package.id]}, place.machine.root
-        if not store.harvest(place.view, self.packages, key, key, by_root=by_root):
+        known = accounts.numbers(str(place.root)) if by_root and not package.on_host else None
+        if not store.harvest(place.view, self.packages, key, key, by_root=by_root, known=known):
             raise BuildError(f"emerge succeeded but made no binary package of {package.cpv}; see {place.log}")
 
     def _undeclared(self, package: Package) -> Iterator[str]:
@@ -157,6 +158,7 @@ class Builder:
             host=[*emerging, *emerge.host_options(), *atoms] if atoms else [],
             packages=str(place.scratch / "on-host"),
             host_only=emerge.host_only(place.surroundings),
+            root=str(place.root),
             merging=merged,
             emerge=[*emerging, *emerge.build_options(), package.atom],
             on_host=package.on_host,

@@ -12,7 +12,7 @@ import os
 import subprocess
 from typing import Any, NamedTuple
 
-from . import bytecode, merge
+from . import accounts, bytecode, merge
 from .settings import adopt
 
 
@@ -23,7 +23,8 @@ class Request(NamedTuple):
     host        a command line that installs packages on the host side, or none
     packages    the folder where it finds them
     host_only   the variables, in place of the build's own, of what happens on the host side alone; None: not there
-    merging     what is put into ROOT (merge.Request), or none
+    root        ROOT
+    merging     what is put into it (merge.Request), or none
     emerge      the command line that builds
     on_host     whether it builds for the host side
     """
@@ -32,6 +33,7 @@ class Request(NamedTuple):
     host: list[str]
     packages: str
     host_only: dict[str, str | None]
+    root: str
     merging: dict[str, Any]
     emerge: list[str]
     on_host: bool
@@ -51,6 +53,8 @@ def build(path: str) -> int:
             return installed.returncode
     if request.merging and (status := merge.run(merge.Request(**request.merging))):
         return status
+    if not request.on_host and accounts.show(request.root):
+        accounts.complete(request.root)
     argv = _run_by(request.emerge)
     return os.execve(argv[0], argv, host_only if request.on_host else dict(os.environ))
 

@@ -25,7 +25,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple
 
-from . import WorkerError
+from . import WorkerError, owners
+from .accounts import Numbers
 from .gpkg import XATTR, BinaryPackage, below
 from .metadata import BUILD_ID, normalised
 from .walk import is_content
@@ -63,19 +64,23 @@ def write(
     epoch: int,
     image: tarfile.TarFile | None = None,
     by_root: bool = True,
+    known: Numbers | None = None,
 ) -> None:
     """Write `package` to the empty file `target`; `spool` is an empty file for what has to be put in order.
 
     `image` is the tar of the folder D that the package was made of, as the verb `pack` writes it: Portage's own
-    packages lack attributes. `by_root` says whether root has built it, or else this user, whose files stand for root's.
-    Raises WorkerError for what files of an ordinary user cannot stand for; what reading a damaged package raises
-    (gpkg.DAMAGED) passes.
+    packages lack attributes. `by_root` says whether root has built it, or else this user, whose files stand for root's;
+    `known` are the owners that files may have, besides those of which the package has the accounts itself.
+    Raises WorkerError for files of others, and for what an ordinary user's cannot stand for; what reading a damaged
+    package raises (gpkg.DAMAGED) passes.
     """
     pf = package.metadata.get("PF", b"").decode(errors="replace").strip()
     if not WORD.fullmatch(pf) or not all(map(WORD.fullmatch, package.metadata)):
         raise ValueError("its metadata is not that of a package")
     source = (package.image, package.prefix) if image is None else (image, "")
     contents = _Reading(spool, by_root).all_of(*source)
+    if known is not None:
+        owners.check(contents, spool, known)
     metadata = normalised(package.metadata, epoch, _size(contents))
     container = _Container(target, f"{pf}-{BUILD_ID}", epoch)
     container.add("gpkg-1", ())
