@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quern.portage.plan import Package, Plan
 
 NOTHING = hashlib.sha256().hexdigest()  # the `tree_digest` of a folder that is empty, or not there
-VERSION = 2  # part of every key: raise it when quern builds the same inputs into other bytes
+VERSION = 3  # part of every key: raise it when quern builds the same inputs into other bytes
 
 
 def package_keys(plan: Plan, machine: Iterable[str]) -> dict[str, str]:
