@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import socket
 import tarfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,15 +16,20 @@ from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import obstacle
 from quern.drivers.raw import RawDriver
 from quern.errors import BuildError
+from quern.portage.store import Store
 from quern.portage.unknown_accounts import HINT
 from quern.steps.base import Run, run_step
 from quern.steps.chain import steps_of
 from quern.worker import accounts
+from tests.building import Project
 from tests.conftest import needs_root, tool
+from tests.containers import TREE
+from tests.packages import gpkg, member
 from tests.projects import Said, write
 from tests.test_building import image
 from tests.test_emerging import Lab, ebuild
 
+HEAD = 'EAPI=8\nSLOT="0"\nKEYWORDS="amd64"\nS="${WORKDIR}"\n'
 HERE = '"${ED}/usr/share/lab'
 MACHINE = "www-data"  # an account of Debian, the machine that these tests are for
 GENTOO = {
@@ -195,6 +203,37 @@ def test_an_ordinary_user_is_root_to_himself(tmp_path: Path) -> None:
     assert lines[-1].endswith("cannot create /etc/passwd: Read-only file system")
 
 
+OWNED = [
+    member("image/a", b"", uid=5, gid=6),
+    member("image/b", kind=tarfile.SYMTYPE, linkname="a", uid=7),
+    member("image/c", kind=tarfile.LNKTYPE, linkname="image/a"),
+    member("image/d", kind=tarfile.DIRTYPE, gid=8),
+    member("image/etc/passwd", b"five:x:5:0:::\n"),
+    member("image/etc/group", b"six:x:6:\n"),
+]
+
+
+@pytest.mark.parametrize(
+    ("users", "groups", "said"),
+    [
+        ({0, 7}, {0, 8}, ""),
+        ({0, 7}, {0}, "the binary package of lab/one-1: /d belongs to group 8, which no /etc/passwd"),
+        (
+            {0},
+            {0},
+            "/b belongs to user 7, which no /etc/passwd or /etc/group that it is built with has, nor the owners of",
+        ),
+    ],
+)
+def test_owners_that_count(tmp_path: Path, users: set[int], groups: set[int], said: str) -> None:
+    """Those that are known, and those in the package's own files of accounts; of links too."""
+    store, known = Store(tmp_path / "store"), accounts.Numbers(frozenset(users), frozenset(groups))
+    package = io.BytesIO(gpkg("lab/one-1", OWNED))
+    with pytest.raises(BuildError, match=re.escape(said)) if said else nullcontext():
+        store.add("0" * 64, package, {"CPV": "lab/one-1"}, known=known)
+    assert bool(store.packages()) == (not said)
+
+
 def test_files_of_accounts_that_are_none(tmp_path: Path) -> None:
     """A root may be hostile: links lead nowhere outside, a pipe is not read, odd lines do not count."""
     write(tmp_path, {"outside/passwd": "spy:x:5:5:::\n", "root/etc/group": "a:x:7:\nb:x:-1:\nc\na:x:8:\n:x\n"})
@@ -206,3 +245,21 @@ def test_files_of_accounts_that_are_none(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "root/etc/passwd")
     assert accounts.numbers(str(tmp_path / "root")).users == {0, 65534}
     assert not accounts.show(str(tmp_path / "root"))  # this process is not confined
+
+
+SHELL = {
+    "tree/app-misc/accounts/accounts-1.ebuild": HEAD
+    + f"src_install() {{ insinto /etc; newins - passwd <<< $'{GENTOO['passwd'].strip()}'; }}\n".replace("\\n", "\n"),
+    "tree/app-misc/one/one-1.ebuild": f'{HEAD}DEPEND="app-misc/accounts"\nsrc_install() {{ touch file; die; }}\n',
+}
+
+
+@needs_root
+@pytest.mark.emerge
+def test_a_shell_knows_what_the_build_knew(tmp_path: Path) -> None:
+    if reason := obstacle():
+        pytest.skip(f"needs the right to make namespaces: {reason}")
+    project = Project(write(tmp_path, {**TREE, **SHELL}))
+    project.doit("packages:one", status=1)
+    said = project.doit("shell:one", "--command=chown labuser file && stat -c %u file").splitlines()
+    assert "4321" in said
