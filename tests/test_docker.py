@@ -32,6 +32,9 @@ STEPS = ["portage", "packages", "root", "strip", "tarball", "image"]
 
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID"]
 
+# an image's own, for its files
+ACCOUNTS = "insinto /etc; newins - passwd <<< one:x:70:71::/:/bin/false; newins - group <<< one:x:71:"
+
 ESCAPES = """
     set +e
     touch /quern/repositories/tree/escaped && die "the repository can be written to"
@@ -146,7 +149,7 @@ def test_the_same_package_as_on_this_machine(tmp_path: Path, project: Project, b
     raw = one_package(tmp_path / "raw", builder)
     raw.variables["QUERN_BUILD_DRIVER"] = "raw"
     for each in (project, raw):
-        ebuild(each, SET)
+        ebuild(each, f"{ACCOUNTS}; {SET}")
         each.variables["QUERN_DOCKER_CAPABILITIES"] = "SETFCAP"
         assert built(each.doit("packages:one")) == ["app-misc/one-1"]
     packages = [each.folder / "build/one/packages/view/app-misc/one/one-1-1.gpkg.tar" for each in (project, raw)]
@@ -159,7 +162,11 @@ def test_the_same_package_as_on_this_machine(tmp_path: Path, project: Project, b
 def test_ordinary_user(project: Project, as_user: User) -> None:
     """In the group docker: root owns the trees, and nobody else can read all of them; the outputs are the user's."""
     secret = "echo secret > secret; insinto /etc; insopts -m 0600; doins secret; fowners 70:71 /etc/secret"
-    ebuild(project, f"{secret}\n{SET}")
+    ebuild(
+        project,
+        f"{ACCOUNTS}; {secret}\
+{SET}",
+    )
     project.variables["QUERN_DOCKER_CAPABILITIES"] = "SETFCAP"
     subprocess.run(["chown", "-R", "65534:65534", project.folder], check=True)
     assert ran(as_user(project, "image:one")) == STEPS
@@ -351,3 +358,26 @@ def test_image_that_the_daemon_has_lost(project: Project, client: Any) -> None: 
         assert ran(project.doit("image:one")) == []
         client.images.get(project.variables["QUERN_DOCKER_IMAGE"]).tag("one", tag="latest")
     client.images.remove("one:latest")
+
+
+def test_nothing_of_the_machine_or_the_builder_image(project: Project, builder: Builder, tmp_path: Path) -> None:
+    """Neither the accounts of the image that builds, nor a host name: the package is that of this machine."""
+    raw = one_package(tmp_path / "raw", builder)
+    raw.variables["QUERN_BUILD_DRIVER"] = "raw"
+    commands = """
+    uname -n > facts; umask >> facts; cat /etc/passwd /etc/group >> facts; echo "${HOSTNAME}" >> facts
+    insinto /usr/share; doins facts; newins - others <<< ""; fowners nobody:nobody /usr/share/others
+    """
+    for each, jobs in ((project, "1"), (raw, "3")):
+        ebuild(each, commands)
+        each.doit("root:one", variables={"QUERN_EMERGE_JOBS": jobs})
+    packages = [each.folder / "build/one/packages/view/app-misc/one/one-1-1.gpkg.tar" for each in (project, raw)]
+    assert packages[0].read_bytes() == packages[1].read_bytes()
+    facts = (project.folder / "build/one/root/image/usr/share/facts").read_text().splitlines()
+    assert facts[:4] == [
+        "localhost",
+        "0022",
+        "root:x:0:0:root:/root:/bin/sh",
+        "nobody:x:65534:65534:nobody:/:/bin/false",
+    ]
+    assert facts[4:] == ["root:x:0:", "nobody:x:65534:", "localhost"]

@@ -36,6 +36,15 @@ src_install() {
 }
 """
 
+OWNED = """
+    doins made
+    getent passwd portage && die "the stage's account is known"
+    newins made given
+    fowners lab:nogroup /usr/share/one/given
+    newins made chowned
+    chown nobody:lab "${ED}/usr/share/one/chowned" || die
+"""
+
 TREE = {
     "tree/metadata/layout.conf": "masters =\nthin-manifests = true\nprofile-formats = portage-2 profile-set\n"
     "aliases = gentoo\n",
@@ -133,3 +142,18 @@ def test_a_builder_whose_profile_no_repository_has_is_named(project: Project) ->
         " /var/db/repos/gentoo/profiles/base, and no repository has that folder\n"
     ) in output
     assert "aliases = gentoo" in output
+
+
+def test_accounts_are_those_of_the_image_not_of_the_stage(project: Project) -> None:
+    """The stage has a user portage, and the image's root what its packages install: `nogroup` is 65533 in there."""
+    passwd, group = (
+        "root:x:0:0::/root:/bin/sh\\nlab:x:4321:4322::/:/bin/false",
+        "root:x:0:\\nnogroup:x:65533:\\nlab:x:4322:",
+    )
+    accounts = f"insinto /etc; newins - passwd <<< $'{passwd}'; newins - group <<< $'{group}'"
+    project.edit("tree/app-misc/data/data-1.ebuild", "doins data;", f"doins data; {accounts};")
+    project.edit("tree/app-misc/one/one-1.ebuild", "    doins made\n", OWNED)
+    project.doit("root:one")
+    folder = project.folder / "build/one/root/image/usr/share/one"
+    found = {path.name: (path.stat().st_uid, path.stat().st_gid) for path in folder.iterdir()}
+    assert found == {"made": (0, 0), "given": (4321, 65533), "chowned": (65534, 4322)}

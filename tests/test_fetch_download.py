@@ -90,6 +90,17 @@ def test_a_file(folder: Folder, files: Path) -> None:
     assert (folder.path / RECORD).read_text() == f"{made.st_ino} {made.st_mtime_ns} file\n"
 
 
+def test_its_mode_does_not_depend_on_the_umask(folder: Folder, files: Path) -> None:
+    """`cp` in an ebuild keeps it."""
+    umask = os.umask(0o077)
+    try:
+        with serving(files) as (address, _):
+            assert folder.fetch(f"{address}/file") == []
+    finally:
+        os.umask(umask)
+    assert (folder.path / "file").stat().st_mode & 0o777 == 0o644
+
+
 def test_the_next_address(folder: Folder, files: Path) -> None:
     with serving(files) as (address, asked):
         assert folder.fetch(f"{address}/absent", "sftp://a/b", f"{address}/file") == []

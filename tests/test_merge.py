@@ -70,7 +70,7 @@ def test_phases_ran_in_their_order(merged: Lab) -> None:
     root = merged.folder / "work/root/image"
     assert (root / "var/made/saved").read_text() == "from setup preinst postinst\n"
     assert (root / "var/made/all").read_text() == "all-1\n"  # merged before pkg_postinst
-    assert (root / "etc/passwd").read_text().splitlines()[1] == "lab:x:500:500::/:/bin/false"
+    assert (root / "etc/passwd").read_text().splitlines()[2] == "lab:x:500:500::/:/bin/false"
 
 
 def test_what_a_phase_makes_is_its_packages(merged: Lab) -> None:

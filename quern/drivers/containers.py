@@ -31,6 +31,7 @@ CAPABILITY_OF = {
 PROJECT, WORK = "quern.project", "quern.work"  # labels: the folder of all work folders, and one of them
 TIMEOUT = 60  # seconds for an answer of the daemon; making a container on a slow disk took 3
 PYTHON = "python3"
+HOSTNAME = "localhost"  # as in namespaces
 
 
 def address_of(docker: Docker) -> str:
@@ -162,14 +163,15 @@ def _remove_image(client: Any, image: str) -> None:  # noqa: ANN401 (the SDK shi
         client.api.remove_image(image)
 
 
-def _supervised(shell: Sequence[str]) -> dict[str, Any]:
-    """What runs in a container of the builder image."""
+def _supervised(shell: Sequence[str], network: str) -> dict[str, Any]:
+    """What runs in a container of the builder image; in another container's `network` it has that one's host name."""
     argv = shell or [PYTHON, "-I", "-B", "/quern/worker", "supervise"]
     return {
         "entrypoint": argv[:1],
         "command": argv[1:],
         "tty": bool(shell),
         "environment": {"TERM": os.environ.get("TERM", "dumb")} if shell else None,
+        "hostname": None if network.startswith("container:") else HOSTNAME,
         "user": "0:0",
         "working_dir": "/",
         "stdin_open": True,
@@ -231,7 +233,7 @@ class Container:
                     image,
                     name=name,
                     labels=dict(labels),
-                    **(program or _supervised(shell)),
+                    **(program or _supervised(shell, options.get("network_mode", ""))),
                     host_config=client.api.create_host_config(mounts=mounts, **options),
                 )
             container = cls(client, docker, field(created, str, "Id"), name)

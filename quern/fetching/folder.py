@@ -78,12 +78,15 @@ class Partial:
     def finish(self) -> Path | None:
         """Give the file its name; returns the new name of another one that was there.
 
+        Its mode is the same for every umask: what an ebuild copies of it keeps that.
         Neither is synced to disk: every build compares the sources with their Manifest.
         """
         aside = None
         if os.path.lexists(self._target):
             aside = self._target.with_name(f"{self._target.name}{ASIDE}{secrets.token_hex(4)}")
             self._target.rename(aside)
+        with suppress(OSError):  # of a file system without modes
+            os.fchmod(self._descriptor, 0o644)
         self.path.rename(self._target)
         made = os.fstat(self._descriptor)
         with suppress(OSError):  # without a record it is never removed

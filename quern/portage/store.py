@@ -23,12 +23,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from quern.errors import BuildError, naming
 from quern.portage.emerge import PACKAGE_EPOCH
 from quern.portage.plan import package_name
 from quern.worker import metadata, regular
+
+if TYPE_CHECKING:
+    from quern.worker.accounts import Numbers
 
 INDEX = "Packages"
 SUFFIX = ".gpkg.tar"
@@ -97,11 +100,13 @@ class Store:
         package: BinaryIO,
         stanza: Mapping[str, str],
         by_root: bool = True,
+        known: Numbers | None = None,
     ) -> None:
         """Take in a package, an open file, that emerge has just built; a call cut short leaves nothing that counts.
 
         It is written anew, so that the same content is the same file. `by_root` says whether root has built it, or this
-        user, whose files stand for root's. Raises BuildError where it is no package, or has what this user cannot give.
+        user, whose files stand for root's; `known` are the only owners that its files may have. Raises BuildError where
+        it is no package, or has what this user cannot give, or files of others.
         """
         path = self.path(stanza["CPV"], key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,13 +115,13 @@ class Store:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.new")  # another run may do the same
         with naming(temporary):
             with temporary.open("wb") as copy:
-                self._write_anew(stanza["CPV"], package, copy, by_root)
+                self._write_anew(stanza["CPV"], package, copy, by_root, known)
             described = {**metadata.stanza(stanza, PACKAGE_EPOCH), **digests(temporary)}
             temporary.replace(path)
             temporary.write_text(format_stanza(described), encoding="utf-8")
             temporary.replace(record)
 
-    def _write_anew(self, cpv: str, package: BinaryIO, copy: BinaryIO, by_root: bool) -> None:
+    def _write_anew(self, cpv: str, package: BinaryIO, copy: BinaryIO, by_root: bool, known: Numbers | None) -> None:
         from quern.worker import WorkerError, gpkg, gpkg_write
 
         try:
@@ -124,7 +129,7 @@ class Store:
                 names = (found.metadata.get(name, b"").decode(errors="replace").strip() for name in ("CATEGORY", "PF"))
                 if (name := "/".join(names)) != cpv:
                     raise WorkerError(f"it is {name}")
-                gpkg_write.write(found, copy, spool, PACKAGE_EPOCH, by_root)
+                gpkg_write.write(found, copy, spool, PACKAGE_EPOCH, by_root, known)
         except WorkerError as error:
             raise BuildError(f"the binary package of {cpv}: {error}") from None
 
@@ -156,11 +161,12 @@ def harvest(
     wanted: Iterable[str],
     origins: Mapping[tuple[str, str], str] | None = None,
     by_root: bool = True,
+    known: Numbers | None = None,
 ) -> list[str]:
     """Take the packages `wanted` (cpvs) that emerge has added to the view at `folder` into the store.
 
-    `origins` says by cpv and SHA-1 which of them emerge may have got from which binhost, `by_root` whether root builds.
-    Returns those taken; called after a failed emerge too, so that what was built is not built again.
+    `origins` says by cpv and SHA-1 which of them emerge may have got from which binhost, `by_root` and `known` as in
+    `Store.add`. Returns those taken; called after a failed emerge too, so that what was built is not built again.
     """
     remaining = set(wanted)
     taken = []
@@ -174,7 +180,7 @@ def harvest(
             if package is not None:
                 origin = (origins or {}).get((cpv, stanza.get("SHA1", "")))
                 described = {**stanza, BINHOST: origin} if origin else stanza
-                store.add(keys[cpv], package, described, by_root=by_root)
+                store.add(keys[cpv], package, described, by_root=by_root, known=known)
                 remaining.discard(cpv)
                 taken.append(cpv)
     return taken

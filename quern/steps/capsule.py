@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quern.errors import BuildError, PackageError
-from quern.portage import emerge, failures
+from quern.portage import emerge, failures, unknown_accounts
 from quern.portage.failure import Failure, Kind
 from quern.portage.repository import available_packages
 from quern.portage.setup import STARTER
@@ -95,7 +95,7 @@ def _unknown(build: Build, output: str, free: int, fetching: bool) -> str:
 
 def _hints(build: Build, output: str) -> str:
     """What the place where emerge runs, and the image's options, have to do with what it printed: lines to append."""
-    hints = [_no_skeleton(build, output), build.run.driver.hint(output)]
+    hints = [_no_skeleton(build, output), unknown_accounts.hint(output), build.run.driver.hint(output)]
     return "".join(f"\n{hint}" for hint in hints if hint)
 
 

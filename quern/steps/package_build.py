@@ -38,7 +38,7 @@ from quern.steps.base import discard
 from quern.steps.emerging import OWN, TOGETHER, Build
 from quern.steps.undeclared import hints
 from quern.steps.work import check_folders, take_over
-from quern.worker import merge, regular
+from quern.worker import accounts, merge, regular
 from quern.worker.build import Request
 
 MERGING = "merging"
@@ -170,6 +170,7 @@ class PackageBuild:
             emerge=[*emerging, *emerge.build_options(), package.atom],
             on_host=package.on_host,
             own=str(place.host),
+            root=str(place.root),
         )
 
     def _merged(self, closure: Mapping[str, str]) -> merge.Request:
@@ -205,8 +206,9 @@ class PackageBuild:
         order, package, place = self.order, self.package, self.place
         if order.machine_now() != order.made_of.machine:
             raise BuildError(CHANGED.format(package=package.cpv))
-        key = {package.cpv: order.keys[package.id]}
-        if not store.harvest(place.view, order.packages, key, key, by_root=place.machine.root):
+        key, by_root = {package.cpv: order.keys[package.id]}, place.machine.root
+        known = accounts.numbers(str(place.root)) if by_root and not package.on_host else None
+        if not store.harvest(place.view, order.packages, key, key, by_root=by_root, known=known):
             raise BuildError(f"emerge succeeded but made no binary package of {package.cpv}; see {place.log}")
 
     def _undeclared(self) -> Iterator[str]:

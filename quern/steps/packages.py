@@ -56,7 +56,7 @@ class PackagesStep(Step):
     name: ClassVar[str] = "packages"
     doc: ClassVar[str] = "build the packages of"
     parts: ClassVar[tuple[str, ...]] = ("view/Packages", LOCK, WATCH, INGREDIENTS, PROVENANCE, LEDGER, ROOT_PLAN)
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     emerges: ClassVar[bool] = True
     asks: ClassVar[bool] = True
 

@@ -25,7 +25,7 @@ class RootStep(Step):
     doc: ClassVar[str] = "install the packages into the root of"
     parts: ClassVar[tuple[str, ...]] = ("image",)
     emerges: ClassVar[bool] = True
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     setup: Setup
 

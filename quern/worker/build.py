@@ -12,7 +12,7 @@ import os
 import subprocess
 from typing import Any, NamedTuple
 
-from . import WorkerError, bytecode, merge
+from . import WorkerError, accounts, bytecode, merge
 from .settings import adopt
 
 NOT_RUN = "{folder}: programs must be allowed to run there while packages are built; it is mounted noexec"
@@ -25,7 +25,8 @@ class Request(NamedTuple):
     host        a command line that installs packages on the host side, or none
     packages    the folder where it finds them
     host_only   the variables, in place of the build's own, of what happens on the host side alone; None: not there
-    merging     what is put into ROOT (merge.Request), or none
+    root        ROOT
+    merging     what is put into it (merge.Request), or none
     emerge      the command line that builds
     on_host     whether it builds for the host side
     own         a folder in which what packs it is put (package_phase.py)
@@ -35,6 +36,7 @@ class Request(NamedTuple):
     host: list[str]
     packages: str
     host_only: dict[str, str | None]
+    root: str
     merging: dict[str, Any]
     emerge: list[str]
     on_host: bool
@@ -63,6 +65,8 @@ def _build(request: Request) -> int:
             return installed.returncode
     if request.merging and (status := merge.run(merge.Request(**request.merging))):
         return status
+    if not request.on_host and accounts.show(request.root):
+        accounts.complete(request.root)
     argv = _run_by(request.own, request.emerge)
     return os.execve(argv[0], argv, host_only if request.on_host else dict(os.environ))
 

@@ -23,7 +23,8 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-from . import WorkerError, holes
+from . import WorkerError, holes, owners
+from .accounts import Numbers
 from .gpkg import XATTR, BinaryPackage, below
 from .gpkg_container import LEVEL, Container, compressed, header, metadata_tar
 from .metadata import BUILD_ID, normalised
@@ -58,16 +59,21 @@ def write(
     spool: IO[bytes],
     epoch: int,
     by_root: bool = True,
+    known: Numbers | None = None,
 ) -> None:
     """Write `package` to the empty file `target`; `spool` is an empty file for what has to be put in order.
 
-    `by_root` says whether root has built it, or else this user, whose files stand for root's. Raises WorkerError for
-    what files of an ordinary user cannot stand for; what reading a damaged package raises (gpkg.DAMAGED) passes.
+    `by_root` says whether root has built it, or else this user, whose files stand for root's; `known` are the owners
+    that files may have, besides those of which the package has the accounts itself. Raises WorkerError for files of
+    others, and for what an ordinary user's cannot stand for; what reading a damaged package raises (gpkg.DAMAGED)
+    passes.
     """
     pf = package.metadata.get("PF", b"").decode(errors="replace").strip()
     if not WORD.fullmatch(pf) or not all(map(WORD.fullmatch, package.metadata)):
         raise ValueError("its metadata is not that of a package")
     contents = _Reading(spool, by_root).all_of(package.image, package.prefix)
+    if known is not None:
+        owners.check(contents, spool, known)
     metadata = normalised(package.metadata, epoch, _size(contents))
     container = Container(target, f"{pf}-{BUILD_ID}", epoch)
     container.add("gpkg-1", ())

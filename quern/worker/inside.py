@@ -14,17 +14,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
-from . import WorkerError, namespaces, regular
+from . import WorkerError, namespaces
+from .accounts import HOSTS, is_id, table
 from .confine import NOT_FOUND, isolated
 from .links import follow
 from .special import KINDS
 
 PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start"  # of this network namespace
-ACCOUNTS_LIMIT = 16 << 20  # bytes of a file of accounts
-HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"  # as docker writes it
 RESOLVER = "/etc/resolv.conf"
 READ = 1 << 24  # characters of a file of accounts at most
-MAX_ID = (1 << 31) - 1  # as docker has it
 MISPLACED = "{path} in the image: expected {expected}, found {found}"
 NOBODY = "[dockergen] user = {user}: the image's /etc/passwd and /etc/group do not have it"
 
@@ -131,37 +129,18 @@ def identity(root: str, text: str) -> User:
     """
     name, _, group = text.partition(":")
     name = name or "0"
-    accounts, groups = _table(root, "passwd", 7), _table(root, "group", 4)
+    accounts, groups = table(root, "passwd", 7), table(root, "group", 4)
     account = next((row for row in accounts if name in (row[0], row[2])), None)
-    if account is None and not _is_id(name):
+    if account is None and not is_id(name):
         raise WorkerError(NOBODY.format(user=text))
     uid, gid, home = (int(account[2]), int(account[3]), account[5]) if account else (int(name), 0, "")
     more = [int(row[2]) for row in groups if account and account[0] in row[3].split(",")]
     if group:
         row = next((row for row in groups if group in (row[0], row[2])), None)
-        if row is None and not _is_id(group):
+        if row is None and not is_id(group):
             raise WorkerError(NOBODY.format(user=text))
         gid, more = int(row[2] if row else group), []
     return User(uid, gid, more, home or "/")
-
-
-def _table(root: str, name: str, columns: int) -> list[list[str]]:
-    """The lines of passwd(5) or group(5) that are in order.
-
-    Links are followed within the tree, and nothing but a file is opened: an image may be hostile.
-    """
-    found = follow(os.fsencode(root), os.fsencode(f"etc/{name}"))
-    try:
-        text = regular.text(os.path.join(root, os.fsdecode(found.name)), ACCOUNTS_LIMIT)
-    except OSError:
-        text = ""
-    rows = [line.split(":") for line in text.split("\n")]
-    return [row for row in rows if len(row) == columns and _is_id(row[2]) and (columns < 7 or _is_id(row[3]))]
-
-
-def _is_id(text: str) -> bool:
-    """Whether it is a number that an account or group can have."""
-    return text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAX_ID
 
 
 def _read(path: str) -> str:

@@ -16,9 +16,11 @@ import stat
 import struct
 from collections.abc import Iterable
 
+from . import accounts
 from .spellings import names
 
-CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x8000000, 1 << 28, 1 << 29, 1 << 30
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 1 << 28, 1 << 29, 1 << 30
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
 OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
@@ -46,6 +48,7 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 
 READ_ONLY = struct.pack("QQQQ", RDONLY, 0, 0, 0)  # attributes for mount_setattr(2)
+HOSTNAME = b"localhost"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -58,13 +61,15 @@ def unshare(network: bool, identity: tuple[int, int] | None = None) -> None:
     """
     user, group = os.geteuid(), os.getegid()
     new_user, new_group = identity or (user, group)
-    flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID | (0 if network else CLONE_NEWNET)
+    flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | (0 if network else CLONE_NEWNET)
     _check("unshare", _libc.unshare(flags | (CLONE_NEWUSER if user else 0)))
     if user:
         maps = {"setgroups": "deny", "uid_map": f"{new_user} {user} 1", "gid_map": f"{new_group} {group} 1"}
         for name, text in maps.items():
             with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
                 file.write(text)
+    for name, value in (("sethostname", HOSTNAME), ("setdomainname", b"(none)")):  # the latter as the kernel has it
+        _check(name, getattr(_libc, name)(value, len(value)))
     if not network:
         _raise_loopback()
 
@@ -96,6 +101,7 @@ def arrange(writable: Iterable[str], readable: Iterable[str], closed: Iterable[s
     for folder, mode in hidden.items():
         _mount("tmpfs", folder, NOSUID | NODEV, f"mode={mode:o}")
     _fill_dev()  # before: a work folder may be in /dev/shm
+    _cover_etc()
     for path, tree in sorted(trees.items()):
         _make_like(path, tree)
         _attach(tree, path)
@@ -192,6 +198,17 @@ def _fill_dev() -> None:
         os.mkdir(f"/dev/{name}")
     _mount("devpts", "/dev/pts", NOSUID | NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
     _mount("tmpfs", "/dev/shm", NOSUID | NODEV, "mode=1777")
+
+
+def _cover_etc() -> None:
+    """Show files of our own in place of those of /etc that say whose machine it is (accounts.py)."""
+    os.mkdir(accounts.PLACE)
+    _mount("tmpfs", accounts.PLACE, NOSUID | NODEV | NOEXEC, "mode=755")
+    for name, text in accounts.covers().items():
+        own, path = f"{accounts.PLACE}/{name}", os.path.realpath(f"/etc/{name}")  # a link may lead to what is hidden
+        if os.path.isfile(path):
+            accounts.write(accounts.PLACE, {name: text})
+            _attach(_copy(own, RDONLY | NOSUID | NODEV | NOEXEC), path)
 
 
 def _mount_proc() -> bool:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import bytecode
+from . import accounts, bytecode
 from .gpkg import BinaryPackage
 
 PHASES = ("setup", "preinst", "postinst")
@@ -135,6 +135,7 @@ class Merging:
         from _emerge.EbuildPhase import EbuildPhase
         from portage.package.ebuild.doebuild import doebuild_environment
 
+        accounts.show(self.settings["ROOT"])
         if phase == "preinst":
             doebuild_environment(self._ebuild, phase, settings=self.settings, db=self._database)
         self._wait(EbuildPhase, phase, phase=phase)

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from . import WorkerError, bytecode
+from . import WorkerError, accounts, bytecode
 from .settings import adopt
 
 START = "shell.bash"
@@ -36,6 +36,8 @@ def shell(file: str, *command: str) -> NoReturn:
         if asked["settings"]:
             adopt(asked["settings"])
         environment = {**_environment(asked), "TERM": terminal}
+        if not asked["host"]:
+            accounts.show(environment["ROOT"])
     except WorkerError as error:
         print(error, file=sys.stderr)
         sys.exit(1)

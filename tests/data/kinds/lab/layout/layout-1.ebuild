@@ -1,5 +1,5 @@
 EAPI=8
-DESCRIPTION="A link to a folder, into which others install"
+DESCRIPTION="A link to a folder, into which others install, and accounts"
 LICENSE="none"
 KEYWORDS="amd64"
 SLOT="0"
@@ -11,5 +11,6 @@ src_install() {
 	dodir /usr/lib
 	dosym usr/lib /lib
 	insinto /etc
-	newins - passwd <<< "root:x:0:0::/:/bin/sh"
+	newins - passwd <<< $'root:x:0:0::/:/bin/sh\nowner:x:123:45::/:/bin/false'
+	newins - group <<< $'root:x:0:\nowner:x:45:'
 }
