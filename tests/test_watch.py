@@ -256,6 +256,7 @@ def test_what_is_sourced_while_a_package_is_built(tmp_path: Path) -> None:
     formats = TREE["metadata/layout.conf"].replace("profile-set", "profile-set profile-bashrcs")
     appends = 'echo {} >> "${{ED}}/usr/share/lab/{}"\n'
     files = {
+        "profiles/image/packages": "lab/base\nlab/leaf\n",
         "metadata/layout.conf": formats,
         "profiles/image/package.bashrc": "lab/leaf leaf.sh\n",
         "profiles/image/bashrc/leaf.sh": f"post_src_install() {{ {appends.format('one', 'leaf')} }}\n",
