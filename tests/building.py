@@ -146,7 +146,12 @@ def python_for_everyone(home: Path, compiled: bool = True) -> Path:
     (home / "bin/emerge").chmod(0o755)
     if compiled:
         subprocess.run([home / "bin/python3", "-m", "compileall", "-q", packages], check=True)
-    for parent in home.parents:
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o001)  # pytest's own folders are 0700
+    open_to_all(home)
     return home / "bin/python3"
+
+
+def open_to_all(folder: Path) -> None:
+    """Let every user enter `folder` and those that it is in: pytest's own are 0700."""
+    for each in (folder, *folder.parents):
+        if each.stat().st_uid == 0 and not each.stat().st_mode & 0o001:
+            each.chmod(each.stat().st_mode | 0o001)

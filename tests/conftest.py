@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 from hypothesis import settings
 
-from tests.building import KEPT_DISTFILES, Project, make_project, once, python_for_everyone, run_folder
+from tests.building import KEPT_DISTFILES, Project, make_project, once, open_to_all, python_for_everyone, run_folder
 from tests.dockerd import Dockerd, Unavailable
 from tests.projects import write
 from tests.reproduce import EPOCH
@@ -191,9 +191,7 @@ def as_nobody() -> Callable[[Path, str], str]:
             "import quern.worker.inventory, quern.worker.unpack, quern.worker.gpkg_write, quern.worker.members\n"
             "os.chdir(sys.argv[2]); os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         )
-        for parent in folder.parents:
-            if not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o001)  # pytest's own folders are 0700
+        open_to_all(folder.parent)
         checkout = str(Path(__file__).parents[1])
         ran = subprocess.run(
             [sys.executable, "-c", prelude + code, checkout, str(folder)], capture_output=True, text=True
@@ -204,9 +202,10 @@ def as_nobody() -> Callable[[Path, str], str]:
     return run
 
 
-@pytest.fixture(scope="session")
-def for_everyone(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A Python with Portage, doit and quern that an ordinary user can reach; one for the whole run."""
+@pytest.fixture
+def for_everyone(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> str:
+    """A Python with Portage, doit and quern that an ordinary user can reach, as the test's folder; one a run."""
+    open_to_all(tmp_path)
     home = run_folder(tmp_path_factory) / "python"
     return once(home.with_suffix(".path"), lambda: str(python_for_everyone(home)))
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.builders import Builder
-from tests.building import CHECKOUT, TIME, Project, built, make_project, ran
+from tests.building import CHECKOUT, TIME, Project, built, make_project, open_to_all, ran
 from tests.containers import building, ebuild, one_package, variables, wait_for
 from tests.projects import write
 from tests.servers import serving
@@ -83,9 +83,8 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def as_user(tmp_path: Path, builder: Builder, modules: Path) -> Iterator[User]:
     """Runs doit as an ordinary user whom the daemon trusts; gives what it prints."""
-    for folder in (modules, tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o001)  # pytest's own folders are 0700
+    for folder in (modules, tmp_path):
+        open_to_all(folder)
 
     def run(project: Project, *words: str, status: int = 0, module: Sequence[str] = ("-m", "doit")) -> str:
         command = [
