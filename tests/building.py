@@ -1,20 +1,25 @@
 """Real projects for the tests that build: the shipped profiles in a folder of their own, sharing one store.
 
-What is built from source is built once a session: every project uses the same store of binary packages.
+What is built from source is built once a run: every project uses the same store of binary packages.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 CHECKOUT = Path(__file__).parent.parent
 # For whoever runs these tests often: a folder that keeps the sources. Read here, before the environment is scrubbed.
@@ -76,6 +81,29 @@ def make_project(folder: Path, variables: dict[str, str], profiles: Path = CHECK
     return Project(folder, variables)
 
 
+def run_folder(factory: pytest.TempPathFactory) -> Path:
+    """A folder for the whole run: all workers of pytest-xdist have the same."""
+    base = factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "run"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def once(file: Path, make: Callable[[], str]) -> str:
+    """What `make` gives: it is called by the first worker that asks, and `file` keeps the text for the others."""
+    with file.with_name(f"{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            file.write_text(make())
+        return file.read_text()
+
+
+def linked_store(store: Path, target: Path, without: str) -> Path:
+    """The packages of a store in a new one, but for those that match a pattern; gives `target`."""
+    shutil.copytree(store, target, ignore=shutil.ignore_patterns(without), copy_function=os.link)
+    return target
+
+
 def built(output: str) -> list[str]:
     """The packages that emerge built from source, in the order of doit's output."""
     return BUILT.findall(output)
@@ -97,10 +125,11 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
     return rows
 
 
-def python_for_everyone(home: Path) -> Path:
+def python_for_everyone(home: Path, compiled: bool = True) -> Path:
     """A Python in the new folder `home`, with Portage, doit and quern, that an ordinary user can reach.
 
-    This one, and the checkout, may be below /root.
+    This one, and the checkout, may be below /root. The user cannot write there: without bytecode every process would
+    compile the modules again, half a second each.
     """
     subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", home], check=True)
     packages = next((home / "lib").glob("python3*/site-packages"))
@@ -115,7 +144,14 @@ def python_for_everyone(home: Path) -> Path:
     script = (Path(sys.prefix) / "bin/emerge").read_text().partition("\n")[2]
     (home / "bin/emerge").write_text(f"#!{home}/bin/python3\n{script}")
     (home / "bin/emerge").chmod(0o755)
-    for parent in home.parents:
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o001)  # pytest's own folders are 0700
+    if compiled:
+        subprocess.run([home / "bin/python3", "-m", "compileall", "-q", packages], check=True)
+    open_to_all(home)
     return home / "bin/python3"
+
+
+def open_to_all(folder: Path) -> None:
+    """Let every user enter `folder` and those that it is in: pytest's own are 0700."""
+    for each in (folder, *folder.parents):
+        if each.stat().st_uid == 0 and not each.stat().st_mode & 0o001:
+            each.chmod(each.stat().st_mode | 0o001)

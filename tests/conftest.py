@@ -19,11 +19,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 from hypothesis import settings
 
-from tests.building import KEPT_DISTFILES, Project, make_project, python_for_everyone
+from tests.building import KEPT_DISTFILES, Project, make_project, once, open_to_all, python_for_everyone, run_folder
 from tests.dockerd import Dockerd, Unavailable
+from tests.projects import write
+from tests.reproduce import EPOCH
 
 if TYPE_CHECKING:
     from tests.builders import Builder
+
+Stock = Callable[..., None]  # the fixture `stock`: (the new store, a pattern of packages that are left out)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
 
@@ -103,10 +107,13 @@ def skopeo() -> Path:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The variables that make projects share sources and packages, and build without a daemon."""
+    """The variables that make projects share sources and packages, and build without a daemon.
+
+    The folders are those of the whole run: what one worker has built, the others find.
+    """
     tool("gcc", "gcc")
     tool("scanelf", "pax-utils")
-    folder = tmp_path_factory.mktemp("shared")
+    folder = run_folder(tmp_path_factory)
     return {
         "QUERN_PORTAGE_BINPKG": str(folder / "binpkgs"),
         "QUERN_PORTAGE_DISTFILES": KEPT_DISTFILES or str(folder / "distfiles"),
@@ -115,10 +122,50 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def first(tmp_path_factory: pytest.TempPathFactory, shared: dict[str, str]) -> tuple[Project, str]:
-    """musl-python3 from source: the project, and what doit printed."""
+def two_images(tmp_path_factory: pytest.TempPathFactory, shared: dict[str, str]) -> tuple[Project, str]:
+    """hello and musl-busybox from source at once, into a store that is empty: the project, and what doit printed."""
+    folder = run_folder(tmp_path_factory) / "two"
+    variables = {**shared, "SOURCE_DATE_EPOCH": EPOCH}
+
+    def make() -> str:
+        assert not Path(shared["QUERN_PORTAGE_BINPKG"]).exists()
+        return make_project(folder, variables).doit("-n", "2", "image:hello", "image:musl-busybox")
+
+    return Project(folder, variables), once(folder.with_suffix(".output"), make)
+
+
+@pytest.fixture(scope="session")
+def first(
+    tmp_path_factory: pytest.TempPathFactory, shared: dict[str, str], two_images: tuple[Project, str]
+) -> tuple[Project, str]:
+    """musl-python3 from source, but for what it has of the two images: the project, and what doit printed."""
     project = make_project(tmp_path_factory.mktemp("first") / "project", shared)
     return project, project.doit("image:musl-python3")
+
+
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Stock:
+    """Puts the packages of test_emerging.TREE into a new store; they are built once a run.
+
+    For tests of what comes after packages are built. The files are copies: a test may damage them.
+    """
+    from tests.test_emerging import Lab
+
+    tool("scanelf", "pax-utils")
+    folder = run_folder(tmp_path_factory) / "lab"
+
+    def make() -> str:
+        lab = Lab(folder)
+        write(lab.tree, {"profiles/image/packages": "lab/top\nlab/other\n"})
+        lab.build()
+        return "\n".join(lab.emerged())
+
+    once(folder.with_suffix(".output"), make)
+
+    def put(store: Path, without: str = "") -> None:
+        shutil.copytree(folder / "binpkgs", store, ignore=shutil.ignore_patterns(".*", without))
+
+    return put
 
 
 def tool(command: str, package: str) -> Path:
@@ -144,9 +191,7 @@ def as_nobody() -> Callable[[Path, str], str]:
             "import quern.worker.inventory, quern.worker.unpack, quern.worker.gpkg_write, quern.worker.members\n"
             "os.chdir(sys.argv[2]); os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         )
-        for parent in folder.parents:
-            if not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o001)  # pytest's own folders are 0700
+        open_to_all(folder.parent)
         checkout = str(Path(__file__).parents[1])
         ran = subprocess.run(
             [sys.executable, "-c", prelude + code, checkout, str(folder)], capture_output=True, text=True
@@ -158,17 +203,20 @@ def as_nobody() -> Callable[[Path, str], str]:
 
 
 @pytest.fixture
-def for_everyone(tmp_path: Path) -> str:
-    """A Python with Portage, doit and quern that an ordinary user can reach."""
-    return str(python_for_everyone(tmp_path / "python"))
+def for_everyone(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> str:
+    """A Python with Portage, doit and quern that an ordinary user can reach, as the test's folder; one a run."""
+    open_to_all(tmp_path)
+    home = run_folder(tmp_path_factory) / "python"
+    return once(home.with_suffix(".path"), lambda: str(python_for_everyone(home)))
 
 
-# With several workers (`pytest -n 2`) those that share what takes minutes to make are one's; first what takes longest.
+# With several workers (`pytest -n auto`) those that share what takes minutes to make are one's, in this order.
 TOGETHER = {
-    "images": ("test_docker.py", "test_images.py", "test_readme_builds.py"),
+    "images": ("test_images.py", "test_readme_builds.py"),
     "docker": (
         *("test_docker_faults.py", "test_docker_gentoo.py", "test_docker_shell.py", "test_docker_storage.py"),
         *("test_engine.py", "test_engine_tls.py", "test_trial.py"),
+        "test_docker.py",  # last: the other worker has made the two images
     ),
 }
 
@@ -179,8 +227,23 @@ def _group(file: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the groups first."""
-    items.sort(key=lambda item: [*TOGETHER, _group(item.path.name)].index(_group(item.path.name)))
+    """Put the groups first, then modules that build packages, then the others: so the workers end together."""
+    grouped = [file for files in TOGETHER.values() for file in files]
+    build = {item.path.name for item in items if item.get_closest_marker("emerge")}
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        file = item.path.name
+        return grouped.index(file) if file in grouped else len(grouped), file not in build
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """`-n auto`: one worker more than cores, because tests wait: for daemons, signals, time limits, single threads."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist obeys it
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.hookimpl(optionalhook=True)

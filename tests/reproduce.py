@@ -58,10 +58,11 @@ exec setpriv --reuid="$user" --regid="$user" --clear-groups "$@"
 """
 
 
-def elsewhere(folder: Path, distfiles: Path, task: str) -> tuple[Project, str]:
+def elsewhere(folder: Path, distfiles: Path, task: str, python: Path) -> tuple[Project, str]:
     """Run a task in a new project in `folder`, in the other surroundings; give the project and what was printed.
 
-    Takes root, to make them. Nothing is shared with other projects but copies of their sources.
+    `python` is that of python_for_everyone. Takes root, to make the surroundings. Nothing is shared with other
+    projects but copies of their sources.
     """
     home = folder / "a-place-whose-name-is-rather-longer-than-others"
     project = make_project(home / "project", {})
@@ -72,7 +73,6 @@ def elsewhere(folder: Path, distfiles: Path, task: str) -> tuple[Project, str]:
     clock = folder / "clock.so"
     words = ["gcc", "-shared", "-fPIC", f"-DOFFSET={LATER}", "-o", str(clock), str(CHECKOUT / "tests/data/clock.c")]
     subprocess.run(words, check=True)
-    python = python_for_everyone(folder / "python")
     subprocess.run(["chown", "-R", f"{USER}:{USER}", home], check=True)
     environment = {
         **NOISE,
@@ -146,7 +146,8 @@ def main(image: str) -> int:
         one = make_project(folder / "one", {**variables, "SOURCE_DATE_EPOCH": EPOCH})
         one.doit(f"image:{image}")
         print("built here", flush=True)
-        other, _ = elsewhere(folder / "two", distfiles, f"image:{image}")
+        python = python_for_everyone(folder / "python")
+        other, _ = elsewhere(folder / "two", distfiles, f"image:{image}", python)
         print("built elsewhere", flush=True)
         theirs, ours = packages(other, image), packages(one, image)
         for package, files in ours.items():

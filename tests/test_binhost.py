@@ -18,7 +18,7 @@ from quern.questions import LOCK
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
 from tests import servers
-from tests.conftest import tool
+from tests.conftest import Stock
 from tests.projects import Said, run, write
 from tests.test_emerging import ALL, TREE, Lab, ebuild
 from tests.thief import thief
@@ -80,12 +80,12 @@ class Using(Lab):
 
 
 @pytest.mark.emerge
-def test_the_lock_says_where_packages_come_from(tmp_path: Path) -> None:
-    tool("scanelf", "pax-utils")
+def test_the_lock_says_where_packages_come_from(tmp_path: Path, stock: Stock) -> None:
     one, two, lab = Lab(tmp_path / "one"), Lab(tmp_path / "two"), Using(tmp_path / "lab")
     write(one.tree, {"profiles/image/packages": "lab/base\n"})
     write(two.tree, {"profiles/image/packages": "lab/headers\n"})
     for other in (one, two):
+        stock(other.folder / "binpkgs")
         for step in steps_of(other.image)[:2]:
             run_step(step, run())
     file = f"file://{two.folder}/work/packages/view"
@@ -127,14 +127,14 @@ def test_the_lock_says_where_packages_come_from(tmp_path: Path) -> None:
 
 
 @pytest.mark.emerge
-def test_nothing_but_quern_asks_a_binhost(tmp_path: Path) -> None:
+def test_nothing_but_quern_asks_a_binhost(tmp_path: Path, stock: Stock) -> None:
     """A library that the profile has every program load, Portage's among them, finds no network."""
     if reason := obstacle():
         pytest.skip(reason)
-    tool("scanelf", "pax-utils")
     one, lab = Lab(tmp_path / "one"), Using(tmp_path / "lab")
     for other in (one, lab):
         write(other.tree, {"profiles/image/packages": "lab/base\nlab/headers\n"})
+    stock(one.folder / "binpkgs")
     for step in steps_of(one.image)[:2]:
         run_step(step, run())
     view = one.folder / "work/packages/view"

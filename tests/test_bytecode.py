@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from quern.worker import bytecode
-from tests.building import Project
+from tests.building import Project, python_for_everyone
 from tests.conftest import needs_root
 from tests.test_guards import project  # noqa: F401 (a fixture)
 
@@ -41,15 +41,16 @@ def test_where_nothing_can_be_run(tmp_path: Path) -> None:
 
 def test_no_bytecode_is_written_by_helpers_of_phases(
     project: Callable[[str, Mapping[str, str]], Project],  # noqa: F811
-    for_everyone: str,
+    tmp_path: Path,
 ) -> None:
     """Of a build, of a merge, and of a shell where a build failed; Portage comes without bytecode here."""
     ours = project("ours", {"one": BODY})
-    home = Path(for_everyone).parents[1]
+    home = tmp_path / "python"
+    python = python_for_everyone(home, compiled=False)
     environment = {"PATH": f"{home}/bin:{ours.folder}/tools:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(ours.folder)}
 
     def doit(*words: str) -> subprocess.CompletedProcess[str]:
-        argv = [for_everyone, "-B", "-m", "doit", *words]
+        argv = [str(python), "-B", "-m", "doit", *words]
         environment["QUERN_BUILD_CONFINE"] = "off"
         return subprocess.run(argv, cwd=ours.folder, env=environment, capture_output=True, text=True)
 

@@ -25,7 +25,7 @@ from quern.questions.explain import EXPLAIN
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
 from tests.building import CHECKOUT
-from tests.conftest import tool
+from tests.conftest import Stock
 from tests.projects import Said, run, write
 from tests.test_emerging import TREE, Lab, ebuild
 from tests.test_manifests import INSTALLS, line
@@ -109,10 +109,10 @@ def _unpacked(data: bytes) -> Iterator[bytes]:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Path:
+def served(tmp_path: Path, stock: Stock) -> Path:
     """A folder to serve: a view with lab/base, and a source."""
-    tool("scanelf", "pax-utils")
     other = Lab(tmp_path / "other")
+    stock(other.folder / "binpkgs")
     write(other.tree, {"profiles/image/packages": "lab/base\n"})
     for step in steps_of(other.image)[:2]:
         run_step(step, run())

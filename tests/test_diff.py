@@ -13,7 +13,7 @@ from quern.inventory import File, Inventory
 from quern.questions.compared import difference
 from quern.questions.diff_text import lines
 from tests.building import CHECKOUT, Project
-from tests.conftest import tool
+from tests.conftest import Stock
 from tests.projects import write
 from tests.test_emerging import TREE, ebuild
 
@@ -90,14 +90,14 @@ def test_the_same() -> None:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def built(tmp_path_factory: pytest.TempPathFactory, stock: Stock) -> Project:
     """An image that was built, and its archive and its lock put aside."""
-    tool("scanelf", "pax-utils")
     folder = tmp_path_factory.mktemp("diff")
     write(folder, {"dodo.py": (CHECKOUT / "dodo.py").read_text(), "profiles/repo_name": "images\n"})
     write(folder / "profiles/one", {"quern.conf": CONF, "parent": "lab:image\n"})
     write(folder / "tree", {**TREE, "lab/leaf/leaf-1.ebuild": ebuild('IUSE="small"', slot="0/1")})
     project = Project(folder)
+    stock(folder / "build/binpkgs")
     failed = project.doit("diff:one", status=1)
     assert "one: there is no other build before this one; --lock PATH and --archive PATH compare with" in failed
     for source, target in (("images/one.oci.tar", "old.tar"), ("build/one/packages/packages.lock", "old.lock")):

@@ -17,7 +17,7 @@ import pytest
 
 from quern.worker.gpkg import XATTR, opened
 from tests.builders import Builder
-from tests.building import CHECKOUT, TIME, Project, built, make_project, ran
+from tests.building import CHECKOUT, TIME, Project, built, make_project, open_to_all, ran
 from tests.containers import building, ebuild, one_package, variables, wait_for
 from tests.projects import write
 from tests.servers import serving
@@ -68,21 +68,28 @@ def project(tmp_path: Path, builder: Builder) -> Project:
 User = Callable[..., str]
 
 
-@pytest.fixture
-def as_user(tmp_path: Path, builder: Builder) -> Iterator[User]:
-    """Runs doit as an ordinary user whom the daemon trusts; gives what it prints.
+@pytest.fixture(scope="session")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the system's Python needs to run quern with docker: copies, compiled.
 
-    This Python may be out of the user's reach (below /root, say): the system's own runs copies of what is needed.
+    This Python may be out of a user's reach (below /root, say).
     """
+    folder = tmp_path_factory.mktemp("python")
     names = ("doit", "cloudpickle", "getconf", "docker", "requests", "urllib3", "idna", "certifi", "charset_normalizer")
     for name in names:
         found = find_spec(name)
         if found is not None and found.origin is not None:  # which of them there are depends on the versions
-            shutil.copytree(Path(found.origin).parent, tmp_path / "python" / name)
-    shutil.copytree(CHECKOUT / "quern", tmp_path / "python/quern", ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o001)  # pytest's own folders are 0700
+            shutil.copytree(Path(found.origin).parent, folder / name)
+    shutil.copytree(CHECKOUT / "quern", folder / "quern", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(["/usr/bin/python3", "-m", "compileall", "-q", folder], check=True)
+    return folder
+
+
+@pytest.fixture
+def as_user(tmp_path: Path, builder: Builder, modules: Path) -> Iterator[User]:
+    """Runs doit as an ordinary user whom the daemon trusts; gives what it prints."""
+    for folder in (modules, tmp_path):
+        open_to_all(folder)
 
     def run(project: Project, *words: str, status: int = 0, module: Sequence[str] = ("-m", "doit")) -> str:
         command = [
@@ -94,7 +101,7 @@ def as_user(tmp_path: Path, builder: Builder) -> Iterator[User]:
             *module,
             *words,
         ]
-        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path / "python"), **project.variables}
+        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(modules), **project.variables}
         ran = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
         assert ran.returncode == status, ran.stdout + ran.stderr
         return TIME.sub("", ran.stdout)
@@ -109,13 +116,12 @@ def test_same_bytes_as_on_this_machine(
     tmp_path: Path,
     builder: Builder,
     client: Any,  # noqa: ANN401
-    first: tuple[Project, str],
+    two_images: tuple[Project, str],
 ) -> None:
     """musl-busybox, from source in both; a second run and another name of the builder run nothing."""
-    shared = {**first[0].variables, "SOURCE_DATE_EPOCH": "1700000000"}
-    raw = make_project(tmp_path / "raw", shared)
-    raw.doit(f"image:{IMAGE}")
-    project = make_project(tmp_path / "docker", {**shared, **variables(builder)})
+    raw, _ = two_images
+    own = {"QUERN_PORTAGE_BINPKG": str(tmp_path / "binpkgs")}
+    project = make_project(tmp_path / "docker", {**raw.variables, **own, **variables(builder)})
     output = project.doit(f"image:{IMAGE}")
     assert ran(output) == STEPS
     assert {"sys-apps/busybox-1.37.0", "sys-libs/musl-1.2.5"} < set(built(output))

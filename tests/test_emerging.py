@@ -15,7 +15,7 @@ from quern.portage.store import read_index
 from quern.project import Image
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
-from tests.conftest import tool
+from tests.conftest import Stock, tool
 from tests.projects import Said, image_of, run, write
 
 pytestmark = pytest.mark.emerge
@@ -151,10 +151,10 @@ def test_from_source_then_nothing_then_what_changed(lab: Lab) -> None:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+def built(tmp_path_factory: pytest.TempPathFactory, stock: Stock) -> Lab:
     """An image that is built; to be looked at only."""
-    tool("scanelf", "pax-utils")
     lab = Lab(tmp_path_factory.mktemp("built"))
+    stock(lab.folder / "binpkgs")
     lab.build()
     return lab
 
@@ -215,7 +215,8 @@ def test_questions_without_a_terminal_are_refused_at_once(lab: Lab, monkeypatch:
             lab.build()
 
 
-def test_two_packages_with_the_same_file(lab: Lab) -> None:
+def test_two_packages_with_the_same_file(lab: Lab, stock: Stock) -> None:
+    stock(lab.folder / "binpkgs")
     write(lab.tree, {"profiles/image/packages": "lab/top\nlab/thief\n"})
     with pytest.raises(BuildError) as error:
         lab.build()
@@ -231,8 +232,9 @@ def test_a_package_that_replaces_what_the_build_stands_on(lab: Lab) -> None:
         lab.build()
 
 
-def test_store_lost_after_the_packages_step(lab: Lab) -> None:
+def test_store_lost_after_the_packages_step(lab: Lab, stock: Stock) -> None:
     """The view is the image's own: the store is needed to build only."""
+    stock(lab.folder / "binpkgs")
     lab.build()
     for path in sorted((lab.folder / "binpkgs").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
@@ -253,8 +255,9 @@ def test_the_same_bytes_in_another_folder(built: Lab, tmp_path: Path) -> None:
     assert built.packages() == other.packages()
 
 
-def test_what_was_damaged_is_made_anew(lab: Lab) -> None:
+def test_what_was_damaged_is_made_anew(lab: Lab, stock: Stock) -> None:
     """Whatever is missing or altered below the work folder and in the store, a run or two later all is well."""
+    stock(lab.folder / "binpkgs")
     lab.build()
     digest = (lab.folder / "work/tarball.digest").read_text()
     shutil.rmtree(lab.folder / "work/root/image")

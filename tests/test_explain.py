@@ -14,7 +14,7 @@ from quern.portage import places
 from quern.steps.chain import STEPS
 from quern.steps.differences import differences
 from tests.building import CHECKOUT, Project, built, snapshot
-from tests.conftest import tool
+from tests.conftest import Stock
 from tests.projects import write
 from tests.test_emerging import TREE, ebuild
 
@@ -47,14 +47,14 @@ LAB = {
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory, stock: Stock) -> Project:
     """A project whose image is built."""
-    tool("scanelf", "pax-utils")
     folder = tmp_path_factory.mktemp("explain") / "project"
     write(folder, {"dodo.py": (CHECKOUT / "dodo.py").read_text()})
     write(folder / "profiles", PROFILE)
     write(folder / "tree", LAB)
     project = Project(folder)
+    stock(folder / "build/binpkgs", without="other-*")  # which a change is to bring
     project.doit("image:one")
     return project
 

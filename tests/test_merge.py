@@ -11,7 +11,7 @@ from quern.steps.base import run_step
 from quern.steps.chain import steps_of
 from quern.worker.vdb import owners
 from tests import merging
-from tests.conftest import tool
+from tests.conftest import Stock
 from tests.merging import by_emerge, phases, rows
 from tests.projects import run, write
 from tests.test_emerging import Lab, ebuild
@@ -23,10 +23,11 @@ MADE_BY_PHASES = {"usr/share/lab/added"}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory, stock: Stock) -> Path:
     """The binary packages of all images here: what no test changes is built once."""
-    tool("scanelf", "pax-utils")
-    return tmp_path_factory.mktemp("store")
+    folder = tmp_path_factory.mktemp("merge") / "store"
+    stock(folder)
+    return folder
 
 
 def lab_of(folder: Path, store: Path, packages: str = "", **ebuilds: str) -> Lab:

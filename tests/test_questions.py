@@ -13,7 +13,7 @@ from quern.questions import LOCK, QUESTIONS
 from quern.steps.base import run_step
 from quern.steps.chain import STEPS, steps_of
 from tests.building import CHECKOUT, Project, snapshot
-from tests.conftest import needs_root, tool
+from tests.conftest import Stock, needs_root
 from tests.projects import Said, run, write
 from tests.test_emerging import Lab, ebuild
 from tests.test_tasks import TREE
@@ -126,10 +126,10 @@ def test_clean_leaves_the_lock_and_nothing_else(project: Project) -> None:
 
 
 @pytest.mark.emerge
-def test_asking_leaves_the_steps_as_they_are(tmp_path: Path) -> None:
+def test_asking_leaves_the_steps_as_they_are(tmp_path: Path, stock: Stock) -> None:
     """What was built stays, and what was asked about is built afterwards."""
-    tool("scanelf", "pax-utils")
     lab = Lab(tmp_path)
+    stock(tmp_path / "binpkgs")
     write(lab.tree, {"profiles/image/packages": "lab/leaf\n"})
     with (lab.folder / "lab.conf").open("a") as file:
         file.write("lock = lab.lock\n")

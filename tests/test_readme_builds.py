@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.building import CHECKOUT, Project, built, ran
+from tests.building import CHECKOUT, Project, built, linked_store, ran
 from tests.conftest import tool
 from tests.projects import write
 from tests.readme import answer, blocks, commands, sections, shape, shell
@@ -26,11 +25,10 @@ IMAGE = "musl-python3"
 def base(first: tuple[Project, str], tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A clone in which the first image is built, from packages that are there, and those of no other image."""
     folder = tmp_path_factory.mktemp("readme")
-    others = shutil.ignore_patterns("hello-quern-*")
-    store = first[0].variables["QUERN_PORTAGE_BINPKG"]
-    shutil.copytree(store, folder / "binpkgs", ignore=others, copy_function=os.link)
+    store = Path(first[0].variables["QUERN_PORTAGE_BINPKG"])
+    own = linked_store(store, folder / "binpkgs", without="hello-quern-*")
     copied = first[0].copy(folder / "project")
-    project = Project(copied.folder, {**copied.variables, "QUERN_PORTAGE_BINPKG": str(folder / "binpkgs")})
+    project = Project(copied.folder, {**copied.variables, "QUERN_PORTAGE_BINPKG": str(own)})
     assert built(project.doit(f"image:{IMAGE}")) == []
     return project
 

@@ -17,7 +17,7 @@ from quern.errors import BuildError, DriverError
 from quern.project import Image, project_images
 from quern.questions import SBOM
 from tests.building import CHECKOUT, Project
-from tests.conftest import tool
+from tests.conftest import Stock
 from tests.projects import run, write
 from tests.test_emerging import TREE, ebuild
 
@@ -69,10 +69,10 @@ def make_project(folder: Path, shared: Path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory, stock: Stock) -> Project:
     """A project whose image was built and asked about."""
-    tool("scanelf", "pax-utils")
     folder = tmp_path_factory.mktemp("sbom")
+    stock(folder / "shared/binpkgs")
     project = make_project(folder / "project", folder / "shared")
     project.doit("sbom:one")
     return project

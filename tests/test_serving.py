@@ -18,7 +18,7 @@ from quern.questions import BINHOST
 from quern.questions.base import clear
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
-from tests.conftest import tool
+from tests.conftest import Stock
 from tests.projects import Said, run, write
 from tests.test_emerging import ALL, Lab, ebuild
 from tests.test_signed import Signed, Signer, portage_environment
@@ -40,10 +40,10 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+def built(tmp_path_factory: pytest.TempPathFactory, stock: Stock) -> Lab:
     """An image whose packages are built."""
-    tool("scanelf", "pax-utils")
     lab = Lab(tmp_path_factory.mktemp("built"))
+    stock(lab.folder / "binpkgs")
     build(lab)
     return lab
 

@@ -21,7 +21,7 @@ from quern.errors import BuildError, ConfigError, QuernError
 from quern.portage import store
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
-from tests.conftest import tool
+from tests.conftest import Stock, tool
 from tests.projects import Said, run, write
 from tests.test_emerging import Lab
 
@@ -124,10 +124,10 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory, stock: Stock) -> Path:
     """The view of an image of lab/base and lab/headers, not signed."""
-    tool("scanelf", "pax-utils")
     other = Lab(tmp_path_factory.mktemp("other"))
+    stock(other.folder / "binpkgs")
     write(other.tree, {"profiles/image/packages": "lab/base\nlab/headers\n"})
     for step in steps_of(other.image)[:2]:
         run_step(step, run())

@@ -12,7 +12,7 @@ from quern.questions.measured import measure
 from quern.questions.size import SIZE
 from quern.questions.size_text import amount, lines
 from tests.building import CHECKOUT, Project, snapshot
-from tests.conftest import tool
+from tests.conftest import Stock
 from tests.projects import Said, run, write
 from tests.test_emerging import TREE
 from tests.test_measured import finished
@@ -93,9 +93,9 @@ def test_amount(size: int, text: str) -> None:
 
 
 @pytest.mark.emerge
-def test_a_real_image(tmp_path: Path) -> None:
+def test_a_real_image(tmp_path: Path, stock: Stock) -> None:
     """After a build, and after an edit, and without one; nothing but the page is written."""
-    tool("scanelf", "pax-utils")
+    stock(tmp_path / "build/binpkgs")
     write(tmp_path, {"dodo.py": (CHECKOUT / "dodo.py").read_text()})
     write(tmp_path / "profiles", PROFILE)
     write(tmp_path / "tree", TREE)

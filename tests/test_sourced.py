@@ -11,7 +11,7 @@ from quern.steps.chain import steps_of
 from quern.worker.sourced import sourced
 from tests.conftest import tool
 from tests.projects import Said, overlay_image, run, write
-from tests.test_emerging import ALL, TREE, Lab, ebuild
+from tests.test_emerging import TREE, Lab, ebuild
 
 BASHRC = 'source "${BASH_SOURCE%/*}/lib.sh"\nsource "${BASH_SOURCE%/*}/deep/more.sh"\n'
 HOOK = 'post_src_install() {{ echo {} "$(more)" >> "${{ED}}/usr/share/lab/${{PN}}"; }}\n'
@@ -34,6 +34,7 @@ def test_names(tmp_path: Path) -> None:
 def test_of_a_repository_s_profile(tmp_path: Path) -> None:
     tool("scanelf", "pax-utils")
     lab = Lab(tmp_path)
+    write(lab.tree, {"lab/top/top-1.ebuild": ebuild('DEPEND="lab/base"\nRDEPEND="lab/base"')})
     profile = write(lab.tree / "profiles/image", SOURCED)
     lab.build()
     assert lab.installed()["top"] == "top-1\none first"
@@ -41,7 +42,7 @@ def test_of_a_repository_s_profile(tmp_path: Path) -> None:
 
     write(profile, {"lib.sh": HOOK.format("two")})
     lab.build()
-    assert lab.emerged() == ALL
+    assert lab.emerged() == ["lab/base-1", "lab/top-1"]
     assert lab.installed()["top"] == "top-1\ntwo first"
     assert set(lab.ledger().values()) == {"built: bashrc-sources changed"}
 

@@ -16,7 +16,7 @@ from quern.questions import VERIFY
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
 from tests.building import CHECKOUT, Project, snapshot
-from tests.conftest import tool
+from tests.conftest import Stock
 from tests.projects import Said, run, write
 from tests.test_emerging import ALL, TREE, Lab, ebuild
 
@@ -43,10 +43,10 @@ def kept(work: Path) -> dict[str, tuple[int, int, int]]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    """An image whose archive can be built."""
-    tool("scanelf", "pax-utils")
+def lab(tmp_path: Path, stock: Stock) -> Lab:
+    """An image whose archive can be built, from packages that are there."""
     lab = Lab(tmp_path)
+    stock(tmp_path / "binpkgs")
     with (lab.folder / "lab.conf").open("a") as file:
         file.write("outdir = images\n[postbuild]\nengines = none\n")
     return lab
@@ -123,14 +123,14 @@ def test_a_tarball_that_was_damaged(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_cut_short(tmp_path: Path, number: signal.Signals) -> None:
+def test_cut_short(tmp_path: Path, stock: Stock, number: signal.Signals) -> None:
     """What was built is as it was, the next answer is right, and clean leaves nothing."""
-    tool("scanelf", "pax-utils")
     files = {f"tree/{name}": text for name, text in TREE.items()} | {"tree/profiles/image/packages": ""}
     files |= {"dodo.py": (CHECKOUT / "dodo.py").read_text(), "profiles/repo_name": "images\n"}
     files |= {"profiles/one/quern.conf": "[portage]\nrepositories = ./tree\n[postbuild]\nengines = none\n"}
     files |= {"profiles/one/packages": "lab/leaf\n", "profiles/one/parent": "lab:image\n"}
     project = Project(write(tmp_path / "project", files))
+    stock(project.folder / "build/binpkgs")
     project.doit("image:one")
     work = project.folder / "build/one"
     before = kept(work)

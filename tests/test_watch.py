@@ -14,6 +14,7 @@ from quern.drivers.raw import RawDriver
 from quern.portage import watch
 from quern.steps.base import Run, is_current, run_step
 from quern.steps.chain import steps_of
+from tests.conftest import Stock
 from tests.projects import Said, image_of, run, write
 from tests.test_emerging import TREE, Lab, ebuild
 
@@ -127,9 +128,10 @@ def test_a_tree_with_loops_and_links_to_folders(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+def built(tmp_path_factory: pytest.TempPathFactory, stock: Stock) -> Lab:
     """An image whose packages are built, in a tree with much else in it."""
     lab = Lab(tmp_path_factory.mktemp("built"))
+    stock(lab.folder / "binpkgs")
     for number in range(20):
         write(lab.tree, {f"lab/far{number}/far{number}-1.ebuild": ebuild()})
     write(lab.tree, {"eclass/far.eclass": "", "metadata/md5-cache/lab/far1-1": "", "lab/base/metadata.xml": ""})
@@ -188,8 +190,9 @@ def test_what_makes_the_packages_run(built: Lab, files: dict[str, str], runs: bo
 
 
 @pytest.mark.emerge
-def test_a_changed_watch_set_with_the_same_plan_costs_no_emerge(tmp_path: Path) -> None:
+def test_a_changed_watch_set_with_the_same_plan_costs_no_emerge(tmp_path: Path, stock: Stock) -> None:
     lab = Lab(tmp_path)
+    stock(tmp_path / "binpkgs")
     lab.build()
     shutil.rmtree(tmp_path / "binpkgs")  # the image's own view has them
     write(lab.tree, {"profiles/package.mask": "lab/other\n"})
@@ -233,8 +236,9 @@ def test_a_sync_while_it_resolves(tmp_path: Path) -> None:
 
 
 @pytest.mark.emerge
-def test_an_edit_while_it_builds_is_seen_by_the_next_run(tmp_path: Path) -> None:
+def test_an_edit_while_it_builds_is_seen_by_the_next_run(tmp_path: Path, stock: Stock) -> None:
     lab = Lab(tmp_path)
+    stock(tmp_path / "binpkgs")
     newer = tmp_path / "tree/lab/base/base-2.ebuild"
     edit = f"cp {lab.tree}/lab/base/base-1.ebuild {newer}"
     write(lab.tree, {"lab/leaf/leaf-1.ebuild": ebuild(slot="0/1", body=edit)})
@@ -252,6 +256,7 @@ def test_what_is_sourced_while_a_package_is_built(tmp_path: Path) -> None:
     formats = TREE["metadata/layout.conf"].replace("profile-set", "profile-set profile-bashrcs")
     appends = 'echo {} >> "${{ED}}/usr/share/lab/{}"\n'
     files = {
+        "profiles/image/packages": "lab/base\nlab/leaf\n",
         "metadata/layout.conf": formats,
         "profiles/image/package.bashrc": "lab/leaf leaf.sh\n",
         "profiles/image/bashrc/leaf.sh": f"post_src_install() {{ {appends.format('one', 'leaf')} }}\n",

@@ -12,7 +12,7 @@ import pytest
 
 from quern.errors import DriverError
 from quern.steps.work import claim, mask
-from tests.conftest import needs_root, tool
+from tests.conftest import Stock, needs_root, tool
 from tests.projects import write
 from tests.test_emerging import Lab
 
@@ -111,7 +111,8 @@ def test_nothing_that_is_made_can_be_written_to_by_others(lab: Lab) -> None:
 
 
 @pytest.mark.emerge
-def test_outputs_are_readable_as_the_umask_says(lab: Lab) -> None:
+def test_outputs_are_readable_as_the_umask_says(lab: Lab, stock: Stock) -> None:
+    stock(lab.folder / "binpkgs")
     os.umask(0o077)
     lab.build()
     assert {mode(path) for path in (lab.folder / "images").iterdir()} == {0o600}
