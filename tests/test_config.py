@@ -154,7 +154,7 @@ def test_the_template_names_every_option_and_variable() -> None:
         assert f"\n;{option.key} =" in text
     assert all(f"\n;{option.key} =" in text for option in REPOSITORY_OPTIONS)
     assert (
-        "; QUERN_EMERGE_JOBS - type=int - Processes that build a package at once; 0 means one per core\n;jobs = 0\n"
+        "; QUERN_EMERGE_JOBS - type=int - Processes that build packages at once; 0 means one per core\n;jobs = 0\n"
         in text
     )
 
@@ -185,6 +185,7 @@ def test_every_option_can_be_set_by_its_variable(option: object) -> None:
         "build.closure": "error",
         "docker.daemon": "unix:///run/docker.sock",
         "docker.memory": "2g",
+        "emerge.memory_per_job": "1g",
         "docker.cpus": "1.5",
         "docker.workdir_storage": "tmpfs:8g",
         "portage.binhost": "https://packages.example/amd64",
@@ -331,7 +332,7 @@ REFUSED = [
     ("[emerg]\njobs = 1\n", "quern.conf:1: unknown section [emerg]; did you mean [emerge]?"),
     ("[emerge]\njob = 1\n", "quern.conf:2: emerge.job: unknown option; did you mean emerge.jobs?"),
     ("[build]\njobs = 1\n", "quern.conf:2: build.jobs: unknown option; did you mean emerge.jobs?"),
-    ("[emerge]\nqqq = 1\n", "quern.conf:2: emerge.qqq: unknown option; there are: ask, jobs"),
+    ("[emerge]\nqqq = 1\n", "quern.conf:2: emerge.qqq: unknown option; there are: ask, jobs, memory_per_job"),
     (
         "[DEFAULT]\n",
         "quern.conf:1: unknown section [DEFAULT]; there are: build, docker, emerge, portage,"
@@ -355,6 +356,10 @@ REFUSED = [
     (
         "[docker]\nnetwork = a b\n",
         "quern.conf:2: docker.network: expected a docker network (none, host, or a name), got 'a b'",
+    ),
+    (
+        "[emerge]\nmemory_per_job = lots\n",
+        "quern.conf:2: emerge.memory_per_job: expected an amount of memory, 6m or more (512m, 4g), got 'lots'",
     ),
     (
         "[docker]\nmemory = 5m\n",

@@ -113,13 +113,16 @@ class Store:
         record = self.record(path)
         record.unlink(missing_ok=True)  # an old one would vouch for the new package
         temporary = path.with_name(f".{path.name}.{os.getpid()}.new")  # another run may do the same
-        with naming(temporary):
-            with temporary.open("wb") as copy:
-                self._write_anew(stanza["CPV"], package, copy, by_root, known)
-            described = {**metadata.stanza(stanza, PACKAGE_EPOCH), **digests(temporary)}
-            temporary.replace(path)
-            temporary.write_text(format_stanza(described), encoding="utf-8")
-            temporary.replace(record)
+        try:
+            with naming(temporary):
+                with temporary.open("wb") as copy:
+                    self._write_anew(stanza["CPV"], package, copy, by_root, known)
+                described = {**metadata.stanza(stanza, PACKAGE_EPOCH), **digests(temporary)}
+                temporary.replace(path)
+                temporary.write_text(format_stanza(described), encoding="utf-8")
+                temporary.replace(record)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _write_anew(self, cpv: str, package: BinaryIO, copy: BinaryIO, by_root: bool, known: Numbers | None) -> None:
         from quern.worker import WorkerError, gpkg, gpkg_write
