@@ -7,8 +7,8 @@ import hashlib
 import io
 import json
 import os
-import re
 import random
+import re
 import subprocess
 import sys
 import tarfile
