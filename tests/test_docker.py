@@ -74,7 +74,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     This Python may be out of a user's reach (below /root, say).
     """
-    folder = tmp_path_factory.mktemp("python")
+    folder = tmp_path_factory.mktemp("modules") / "python"
     names = ("doit", "cloudpickle", "getconf", "docker", "requests", "urllib3", "idna", "certifi", "charset_normalizer")
     for name in names:
         found = find_spec(name)
