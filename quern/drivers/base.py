@@ -7,20 +7,33 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 
+class Shown(NamedTuple):
+    """A folder of this machine, `here`, that a confined command finds at the path `there`."""
+
+    here: Path
+    there: str
+    writable: bool = False
+
+
 class Reach(NamedTuple):
     """What a confined command reaches of this machine.
 
     writable    the folders that it may write to, which are there; to all else it may not
     readable    what it is told to read: that must be found even in folders for temporary files, which are hidden
+    shown       folders that have another name there; only where the driver confines
+    hidden      folders that are not to be found at their own place; one that has something readable in it stays
     """
 
     writable: Sequence[Path] = ()
     readable: Sequence[Path] = ()
+    shown: Sequence[Shown] = ()
+    hidden: Sequence[Path] = ()
 
 
 class Command(NamedTuple):
     """A command to run: argv, its whole environment (nothing is inherited), folder, log file, and reach.
 
+    `folder` and what argv names are called as the command finds them, the log as quern does.
     `terminal` gives a shell a terminal of its own, which the user's shows; Ctrl-C is the command's then. Where commands
     are confined, none has a network.
     """
@@ -39,6 +52,11 @@ class Driver(Protocol):
     @property
     def offline(self) -> str:
         """The option that gives commands a network; empty where they have one."""
+        ...
+
+    @property
+    def confines(self) -> bool:
+        """Whether commands are confined, and may find folders under other names (Reach.shown)."""
         ...
 
     @property

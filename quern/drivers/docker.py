@@ -7,6 +7,9 @@
     distfiles                  likewise, read-only
     /quern/scratch             a tmpfs or a named volume to build in, where one is configured
 
+Where a command is shown folders under other names (Reach.shown), it finds these, and nothing of the work folder where
+that is on this machine.
+
 A container has no network, few capabilities, and no way to more (`confinement`).
 """
 
@@ -53,6 +56,7 @@ class DockerDriver:
 
     setup: Setup
     say: Callable[[str], None]
+    confines: bool = True
     throwaway: bool = True
     streams: bool = True
 
@@ -74,8 +78,8 @@ class DockerDriver:
         request: dict[str, object] = {"argv": command.argv, "environment": dict(command.environment), "merge": True}
         request |= {"folder": str(command.folder), **self._scratch}
         logs = command.log.with_suffix("")  # of single packages: Portage has nobody but root and its group read them
-        if logs in command.reach.writable:
-            request["give"] = [str(logs), os.getuid(), os.getgid()]
+        if there := _written_to(command.reach, logs):
+            request["give"] = [there, os.getuid(), os.getgid()]
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab", buffering=0) as log, terminable():  # it is what is left when we are killed
             with naming(command.log):
@@ -222,15 +226,17 @@ class DockerDriver:
 
         bind, work, distfiles = containers.bind, self.image.work, self.image.distfiles
         repositories = self.setup.repositories()
-        trees = [*self._places, (main_repository(repositories).location, OLD_TREE)]
+        trees = [(main_repository(repositories).location, OLD_TREE)]
         trees += [(each.location, f"{SYSTEM_TREES}/{name}") for each in repositories for name in each.names]
+        if not reach.shown:
+            trees = [*self._places, *trees, (work, str(work))]
+        if distfiles not in reach.writable:  # links in there may name it
+            trees.append((distfiles, str(distfiles)))
         mounts = [bind(here, there, read_only=True) for here, there in trees if here.is_dir()]
-        mounts.append(bind(work, work, read_only=True))
-        if distfiles.is_dir() and distfiles not in reach.writable:
-            mounts.append(bind(distfiles, distfiles, read_only=True))
         seen = [work, distfiles, *(here for here, _ in self._places)]
         others = [path for path in dict.fromkeys(reach.readable) if not any(map(path.is_relative_to, seen))]
         mounts += [bind(path, path, read_only=True) for path in others if path.is_dir()]
+        mounts += [bind(here, there, read_only=not own) for here, there, own in reach.shown]
         return [*mounts, *(bind(folder, folder) for folder in reach.writable)]
 
     @cached_property
@@ -274,3 +280,9 @@ class DockerDriver:
         containers.sweep(self.image.settings.docker, self.image.work)
         storage.make_volume(self.image.settings.docker, self.image.work)
         return True
+
+
+def _written_to(reach: Reach, folder: Path) -> str:
+    """Where a command finds a folder that it may write to; empty if it may not."""
+    found = [each.there for each in reach.shown if each.here == folder and each.writable]
+    return str(folder) if folder in reach.writable else "".join(found)

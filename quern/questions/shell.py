@@ -74,14 +74,17 @@ def _command(run: Run, file: Path, record: dict[str, Any], command: str) -> Comm
     """The worker's `shell`, which may write to the build folder and to ROOT."""
     import os
 
-    from quern.drivers.base import Command, Reach
+    from quern.drivers.base import Command
     from quern.drivers.confinement import WORKER
+    from quern.steps import names
 
-    words = [record["python"], "-I", "-B", run.driver.inside(WORKER), "shell", str(file)]
+    called = names.from_json(record["names"])
+    words = [record["python"], "-I", "-B", run.driver.inside(WORKER), "shell", called.inside(file)]
     words += [command] if command else []
     folder = file.parent / "tmp"
     # not to the packages: those that were there before are the store's own files
-    reach = Reach([folder, Path(record["root"])], [Path(path) for path in record["readable"]])
+    reach = called.reach([folder, Path(record["root"])], [Path(path) for path in record["readable"]])
+    folder = Path(called.inside(folder))
     environment = {"TERM": os.environ.get("TERM", "dumb")}
     return Command(words, environment, folder, Path(os.devnull), reach, terminal=not command)
 

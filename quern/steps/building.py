@@ -124,7 +124,7 @@ class Builder:
         """Empty folders to build in, and a new host side."""
         around = self.around
         own = around.staging / OWN
-        place = replace(around, own=own)
+        place = replace(around, own=own, renames=True)
         for folder in (own, place.scratch / "tmp"):
             discard(folder, around.staging, around.run)
         for folder in (own, place.root, place.host, place.view, own / MERGING, place.scratch / "tmp"):
@@ -155,7 +155,7 @@ class Builder:
         return Request(
             settings=place.surroundings.host_settings(),
             host=[*emerging, *emerge.host_options(), *atoms] if atoms else [],
-            packages=str(place.scratch / "on-host"),
+            packages=str(place.inside(place.scratch / "on-host")),
             host_only=emerge.host_only(place.surroundings),
             merging=merged,
             emerge=[*emerging, *emerge.build_options(), package.atom],
@@ -182,11 +182,11 @@ class Builder:
             if not run.driver.streams and (progress := emerge.BUILDING.match(text)):
                 run.say(f"{progress[1]}({position.number} of {position.total}){progress[2]}")
 
-        argv = [place.machine.python, "-I", "-B", run.driver.inside(WORKER), "build", str(request)]
+        argv = [place.machine.python, "-I", "-B", run.driver.inside(WORKER), "build", str(place.inside(request))]
         logs = place.log.with_suffix("")
         own, tmp = place.staging / OWN, place.scratch / "tmp"
         reach = place.reach(own, tmp, logs)
-        command = Command(argv, place.environment(binhosts=False), place.scratch, place.log, reach)
+        command = Command(argv, place.environment(binhosts=False), place.inside(place.scratch), place.log, reach)
         status = run.driver.run(command, line)
         check_folders([own, place.root, place.host, place.view, tmp])
         if status != 0 and not place.refused():

@@ -30,6 +30,7 @@ from quern.portage.tally import Tally
 from quern.portage.tools import missing_message
 from quern.steps import capsule, signed
 from quern.steps.base import Run, discard
+from quern.steps.names import Names, names_of
 from quern.steps.work import check_folders, check_owner, check_sources, take_over
 from quern.terminal import harmless
 
@@ -52,6 +53,7 @@ class Build:
     log: Path
     packages: Path | None = None
     own: Path | None = None
+    renames: bool = False
 
     @property
     def view(self) -> Path:
@@ -101,10 +103,10 @@ class Build:
         answer = self.run.driver.call(
             "prepare",
             reach=self.reach(self.host),
-            root=str(self.host),
+            root=str(self.inside(self.host)),
             profile=configroot.profile_files(setup.profile),
             tools=[tool.name for tool in tools],
-            toolchains=[self.run.driver.inside(folder) for folder in setup.toolchains()],
+            toolchains=[str(self.inside(folder)) for folder in setup.toolchains()],
             path=setup.path,
             own=self.run.driver.throwaway and not setup.toolchains(),  # those build against a root of their own
         )
@@ -116,25 +118,41 @@ class Build:
             raise DriverError(missing_message([tool for tool in tools if tool.name in missing]))
         return Machine(**answer)
 
+    @cached_property
+    def names(self) -> Names:
+        """What the folders are called where commands run."""
+        return names_of(self) if self.renames and self.run.driver.confines else Names()
+
+    def inside(self, path: Path) -> Path:
+        """What a file or folder is called where commands run."""
+        return Path(self.names.inside(path) if self.names.folders else self.run.driver.inside(path))
+
     @property
     def surroundings(self) -> Surroundings:
         """Everything around a call of emerge."""
         image = self.setup.image
         return Surroundings(
-            config=self.scratch / "config",
-            host=self.host,
-            root=self.root,
-            packages=self.view,
-            distfiles=image.distfiles,
-            scratch=Path(self.run.driver.scratch(self.scratch / "tmp")),
-            logs=self.log.with_suffix(""),
+            config=self.inside(self.scratch / "config"),
+            host=self.inside(self.host),
+            root=self.inside(self.root),
+            packages=self.inside(self.view),
+            distfiles=self.inside(image.distfiles),
+            scratch=self._temporary,
+            logs=self.inside(self.log.with_suffix("")),
             repositories=repos_conf(self._repositories_inside()),
             jobs=self.jobs,
             binhosts=[f"file://{folder}" for folder in self.binhosts if (folder / INDEX).exists()],
             root_user=self.machine.root,
             gentoo=self.machine.gentoo,
-            keyring=self.keyring if self.keys else None,
+            keyring=self.inside(self.keyring) if self.keys else None,
         )
+
+    @property
+    def _temporary(self) -> Path:
+        """PORTAGE_TMPDIR, where commands run."""
+        folder = self.scratch / "tmp"
+        room = self.run.driver.scratch(folder)
+        return self.inside(folder) if room == str(folder) else Path(room)
 
     @property
     def binhosts(self) -> list[Path]:
@@ -153,12 +171,11 @@ class Build:
         """What a command reaches that may write to these folders only."""
         image, paths = self.setup.image, self.setup.path.split(os.pathsep)
         repositories = [repository.location for repository in self.setup.repositories()]
-        own = [image.work, image.distfiles, *repositories]
-        return Reach(writable, [*own, *(Path(path) for path in paths if os.path.isabs(path))])
+        own = [] if self.names.folders else [image.work, image.distfiles, *repositories]
+        return self.names.reach(writable, [*own, *(Path(path) for path in paths if os.path.isabs(path))])
 
     def _repositories_inside(self) -> list[Repository]:
-        inside = self.run.driver.inside
-        return [each._replace(location=Path(inside(each.location))) for each in self.setup.repositories()]
+        return [each._replace(location=self.inside(each.location)) for each in self.setup.repositories()]
 
     def prepare(self) -> None:
         """Make the folders, the host side, and this run's configuration root. Raises BuildError."""

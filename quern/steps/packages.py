@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from quern.compress import identity
 from quern.errors import BuildError, ConfigError, ProfileError, display
 from quern.portage import watch
+from quern.portage.keys import UNCONFINED
 from quern.portage.setup import Setup
 from quern.steps import committed
 from quern.steps import receipt as receipts
@@ -33,6 +34,7 @@ from quern.steps.lock import locked
 from quern.steps.receipt import Receipt
 
 if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date step costs milliseconds
+    from quern.drivers.base import Driver
     from quern.portage.changes import Change
     from quern.portage.keys import Ingredients
     from quern.portage.plan import Package, Plan
@@ -72,6 +74,7 @@ class PackagesStep(Step):
             "portage": self.place.beside("portage").digest_text(),
             "repositories": watch.digest(self.place.output / WATCH),
             "machine": self.machine(),
+            "confined": setup.in_container or settings.build.confine != "off",  # as far as that is known without a try
             "sets": setup.sets(),
             "baselayout": settings.build.baselayout_atoms,
         }
@@ -84,6 +87,10 @@ class PackagesStep(Step):
 
             binhosts = tuple(f"binhost {public(url)}" for url in binhosts) + self._keys()
         return [*self.setup.machine_identity(), *binhosts]
+
+    def machine_of(self, driver: Driver) -> list[str]:
+        """The same, and that builds are not confined, where `driver` does not: they find more, under other paths."""
+        return [*self.machine(), *([] if driver.confines else [UNCONFINED])]
 
     def _keys(self) -> tuple[str, ...]:
         """What identifies the keys that must have signed a binhost's packages. Raises ConfigError."""
@@ -111,7 +118,7 @@ class PackagesStep(Step):
         build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log)
         build.prepare()
         plan, seen, now = resolve(build, self.targets())
-        made_of = ingredients(plan, self.machine())
+        made_of = ingredients(plan, self.machine_of(run.driver))
         lock = [lockfile.of_recipe(made_of.recipes[package.id]) for package in plan.packages]
         try:
             platform = platform_of({**plan.variables, "ARCH": plan.arch})
@@ -241,14 +248,17 @@ class PackagesStep(Step):
         build.check_target()
         self._check_manifests(order)
         order = self._fetch(build, plan, packages, keys, order)
-        machine = self.machine() if self.setup.in_container else None  # a builder image cannot change
-        Builder(build, plan, packages, keys, lambda: self._keys_now(plan, machine)).build(order)
+        driver = build.run.driver
+        machine = self.machine_of(driver) if self.setup.in_container else None  # a builder image cannot change
+        Builder(build, plan, packages, keys, lambda: self._keys_now(plan, machine or self.machine_of(driver))).build(
+            order
+        )
 
-    def _keys_now(self, plan: Plan, machine: list[str] | None) -> dict[str, str]:
-        """The keys of all packages, by id, as their recipes are now; `machine` is that of `machine`, if it is known."""
+    def _keys_now(self, plan: Plan, machine: list[str]) -> dict[str, str]:
+        """The keys of all packages, by id, as their recipes are now; `machine` is that of `machine_of`."""
         from quern.portage.keys import ingredients
 
-        made_of = ingredients(plan, machine or self.machine())
+        made_of = ingredients(plan, machine)
         return {**made_of.keys(), **host_keys(made_of, self.work, plan.system)}
 
     def _fetch(
@@ -281,11 +291,13 @@ class PackagesStep(Step):
 def host_keys(made_of: Ingredients, work: Path, system: bool) -> dict[str, str]:
     """The keys, by id, of what is built to build with for the image whose work folder this is.
 
-    Off a Gentoo `system` such packages hold the path of the host side (EPREFIX, PMS 11.1), and serve no other folder.
+    Off a Gentoo `system` such packages contain the path of the host side (EPREFIX, PMS 11.1). Confined builds have one
+    path for it (`names.HOST`); a package of another build serves no other folder.
     """
     from quern.steps.emerging import HOST, OWN
 
-    return made_of.host_keys("" if system else str(receipts.Place(work, PackagesStep.name).staging / OWN / HOST))
+    is_constant = system or UNCONFINED not in made_of.machine
+    return made_of.host_keys("" if is_constant else str(receipts.Place(work, PackagesStep.name).staging / OWN / HOST))
 
 
 def digest_in(output: Path) -> str:
