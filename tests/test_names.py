@@ -166,7 +166,8 @@ def test_a_failure_names_the_paths_of_the_user(tmp_path: Path, capfd: pytest.Cap
         f"log: {log}",
     ]
     said = Said()
-    script = f'pwd; cat "${{T}}/where"; echo "${{ROOT}} ${{DISTDIR}}"; touch "${{ROOT}}/x" && ls {lab.tree}/* {place} 2>/dev/null'
+    script = 'pwd; cat "${T}/where"; echo "${ROOT} ${DISTDIR}"; touch "${ROOT}/x"; '
+    script += f"ls {lab.tree}/* {place} 2>/dev/null"
     with pytest.raises(SystemExit):
         answer(lab.image, Run(RawDriver(confine="on", say=said), said), command=script)
     work = "/run/quern/tmp/portage/lab/top-1/work"

@@ -5,7 +5,7 @@
     /var/db/repos/NAME         likewise, by their names and aliases
     the work folder            where it is on this machine, read-only but for what is being made
     distfiles                  likewise, read-only
-    /quern/scratch             a tmpfs or a named volume to build in, where one is configured
+    /quern/scratch             a named volume to build in, where one is configured; a tmpfs is at /run/quern/tmp
 
 Where a command is shown folders under other names (Reach.shown), it finds these, and nothing of the work folder where
 that is on this machine.
@@ -253,7 +253,10 @@ class DockerDriver:
         """What the worker is told of the room for builds, where that is not in the work folder."""
         if self._storage == Storage():
             return {}
-        return {"scratch": storage.folder_of(self.image.work), "keep": self.image.settings.build.keep_failed}
+        return {
+            "scratch": storage.folder_of(self._storage, self.image.work),
+            "keep": self.image.settings.build.keep_failed,
+        }
 
     @property
     def _name(self) -> str:
