@@ -126,11 +126,11 @@ def test_what_builds_write_to_is_their_own(lab: Lab) -> None:
     if obstacle():
         pytest.skip(obstacle())
     body = f"""
-	local path staging="${{PORTAGE_TMPDIR}}/../../.." name
-	name=$(basename "$(dirname "${{PORTAGE_TMPDIR}}")")
-	for path in "scratch/${{name}}/closure" scratch/config scratch view .; do
-		touch "${{staging}}/${{path}}/x" 2>/dev/null && echo "${{path}}" >> {ROOT}/wrote
+	local path top=/run/quern
+	for path in ${{top}}/{{inputs/closure,config,inputs,distfiles,repositories/lab}} {lab.folder}; do
+		touch "${{path}}/x" 2>/dev/null && echo "${{path}}" >> {ROOT}/wrote
 	done
+	ls -d ${{top}}/{{inputs/closure,config,inputs,distfiles,repositories/lab}} > /dev/null || die
 	touch {ROOT}/wrote
 """
     image(lab, "tries", tries=ebuild('DEPEND="lab/base"', body))

@@ -37,11 +37,12 @@ ACCOUNTS = "insinto /etc; newins - passwd <<< one:x:70:71::/:/bin/false; newins 
 
 ESCAPES = """
     set +e
-    touch /quern/repositories/tree/escaped && die "the repository can be written to"
+    [[ -d /run/quern/repositories/tree && ! -e /quern/repositories ]] || die "the repository is elsewhere"
+    touch /run/quern/repositories/tree/escaped && die "the repository can be written to"
     touch /usr/portage/escaped && die "the tree can be written to"
     touch /quern/worker/escaped && die "the worker can be written to"
     touch "${DISTDIR}/escaped" && die "distfiles can be written to"
-    touch "${PORTAGE_CONFIGROOT}/../../../portage.json" && die "receipts can be written to"
+    touch "${PORTAGE_CONFIGROOT}/escaped" /run/quern/scratch/escaped && die "configuration can be written to"
     call() { /usr/bin/python3 -c "import ctypes, sys; sys.exit(ctypes.CDLL(None).$1 != 0)"; }
     call 'getpid() * 0' || die "cannot even call"
     call 'mount(b"none", b"/tmp", b"tmpfs", 0, 0)' && die "can mount"
@@ -152,10 +153,12 @@ os.setxattr(sys.argv[1], "security.capability", bytes.fromhex("{CAPABILITY.hex()
 
 
 def test_the_same_package_as_on_this_machine(tmp_path: Path, project: Project, builder: Builder) -> None:
+    """In another folder too: whatever it writes down of its paths."""
     raw = one_package(tmp_path / "raw", builder)
     raw.variables["QUERN_BUILD_DRIVER"] = "raw"
+    paths = "${ROOT} ${PORTAGE_OVERRIDE_EPREFIX} ${PORTAGE_TMPDIR} ${PKGDIR} ${DISTDIR} ${FILESDIR} ${PWD} ${D}"
     for each in (project, raw):
-        ebuild(each, f"{ACCOUNTS}; {SET}")
+        ebuild(each, f"{ACCOUNTS}; echo {paths} > paths; insinto /; doins paths; {SET}")
         each.variables["QUERN_DOCKER_CAPABILITIES"] = "SETFCAP"
         assert built(each.doit("packages:one")) == ["app-misc/one-1"]
     packages = [each.folder / "build/one/packages/view/app-misc/one/one-1-1.gpkg.tar" for each in (project, raw)]

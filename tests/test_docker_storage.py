@@ -28,7 +28,7 @@ def test_building_in_a_tmpfs(project: Project, client: Any) -> None:  # noqa: AN
     assert "packages:one\ndocker.workdir_storage = tmpfs:16m is full: name a larger one, or folder; log: " in output
     project.doit("root:one", variables={"QUERN_DOCKER_WORKDIR_STORAGE": "tmpfs:64m"})
     root = project.folder / "build/one/root/image"
-    assert (root / "where").read_text().startswith("/quern/scratch/one-")
+    assert (root / "where").read_text().startswith("/run/quern/tmp/portage/")
     assert (root / "zeros").stat().st_size == 24 << 20
     assert ran(project.doit("root:one", variables={"QUERN_DOCKER_WORKDIR_STORAGE": "folder"})) == []
 

@@ -79,7 +79,8 @@ def test_the_environment_is_that_of_the_phase(failed: Project) -> None:
 
 
 def test_its_folder_functions_and_status(failed: Project) -> None:
-    sources = f"{failed.folder}/build/one/.packages.new/scratch/tmp/portage/app-misc/one-1/work/sources"
+    (own,) = (failed.folder / "build/one/.packages.new/own").iterdir()
+    sources = f"{own if obstacle() else '/run/quern'}/tmp/portage/app-misc/one-1/work/sources"
     assert answer(failed, "pwd; ls; mine here; exit 7", status=7) == [sources, "file", "made", "mine dark blue here"]
     assert answer(failed, "type -t emake default src_install default_src_install") == ["file", *["function"] * 3]
     said = answer(failed, "(src_compile); echo still here")
@@ -93,8 +94,7 @@ def test_it_is_confined_like_a_build(failed: Project) -> None:
     """And more: nothing can be written to but what the next run removes."""
     if reason := obstacle():
         pytest.skip(reason)
-    work = failed.folder / "build/one"
-    places = [work, work / "host", work / "host/home", work / ".packages.new/view", work / "logs"]
+    places = [f"/run/quern/{name}" for name in ("build", "host", "host/home", "build/made", "logs", "inputs")]
     script = "; ".join(f"touch {place}/x" for place in places)
     assert len([line for line in answer(failed, script, status=1) if "Read-only file system" in line]) == len(places)
     answer(failed, f"touch {Path.home()}/x", status=1)
@@ -149,7 +149,8 @@ def test_what_is_gone_is_said_and_clean_removes_the_rest(tmp_path: Path) -> None
     project.doit("packages:one", status=1)
     (project.folder / "tree/app-misc/one/one-1.ebuild").unlink()
     assert answer(project, "true", status=1) == ["the ebuild of app-misc/one-1 is gone: build again"]
-    shutil.rmtree(project.folder / "build/one/.packages.new/scratch/tmp/portage")
+    (own,) = (project.folder / "build/one/.packages.new/own").iterdir()
+    shutil.rmtree(own / "tmp/portage")
     assert answer(project, "true", status=1)[0].endswith("/app-misc/one-1 is not there any more: build again")
     project.doit("clean", "-c", "image:one")
     assert not (project.folder / "build/one").exists()

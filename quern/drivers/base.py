@@ -7,26 +7,39 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 
+class Shown(NamedTuple):
+    """A folder of this machine, `here`, that a confined command finds at the path `there`."""
+
+    here: Path
+    there: str
+    writable: bool = False
+
+
 class Reach(NamedTuple):
     """What a confined command reaches of this machine.
 
     writable    the folders that it may write to, which are there; to all else it may not
-    readable    what it is told to read: that must be found even in folders for temporary files, which are hidden;
-                below a writable folder it may not write to that
-    recipe      a folder that has, by name, what stands for the repositories: the command sees these in their place
+    readable    what it is told to read: that must be found even in folders for temporary files, which are hidden
+    shown       folders that have another name there; only where the driver confines
+    hidden      folders that are not to be found at their own place; one that has something readable in it stays
+    recipe      a folder that has, by name, what stands for the repositories: where these have places of their own,
+                as in a container, it has what is there
     """
 
     writable: Sequence[Path] = ()
     readable: Sequence[Path] = ()
+    shown: Sequence[Shown] = ()
+    hidden: Sequence[Path] = ()
     recipe: Path | None = None
 
 
 class Command(NamedTuple):
     """A command to run: argv, its whole environment (nothing is inherited), folder, log file, and reach.
 
-    `logs` is a folder in which all that it leaves is to belong to this user; `name` tells it from others that run at
-    the same time, in letters, digits and .-_ alone. `terminal` gives a shell a terminal of its own, which the user's
-    shows; Ctrl-C is the command's then. Where commands are confined, none has a network.
+    `folder` and what argv names are called as the command finds them, the log as quern does. `logs` is a folder in
+    which all that it leaves is to belong to this user; `name` tells it from others that run at the same time, in
+    letters, digits and .-_ alone. `terminal` gives a shell a terminal of its own, which the user's shows; Ctrl-C is the
+    command's then. Where commands are confined, none has a network.
     """
 
     argv: Sequence[str]
@@ -45,6 +58,11 @@ class Driver(Protocol):
     @property
     def offline(self) -> str:
         """The option that gives commands a network; empty where they have one."""
+        ...
+
+    @property
+    def confines(self) -> bool:
+        """Whether commands are confined, and may find folders under other names (Reach.shown)."""
         ...
 
     @property

@@ -52,6 +52,8 @@ def confined(argv: Sequence[str], reach: Reach, folder: Path, python: str) -> li
     request = {
         "writable": [str(path) for path in reach.writable],
         "readable": _prefixes(readable),
+        "shown": [[str(each.here), each.there, each.writable] for each in reach.shown],
+        "hidden": [str(path) for path in reach.hidden],
         "folder": str(folder),
         "filter": seccomp.encoded(),
     }

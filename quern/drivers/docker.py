@@ -6,7 +6,10 @@
                                (where one package is built, what of them that package is built from)
     the work folder            where it is on this machine, read-only but for what is being made
     distfiles                  likewise, read-only
-    /quern/scratch             a tmpfs or a named volume to build in, where one is configured
+    /quern/scratch             a named volume to build in, where one is configured; a tmpfs is at /run/quern/tmp
+
+Where a command is shown folders under other names (Reach.shown), it finds these, and nothing of the work folder where
+that is on this machine.
 
 A container has no network, few capabilities, and no way to more (`confinement`).
 """
@@ -55,6 +58,7 @@ class DockerDriver:
 
     setup: Setup
     say: Callable[[str], None]
+    confines: bool = True
     throwaway: bool = True
     streams: bool = True
     _running: Commands[Container] = field(default_factory=lambda: Commands(Container.stop), compare=False)
@@ -76,8 +80,9 @@ class DockerDriver:
         assert self._ready
         request: dict[str, object] = {"argv": command.argv, "environment": dict(command.environment), "merge": True}
         request |= {"folder": str(command.folder), **self._scratch(command.name)}
-        if command.logs:  # of single packages: Portage has nobody but root and its group read them
-            request["give"] = [str(command.logs), os.getuid(), os.getgid()]
+        # of single packages: Portage has nobody but root and its group read them
+        if command.logs and (there := _written_to(command.reach, command.logs)):
+            request["give"] = [there, os.getuid(), os.getgid()]
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab", buffering=0) as log, terminable():  # it is what is left when we are killed
             with naming(command.log):
@@ -232,19 +237,18 @@ class DockerDriver:
         repositories = self.setup.repositories()
         if reach.recipe:
             repositories = tuple(each._replace(location=reach.recipe / each.name) for each in repositories)
-        trees = [(each.location, f"{REPOSITORIES}/{each.name}") for each in repositories]
-        trees += [(main_repository(repositories).location, OLD_TREE)]
+        trees = [(main_repository(repositories).location, OLD_TREE)]
         trees += [(each.location, f"{SYSTEM_TREES}/{name}") for each in repositories for name in each.names]
+        if not reach.shown:
+            trees = [*self._places, *trees, (work, str(work))]
+        if distfiles not in reach.writable:  # links in there may name it
+            trees.append((distfiles, str(distfiles)))
         mounts = [bind(here, there, read_only=True) for here, there in trees if here.is_dir()]
-        mounts.append(bind(work, work, read_only=True))
-        if distfiles.is_dir() and distfiles not in reach.writable:
-            mounts.append(bind(distfiles, distfiles, read_only=True))
         seen = [work, distfiles, *(here for here, _ in self._places)]
         others = [path for path in dict.fromkeys(reach.readable) if not any(map(path.is_relative_to, seen))]
         mounts += [bind(path, path, read_only=True) for path in others if path.is_dir()]
-        kept = [reach.recipe] if reach.recipe else []
-        mounts += [bind(folder, folder) for folder in reach.writable]
-        return [*mounts, *(bind(folder, folder, read_only=True) for folder in kept)]
+        mounts += [bind(here, there, read_only=not own) for here, there, own in reach.shown]
+        return [*mounts, *(bind(folder, folder) for folder in reach.writable)]
 
     @cached_property
     def _builder(self) -> str:
@@ -259,7 +263,10 @@ class DockerDriver:
         """What the worker is told of the room for the command `name`, where that is not in the work folder."""
         if self._storage == Storage():
             return {}
-        return {"scratch": storage.folder_of(self.image.work, name), "keep": self.image.settings.build.keep_failed}
+        return {
+            "scratch": storage.folder_of(self._storage, self.image.work, name),
+            "keep": self.image.settings.build.keep_failed,
+        }
 
     def _name_of(self, command: Command) -> str:
         """The name of the command's container."""
@@ -290,3 +297,9 @@ class DockerDriver:
         containers.sweep(self.image.settings.docker, self.image.work)
         storage.make_volume(self.image.settings.docker, self.image.work)
         return True
+
+
+def _written_to(reach: Reach, folder: Path) -> str:
+    """Where a command finds a folder that it may write to; empty if it may not."""
+    found = [each.there for each in reach.shown if each.here == folder and each.writable]
+    return str(folder) if folder in reach.writable else "".join(found)

@@ -47,19 +47,20 @@ class RawDriver:
     @property
     def offline(self) -> str:
         """See Driver.offline."""
-        return OPTION if self._confines else ""
+        return OPTION if self.confines else ""
 
     @cached_property
-    def _confines(self) -> bool:
+    def confines(self) -> bool:
+        """See Driver.confines."""
         return is_possible(self.confine, self.say)
 
     def _argv(self, command: Command) -> Sequence[str]:
-        if not self._confines:
+        if not self.confines:
             return worker("start", *command.argv)
         return confined(command.argv, command.reach, command.folder, self.python)
 
     def _call_argv(self, verb: str, reach: Reach | None) -> Sequence[str]:
-        if reach is None or not self._confines:
+        if reach is None or not self.confines:
             return worker(verb, python=self.python)
         argv = [self.python, "-I", "-B", str(WORKER), verb]
         return confined(argv, reach, Path("/"), self.python)
@@ -76,7 +77,7 @@ class RawDriver:
             process = subprocess.Popen(
                 self._argv(command),
                 env=dict(command.environment),
-                cwd=command.folder,
+                cwd="/" if self.confines else command.folder,
                 umask=0o022,  # a build must not depend on the caller's
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -87,7 +88,7 @@ class RawDriver:
             with guarded(process), self._running.listed(process), process.stdout as output:
                 last = copy_lines(output, log, line)
                 status = process.wait()
-        if status == IMPOSSIBLE and self._confines:
+        if status == IMPOSSIBLE and self.confines:
             raise DriverError(unlike(last))
         return 128 - status if status < 0 else status
 
@@ -117,7 +118,7 @@ class RawDriver:
                 process = subprocess.Popen(
                     self._argv(command),
                     env=dict(command.environment),
-                    cwd=command.folder,
+                    cwd="/" if self.confines else command.folder,
                     umask=0o022,
                     stdin=theirs,
                     stdout=theirs,
@@ -150,7 +151,7 @@ class RawDriver:
                 with undisturbed():
                     _end_group(process)
                 raise
-        if reach is not None and self._confines and process.returncode == IMPOSSIBLE:
+        if reach is not None and self.confines and process.returncode == IMPOSSIBLE:
             raise DriverError(unlike(noise))
         return answer_of(verb, process.returncode, output, noise)
 
@@ -187,7 +188,7 @@ class RawDriver:
 
     def hint(self, output: str) -> str:
         """See Driver.hint."""
-        return hint(output, OPTION) if self._confines else ""
+        return hint(output, OPTION) if self.confines else ""
 
     def scratch(self, folder: Path, name: str = "") -> str:
         """See Driver.scratch."""

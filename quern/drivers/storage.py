@@ -1,7 +1,7 @@
 """Where containers have room for what a build throws away, if that is not the work folder: [docker] workdir_storage.
 
-A tmpfs goes with its container. A named volume may serve other images and projects as well, so each image has a folder
-of its own in it, which the worker's `supervise` empties.
+A tmpfs goes with its container, and has the name that PORTAGE_TMPDIR has in every build. A named volume may serve other
+images and projects as well, so each image has a folder of its own in it, which the worker's `supervise` empties.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from quern.drivers.containers import PROJECT, TIMEOUT, address_of
 from quern.engine import connect, field
 
 INSIDE = "/quern/scratch"
+IN_MEMORY = "/run/quern/tmp"  # as quern.steps.names.TMP
 
 
-def folder_of(work: Path, name: str = "") -> str:
+def folder_of(storage: Storage, work: Path, name: str = "") -> str:
     """The folder, in the containers of one work folder, that is emptied before and after every command `name`."""
+    if storage.volume is None:
+        return IN_MEMORY
     return f"{INSIDE}/{work.name}-{hashlib.sha256(os.fsencode(work)).hexdigest()[:12]}{name and f'/{name}'}"
 
 
@@ -33,7 +36,7 @@ def mounts(storage: Storage) -> list[Any]:
 
 def options(storage: Storage) -> dict[str, Any]:
     """The tmpfs, if there is one, as an option of the host configuration. Docker's are noexec unless it is said."""
-    return {"tmpfs": {INSIDE: f"size={storage.size},mode=0755,exec"}} if storage.size else {}
+    return {"tmpfs": {IN_MEMORY: f"size={storage.size},mode=0755,exec"}} if storage.size else {}
 
 
 def text(storage: Storage) -> str:

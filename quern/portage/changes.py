@@ -142,6 +142,7 @@ _NAMES = {
     "tool": "tool {}",
     "portage": "Portage",
     "builder": "builder image",
+    "confinement": "confinement",
     "binhost": "binhost {}",
     "quern": "quern",
     "dependency": "dependency {}",

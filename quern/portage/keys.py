@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from quern.portage.plan import Package, Plan
 
 NOTHING = hashlib.sha256().hexdigest()  # the `tree_digest` of a folder that is empty, or not there
+UNCONFINED = "unconfined"  # of a machine: its builds are not confined, and their packages for its own use
 VERSION = 3  # part of every key: raise it when quern builds the same inputs into other bytes
 
 
@@ -54,7 +55,7 @@ class Ingredients(NamedTuple):
     def host_keys(self, host: str) -> dict[str, str]:
         """The keys, by id, of the packages that are merged where emerge runs.
 
-        `host` is the path that is written into them: that of the host side, or empty where it is `/`.
+        `host` is the path that is written into them: that of the host side, or empty where it is the same everywhere.
         """
         keys = self._all_keys()
         return {name: _digest([key, host]) for name, key in keys.items() if is_for_host(name)}

@@ -8,6 +8,7 @@ that a package itself has, there are
     variable      of make.conf and the profile: CFLAGS; profile.bashrc counts as one,
                   and bashrc-sources, the files that it may source
     tool, portage, builder      of the place where it is built
+    confinement   whether builds are confined there
     binhost       where else packages may come from
     quern         of how quern itself builds and writes packages
     dependency    that it is built with; `why` says what changed of it
@@ -21,9 +22,10 @@ from typing import Any
 
 from quern.portage.binhost import public
 from quern.portage.changes import Change, changes, of_mapping, pairs
-from quern.portage.keys import Ingredients, is_for_host
+from quern.portage.keys import UNCONFINED, Ingredients, is_for_host
 from quern.portage.lockfile import Locked, of_recipe
 
+CONFINED = "confined"  # what a machine without UNCONFINED is
 _COMPILER = re.compile(r".*/(?:lib|libexec)/gcc/.*|.*/(?:[^/]+-)?gcc(?:-[0-9.]+)?")
 
 
@@ -68,17 +70,25 @@ def _variables(ingredients: Ingredients) -> dict[str, str]:
 
 def _of_machine(before: Iterable[str], after: Iterable[str]) -> Iterator[Change]:
     """The changes of what `Setup.machine_identity` gives, and of binhosts."""
-    old, new = (_joined((_kind_and_item(row), row) for row in rows) for rows in (before, after))
+    old, new = (_joined((_kind_and_item(row), row) for row in _with_confinement(rows)) for rows in (before, after))
     names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     found = [Change(name[0], name[1], old.get(name, ""), new.get(name, "")) for name in names]
     builder = [change for change in found if change.kind == "builder"]
     yield from builder or found  # another builder has other tools, or none of ours
 
 
+def _with_confinement(rows: Iterable[str]) -> list[str]:
+    """The rows of a machine, with one that says whether builds are confined there in either case."""
+    found = [*rows]
+    return found if UNCONFINED in found else [*found, CONFINED]
+
+
 def _kind_and_item(row: str) -> tuple[str, str]:
     """What a row is about: `PATH SIZE TIME` and `NAME DIGEST` are tools, one word is Portage or the builder image."""
     if row.startswith("binhost "):
         return "binhost", public(row.split()[1])
+    if row in (CONFINED, UNCONFINED):
+        return "confinement", ""
     if " " not in row:
         return ("builder" if row.startswith("sha256:") else "portage"), ""
     path = row.rsplit(" ", 2)[0] if row.startswith("/") else row.split()[0]

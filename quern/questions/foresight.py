@@ -156,7 +156,7 @@ class Foresight:
         build = Build(step.setup, self.run, place.staging, place.beside(PortageStep.name).output, place.log)
         build.prepare()
         plan = resolve(build, step.targets()).plan
-        return plan, ingredients(plan, step.machine())
+        return plan, ingredients(plan, step.machine_of(self.run.driver))
 
     def _place(self, name: str, flag: str) -> str:
         """The line of the profile that asks for a package, or switches one of its flags."""

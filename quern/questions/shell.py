@@ -75,15 +75,18 @@ def _command(run: Run, file: Path, record: dict[str, Any], command: str) -> Comm
     """The worker's `shell`, which may write to the build folder and to ROOT."""
     import os
 
-    from quern.drivers.base import Command, Reach
+    from quern.drivers.base import Command
     from quern.drivers.confinement import WORKER
+    from quern.steps import names
 
-    words = [record["python"], "-I", "-B", run.driver.inside(WORKER), "shell", str(file)]
+    called = names.from_json(record["names"])
+    words = [record["python"], "-I", "-B", run.driver.inside(WORKER), "shell", called.inside(file)]
     words += [command] if command else []
     folder = Path(record["folder"])
     # not to the packages: those that were there before are the store's own files
-    readable = [Path(path) for path in record["readable"]]
-    reach = Reach([folder, Path(record["root"])], readable, Path(record["recipe"]) if record["recipe"] else None)
+    readable, recipe = [Path(path) for path in record["readable"]], record["recipe"]
+    reach = called.reach([folder, Path(record["root"])], readable)._replace(recipe=Path(recipe) if recipe else None)
+    folder = Path(called.inside(folder))
     environment = {"TERM": os.environ.get("TERM", "dumb")}
     return Command(words, environment, folder, Path(os.devnull), reach, terminal=not command, name=record["name"])
 

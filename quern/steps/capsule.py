@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from quern.portage.setup import STARTER
 from quern.portage.tools import declared_tools
 from quern.portage.tracebacks import condensed
 from quern.steps.base import discard
+from quern.steps.names import Names
 from quern.terminal import harmless
 from quern.worker import regular
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from quern.steps.emerging import Build
 
 RECORD = ".shell.json"  # how the name of a record ends
+NO_NAMES = Names()
 IN_FULL = 10  # failures; of more than that, the rest in a line each
 LOG_SIZE = 1 << 20  # bytes that are read of a package's log
 LOG_END = 20_000  # characters in which a cause is looked for
@@ -50,7 +53,9 @@ def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
     repositories = build.setup.repositories()
     starter_only = all(repository.location in (STARTER, build.setup.overlay) for repository in repositories)
     profile = build.setup.stack().folders[-1]
-    machine = failures.Machine(_text, shutil.disk_usage(work).free, repositories, profile, str(work))
+    machine = failures.Machine(
+        partial(_text, names=build.names), shutil.disk_usage(work).free, repositories, profile, str(work)
+    )
     discard(_path(build), build.scratch, build.run)  # of an earlier failure
     undeclared = not build.setup.in_container and not declared_tools(each.location for each in repositories)
     found = failures.each(output, available_packages(repositories), starter_only, undeclared, machine=machine)
@@ -71,10 +76,11 @@ def error_of(build: Build, output: str, fetching: bool = False) -> BuildError:
 
 
 def as_known(build: Build, output: str) -> str:
-    """What Portage printed, with files called as the user knows them: not as in a container, nor as our copies."""
-    setup = build.setup
-    for location, inside in build.locations().items():
-        output = output.replace(f"{inside}/", f"{location}/")
+    """What Portage printed, with files called as the user knows them: not as in a build, nor as our copies."""
+    setup, output = build.setup, build.names.outside(output)
+    for repository in setup.repositories():
+        for seen in build.seen(repository):
+            output = output.replace(f"{seen}/", f"{repository.location}/")
     if setup.has_overlay:
         output = output.replace(f"{setup.overlay}/profiles/", f"{setup.image.profiles}/")
     return output.replace(NO_HOST_BINHOST, "")
@@ -82,7 +88,7 @@ def as_known(build: Build, output: str) -> str:
 
 def _reason(build: Build, failure: Failure, text: str, fetching: bool) -> str:
     """Why a package failed, and what to do about it; `text` is where that was found."""
-    log = _text(failure.log) if failure.log else ""  # with --quiet-build emerge itself shows none of it
+    log = _text(failure.log, build.names) if failure.log else ""  # with --quiet-build emerge itself shows none of it
     return str(failure) + ("" if fetching else _hints(build, text + log[-LOG_END:]))
 
 
@@ -143,8 +149,9 @@ def _record(build: Build, output: str, failure: Failure) -> None:
         "settings": around.host_settings() if around.gentoo else "",
         "python": build.machine.python,
         "driver": build.setup.image.settings.build.driver,
-        "readable": [str(path) for path in build.reach(recipe=build.recipe).readable],
+        "readable": [str(path) for path in build.reach().readable],
         "recipe": str(build.recipe) if build.recipe else None,
+        "names": build.names.as_json(),
     }
     path = _path(build)
     new = path.with_name(f"{path.name}.new")
@@ -168,9 +175,9 @@ def _phase(folder: Path) -> str:
     return next((phase for phase, mark in MARKS.items() if mark not in ended), "install")
 
 
-def _text(path: str) -> str:
+def _text(path: str, names: Names = NO_NAMES) -> str:
     """The end of a package's log; empty where there is none. Its path is from emerge's output, which others write."""
     try:
-        return condensed(harmless(regular.end(path, LOG_SIZE).decode(errors="replace")))
+        return condensed(names.outside(harmless(regular.end(path, LOG_SIZE).decode(errors="replace"))))
     except (OSError, ValueError):
         return ""

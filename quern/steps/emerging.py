@@ -30,21 +30,23 @@ from quern.portage.tally import Tally
 from quern.portage.tools import missing_message
 from quern.steps import capsule, signed
 from quern.steps.base import Run, discard
+from quern.steps.names import Names, names_of
 from quern.steps.work import check_folders, check_owner, check_sources, take_over
 from quern.terminal import harmless
 
 HOST = "host"
 OWN = "own"  # in staging: the places of single packages
 TOGETHER = "one"  # in there: the place of all of them, one after the other
-RECIPE = "recipe"  # in the place of one: the repositories, as its build sees them
+RECIPE = "recipe"  # in the inputs of one: the repositories, as its build sees them
 
 
 @dataclass(frozen=True)
 class Build:
     """Emerge around `staging`, for the image of `setup`, with the configuration root `config`.
 
-    `packages` is PKGDIR, by default the view in staging; `own` the folder that has PKGDIR, ROOT, PORTAGE_TMPDIR, a host
-    side and the repositories for one package alone, and `name` what its commands are called (see `package_build`).
+    `packages` is PKGDIR, by default the view in staging; `own` the folder that has PKGDIR, ROOT, PORTAGE_TMPDIR and a
+    host side for one package alone, and `name` what its commands are called (see `package_build`). With `renames`
+    folders have constant names where commands run, if these are confined (see `names`).
     """
 
     setup: Setup
@@ -55,6 +57,7 @@ class Build:
     packages: Path | None = None
     own: Path | None = None
     name: str = ""
+    renames: bool = False
 
     @property
     def view(self) -> Path:
@@ -84,7 +87,12 @@ class Build:
     @property
     def recipe(self) -> Path | None:
         """The folder of repositories for one package alone, by name; None where the real ones are seen."""
-        return self.own / RECIPE if self.own else None
+        return self.inputs / RECIPE if self.own else None
+
+    @property
+    def inputs(self) -> Path:
+        """What the build of one package reads, and cannot write to."""
+        return self.scratch / self.name
 
     @property
     def keys(self) -> Path | None:
@@ -114,10 +122,10 @@ class Build:
         answer = self.run.driver.call(
             "prepare",
             reach=self.reach(self.host),
-            root=str(self.host),
+            root=str(self.inside(self.host)),
             profile=configroot.profile_files(setup.profile),
             tools=[tool.name for tool in tools],
-            toolchains=[self.run.driver.inside(folder) for folder in setup.toolchains()],
+            toolchains=[str(self.inside(folder)) for folder in setup.toolchains()],
             path=setup.path,
             own=self.run.driver.throwaway and not setup.toolchains(),  # those build against a root of their own
         )
@@ -129,6 +137,15 @@ class Build:
             raise DriverError(missing_message([tool for tool in tools if tool.name in missing]))
         return Machine(**answer)
 
+    @cached_property
+    def names(self) -> Names:
+        """What the folders are called where commands run."""
+        return names_of(self) if self.renames and self.run.driver.confines else Names()
+
+    def inside(self, path: Path) -> Path:
+        """What a file or folder is called where commands run."""
+        return Path(self.names.inside(path) if self.names.folders else self.run.driver.inside(path))
+
     @property
     def surroundings(self) -> Surroundings:
         """Everything around a call of emerge."""
@@ -138,20 +155,26 @@ class Build:
         """Everything around a call of emerge that may keep so many processes busy (make -j)."""
         image = self.setup.image
         return Surroundings(
-            config=self.scratch / "config",
-            host=self.host,
-            root=self.root,
-            packages=self.view,
-            distfiles=image.distfiles,
-            scratch=Path(self.run.driver.scratch(self.tmp, self.name)),
-            logs=self.log.with_suffix(""),
+            config=self.inside(self.scratch / "config"),
+            host=self.inside(self.host),
+            root=self.inside(self.root),
+            packages=self.inside(self.view),
+            distfiles=self.inside(image.distfiles),
+            scratch=self._temporary,
+            logs=self.inside(self.log.with_suffix("")),
             repositories=repos_conf(self._repositories_inside()),
             jobs=jobs,
             binhosts=[f"file://{folder}" for folder in self.binhosts if (folder / INDEX).exists()],
             root_user=self.machine.root,
             gentoo=self.machine.gentoo,
-            keyring=self.keyring if self.keys else None,
+            keyring=self.inside(self.keyring) if self.keys and not self.own else None,
         )
+
+    @property
+    def _temporary(self) -> Path:
+        """PORTAGE_TMPDIR, where commands run."""
+        room = self.run.driver.scratch(self.tmp, self.name)
+        return self.inside(self.tmp) if room == str(self.tmp) else Path(room)
 
     @property
     def binhosts(self) -> list[Path]:
@@ -166,22 +189,26 @@ class Build:
             environment.pop("PORTAGE_BINHOST", None)
         return environment
 
-    def reach(self, *writable: Path, recipe: Path | None = None) -> Reach:
-        """What a command reaches that may write to these folders only; with `recipe`, that and no repository."""
+    def reach(self, *writable: Path) -> Reach:
+        """What a command reaches that may write to these folders only."""
         image, paths = self.setup.image, self.setup.path.split(os.pathsep)
-        repositories = [recipe] if recipe else [repository.location for repository in self.setup.repositories()]
-        own = [image.work, image.distfiles, *repositories]
-        return Reach(writable, [*own, *(Path(path) for path in paths if os.path.isabs(path))], recipe)
+        own = (
+            [] if self.names.folders else [image.work, image.distfiles, *map(self.location, self.setup.repositories())]
+        )
+        readable = [*own, *(Path(path) for path in paths if os.path.isabs(path))]
+        return self.names.reach(writable, readable)._replace(recipe=self.recipe)
 
-    def locations(self) -> dict[Path, str]:
-        """Where commands find each repository: its own folder, and that folder's or its copy's name there."""
-        inside, repositories = self.run.driver.inside, self.setup.repositories()
-        seen = {each.location: self.recipe / each.name if self.recipe else each.location for each in repositories}
-        return {location: inside(path) for location, path in seen.items()}
+    def location(self, repository: Repository) -> Path:
+        """The folder of what commands see of a repository."""
+        return self.recipe / repository.name if self.recipe else repository.location
+
+    def seen(self, repository: Repository) -> list[str]:
+        """What paths of it may begin with in what commands print, besides its own folder."""
+        folder = self.location(repository)
+        return [str(folder), self.run.driver.inside(folder)]
 
     def _repositories_inside(self) -> list[Repository]:
-        places = self.locations()
-        return [each._replace(location=Path(places[each.location])) for each in self.setup.repositories()]
+        return [each._replace(location=self.inside(self.location(each))) for each in self.setup.repositories()]
 
     def prepare(self) -> None:
         """Make the folders, the host side, and this run's configuration root. Raises BuildError."""

@@ -40,10 +40,10 @@ def merge(build: Build, plan: RootPlan) -> None:
         if not build.run.driver.streams and (progress := emerge.PROGRESS.fullmatch(text)):
             build.run.say(progress[1])
 
-    argv = [build.machine.python, "-I", "-B", build.run.driver.inside(WORKER), "merge", str(request)]
-    logs = build.log.with_suffix("")
+    argv = [build.machine.python, "-I", "-B", build.run.driver.inside(WORKER), "merge", str(build.inside(request))]
+    folder, logs = build.inside(build.scratch), build.log.with_suffix("")
     reach = build.reach(build.staging, build.host, logs)
-    command = Command(argv, build.environment(binhosts=False), build.scratch, build.log, reach, logs)
+    command = Command(argv, build.environment(binhosts=False), folder, build.log, reach, logs)
     status = build.run.driver.run(command, line)
     check_folders([build.view, build.root, build.scratch, build.scratch / "tmp"])
     if refused := build.refused():
@@ -56,9 +56,9 @@ def request_of(build: Build, plan: RootPlan, view: Path, scratch: Path) -> Reque
     """The request to merge the packages of `plan` from `view` into the root of `build`, with room in `scratch`."""
     paths = {stanza["CPV"]: stanza["PATH"] for stanza in store.read_index(view)}
     return Request(
-        root=str(build.root),
-        scratch=str(scratch),
-        packages=[[cpv, repository, str(view / paths[cpv])] for cpv, repository in plan.packages],
+        root=str(build.inside(build.root)),
+        scratch=str(build.inside(scratch)),
+        packages=[[cpv, repository, str(build.inside(view / paths[cpv]))] for cpv, repository in plan.packages],
         mask=plan.mask,
         shared=plan.shared,
         features=plan.features,
@@ -75,7 +75,9 @@ def _request(build: Build, plan: RootPlan) -> Request:
     machine = build.machine
     options = [machine.python, machine.emerge, *machine.options, *emerge.host_options()]
     unset = [word for name in emerge.host_only(build.surroundings) for word in ("-u", name)]
-    first = ["env", *unset, f"PKGDIR={build.scratch / ON_HOST}", *options, *plan.host] if plan.host else []
+    first = (
+        ["env", *unset, f"PKGDIR={build.inside(build.scratch / ON_HOST)}", *options, *plan.host] if plan.host else []
+    )
     return request_of(build, plan, build.view, build.scratch)._replace(first=first)
 
 
@@ -83,5 +85,5 @@ def error_of(build: Build, lines: list[str]) -> BuildError:
     """What to raise: the reason why something could not be merged, or what the phase that failed has printed."""
     for line in lines:
         if line.startswith(FAILED) and (match := re.fullmatch(r'".*"', line[len(FAILED) :])):
-            return BuildError(f"{harmless(json.loads(match[0]))}\nlog: {build.log}")
+            return BuildError(f"{build.names.outside(harmless(json.loads(match[0])))}\nlog: {build.log}")
     return capsule.error_of(build, "\n".join(lines))

@@ -5,11 +5,11 @@ STAGING/own/NAME/
   host/         Portage's host side, with what the build runs (BDEPEND)
   made/         PKGDIR: the package
   merging/      room to merge in
-  recipe/       the repositories, of which there is what it is built from (see `recipe`)
   tmp/          PORTAGE_TMPDIR
 STAGING/scratch/
   NAME/closure/       the binary packages of the closure
   NAME/on-host/       those for the host side
+  NAME/recipe/        the repositories, of which there is what it is built from (see `recipe`)
   NAME/build.json     what the worker is told
   NAME.log            what the worker printed
 
@@ -30,7 +30,7 @@ from quern.drivers.base import Command
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError
 from quern.portage import emerge, root_plan, store
-from quern.portage.keys import Ingredients, is_for_host
+from quern.portage.keys import UNCONFINED, Ingredients, is_for_host
 from quern.portage.plan import Package, Plan
 from quern.portage.store import Store
 from quern.steps import merging, recipe
@@ -66,9 +66,10 @@ class Order:
     def apart(self) -> bool:
         """Whether each package has a folder of its own, so that several can be built at once.
 
-        What is built for the host side off Gentoo holds its path (EPREFIX, PMS 11.1), and has to find it there again.
+        What is built for the host side off Gentoo holds its path (EPREFIX, PMS 11.1), and has to find it there again:
+        that is one path for all only where builds are confined (see `names`).
         """
-        return self.plan.system or not self.plan.host
+        return self.plan.system or not self.plan.host or UNCONFINED not in self.made_of.machine
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class PackageBuild:
         """Its place; the folders are made by `build`."""
         around = self.order.around
         folder = self.name if self.order.apart else TOGETHER
-        return replace(around, own=around.staging / OWN / folder, name=self.name)
+        return replace(around, own=around.staging / OWN / folder, name=self.name, renames=True)
 
     @property
     def output(self) -> Path:
@@ -112,7 +113,7 @@ class PackageBuild:
         if refused := self.place.refused():
             return refused
         self._keep()
-        for folder in (self._own, self._scratch):
+        for folder in (self._own, self._inputs):
             discard(folder, self.place.staging, self.place.run)
         return {}
 
@@ -122,14 +123,14 @@ class PackageBuild:
         return self.place.own
 
     @property
-    def _scratch(self) -> Path:
-        return self.place.scratch / self.name
+    def _inputs(self) -> Path:
+        return self.place.inputs
 
     def _make_folders(self) -> None:
         place, own = self.place, self._own
-        for folder in (own, self._scratch):
+        for folder in (own, self._inputs):
             discard(folder, place.staging, place.run)
-        for folder in (own.parent, self._scratch):
+        for folder in (own.parent, self._inputs):
             folder.mkdir(exist_ok=True)
         for folder in (own, place.root, place.host, place.view, own / MERGING, place.tmp):
             folder.mkdir()
@@ -141,11 +142,11 @@ class PackageBuild:
         recipe.lay_out(self.place, self.package, self.order.made_of.recipes[self.package.id])
         closure, on_host = self._closure()
         for name, keys in (("closure", closure), ("on-host", on_host)):
-            folder = self._scratch / name
+            folder = self._inputs / name
             folder.mkdir()
             if lost := store.make_view(folder, self.order.packages, keys):
                 raise BuildError(DAMAGED.format(folder=self.order.packages.folder, names=", ".join(lost)))
-        file = self._scratch / "build.json"
+        file = self._inputs / "build.json"
         file.write_text(json.dumps(self._request(closure, on_host)._asdict()), encoding="utf-8")
         return file
 
@@ -164,13 +165,13 @@ class PackageBuild:
         return Request(
             settings=place.with_jobs(self.jobs).host_settings(),
             host=[*emerging, *emerge.host_options(), *atoms] if atoms else [],
-            packages=str(self._scratch / "on-host"),
+            packages=str(place.inside(self._inputs / "on-host")),
             host_only=emerge.host_only(place.surroundings),
             merging=merged,
             emerge=[*emerging, *emerge.build_options(), package.atom],
             on_host=package.on_host,
-            own=str(place.host),
-            root=str(place.root),
+            own=str(place.inside(place.host)),
+            root=str(place.inside(place.root)),
         )
 
     def _merged(self, closure: Mapping[str, str]) -> merge.Request:
@@ -180,7 +181,7 @@ class PackageBuild:
         inside.sort(key=lambda package: package.name not in plan.first)  # stable
         packages = [[package.cpv, package.repository] for package in inside]
         order = root_plan.of_plan(plan)._replace(packages=packages)
-        return merging.request_of(self.place, order, self._scratch / "closure", self._own / MERGING)
+        return merging.request_of(self.place, order, self._inputs / "closure", self._own / MERGING)
 
     def _run(self, request: Path, line: Callable[[str], None]) -> None:
         lines: list[str] = []
@@ -190,12 +191,13 @@ class PackageBuild:
             line(text)
 
         place, own = self.place, self._own
-        argv = [place.machine.python, "-I", "-B", place.run.driver.inside(WORKER), "build", str(request)]
+        argv = [place.machine.python, "-I", "-B", place.run.driver.inside(WORKER), "build", str(place.inside(request))]
         logs = place.log.with_suffix("")
-        reach = place.reach(own, logs, recipe=place.recipe)
+        reach = place.reach(own, logs)
         environment = place.with_jobs(self.jobs).environment()
         environment.pop("PORTAGE_BINHOST", None)
-        command = Command(argv, environment, place.scratch, self.output, reach, logs, name=self.name)
+        folder = place.inside(self._inputs)
+        command = Command(argv, environment, folder, self.output, reach, logs, name=self.name)
         status = place.run.driver.run(command, heard)
         check_folders([own, place.root, place.host, place.view, place.tmp])
         if status != 0 and not place.refused():

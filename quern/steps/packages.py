@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from quern.compress import identity
 from quern.errors import BuildError, ConfigError, ProfileError, display
 from quern.portage import watch
+from quern.portage.keys import UNCONFINED
 from quern.portage.setup import Setup
 from quern.steps import committed
 from quern.steps import receipt as receipts
@@ -33,6 +34,7 @@ from quern.steps.lock import locked
 from quern.steps.receipt import Receipt
 
 if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date step costs milliseconds
+    from quern.drivers.base import Driver
     from quern.portage.changes import Change
     from quern.portage.keys import Ingredients
     from quern.portage.plan import Package, Plan
@@ -73,6 +75,7 @@ class PackagesStep(Step):
             "portage": self.place.beside("portage").digest_text(),
             "repositories": watch.digest(self.place.output / WATCH),
             "machine": self.machine(),
+            "confined": setup.in_container or settings.build.confine != "off",  # as far as that is known without a try
             "sets": setup.sets(),
             "baselayout": settings.build.baselayout_atoms,
         }
@@ -85,6 +88,10 @@ class PackagesStep(Step):
 
             binhosts = tuple(f"binhost {public(url)}" for url in binhosts) + self._keys()
         return [*self.setup.machine_identity(), *binhosts]
+
+    def machine_of(self, driver: Driver) -> list[str]:
+        """The same, and that builds are not confined, where `driver` does not: they find more, under other paths."""
+        return [*self.machine(), *([] if driver.confines else [UNCONFINED])]
 
     def _keys(self) -> tuple[str, ...]:
         """What identifies the keys that must have signed a binhost's packages. Raises ConfigError."""
@@ -114,7 +121,7 @@ class PackagesStep(Step):
         build.prepare()
         plan, seen, now = resolve(build, self.targets())
         lay_out_shared(build, plan, seen)
-        made_of = ingredients(plan, self.machine())
+        made_of = ingredients(plan, self.machine_of(run.driver))
         lock = [lockfile.of_recipe(made_of.recipes[package.id]) for package in plan.packages]
         try:
             platform = platform_of({**plan.variables, "ARCH": plan.arch})
@@ -181,7 +188,8 @@ class PackagesStep(Step):
             every = {**keys, **host_keys(made_of, self.work, plan.system)}
             if order := self._to_build(plan, packages, made_of, every, missing):
                 self._announce(build, plan, {each.id: reasons(former, made_of, each.id) for each in order})
-                self._build_missing(Order(build, plan, packages, made_of, every, self._machine_now(made_of)), order)
+                now = self._machine_now(made_of, build.run.driver)
+                self._build_missing(Order(build, plan, packages, made_of, every, now), order)
                 receipts.sync_file_system(packages.folder)  # it may be on another disk than the work folder
                 discard(build.view, build.staging, build.run)
                 missing = store.make_view(build.view, packages, keys)
@@ -247,9 +255,9 @@ class PackagesStep(Step):
         settings, seconds = self.setup.image.settings, history.read(self.place.times).packages
         Builder(order, seconds, settings.build.keep_going, settings.emerge.memory_per_job).build(packages)
 
-    def _machine_now(self, made_of: Ingredients) -> Callable[[], list[str]]:
+    def _machine_now(self, made_of: Ingredients, driver: Driver) -> Callable[[], list[str]]:
         """What gives the machine's identity as it is then; a builder image cannot change."""
-        return (lambda: made_of.machine) if self.setup.in_container else self.machine
+        return (lambda: made_of.machine) if self.setup.in_container else (lambda: self.machine_of(driver))
 
     def _fetch(
         self, build: Build, plan: Plan, packages: Store, keys: Mapping[str, str], order: list[Package]
@@ -281,12 +289,14 @@ class PackagesStep(Step):
 def host_keys(made_of: Ingredients, work: Path, system: bool) -> dict[str, str]:
     """The keys, by id, of what is built to build with for the image whose work folder this is.
 
-    Off a Gentoo `system` such packages hold the path of the host side (EPREFIX, PMS 11.1), and serve no other folder.
+    Off a Gentoo `system` such packages contain the path of the host side (EPREFIX, PMS 11.1). Confined builds have one
+    path for it (`names.HOST`); a package of another build serves no other folder.
     """
     from quern.steps.emerging import HOST, OWN, TOGETHER
 
-    staging = receipts.Place(work, PackagesStep.name).staging
-    return made_of.host_keys("" if system else str(staging / OWN / TOGETHER / HOST))
+    if system or UNCONFINED not in made_of.machine:
+        return made_of.host_keys("")
+    return made_of.host_keys(str(receipts.Place(work, PackagesStep.name).staging / OWN / TOGETHER / HOST))
 
 
 def digest_in(output: Path) -> str:

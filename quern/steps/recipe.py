@@ -1,10 +1,10 @@
 """The recipe folder of a build: one small repository for each of the image's, with nothing but what the build declares.
 
-STAGING/
-  scratch/recipe/NAME/    what all builds see of a repository; laid out once, after the packages were resolved
+STAGING/scratch/
+  recipe/REPOSITORY/      what all builds see of a repository; laid out once, after the packages were resolved
     metadata/layout.conf, metadata/*-qa-check.d/
     profiles/             the profiles in use, and the files of profiles/ that Portage has read
-  own/recipe/NAME/        a copy of that, and of the package of this build:
+  NAME/recipe/REPOSITORY/ a copy of that, and of the package of this build:
     CATEGORY/PN/          its one ebuild, files/, and the lines of its Manifest for these and for its sources
     eclass/               the eclasses that it inherits
 

@@ -56,7 +56,8 @@ class RootStep(Step):
         view = staging / "scratch/view"
         self._take_view(view)
         plan = root_plan.read(packages.output / ROOT_PLAN)
-        build = Build(self.setup, run, staging, self.place.beside("portage").output, self.place.log, view)
+        config = self.place.beside("portage").output
+        build = Build(self.setup, run, staging, config, self.place.log, view, renames=True)
         build.prepare()
         history.plan(self.place.times, [package_name(cpv) for cpv, _ in plan.packages])
         merging.merge(build, plan)

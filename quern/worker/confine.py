@@ -26,8 +26,9 @@ NOT_FOUND = 127
 def confine(request: str, *argv: str) -> int:
     """Run `argv`, with this process's environment; returns its exit status, 128 + N for signal N.
 
-    `request` is JSON: {"writable": [path, ...], "readable": [path, ...], "folder": where to run, "filter": a seccomp
-    filter in base64, "" for none}. Without a command everything else is done: that it can be.
+    `request` is JSON: {"writable": [path, ...], "readable": [path, ...], "shown": [[path, path there, writable], ...],
+    "hidden": [path, ...], "folder": where to run, "filter": a seccomp filter in base64, "" for none}. Without a command
+    everything else is done: that it can be.
     """
     asked = json.loads(request)
 
@@ -36,7 +37,8 @@ def confine(request: str, *argv: str) -> int:
         namespaces.unshare(network=False)
 
     def arrange() -> None:
-        namespaces.arrange(asked["writable"], asked["readable"], asked["sockets"])
+        seen = namespaces.Seen(asked["writable"], asked["readable"], asked["shown"], asked["hidden"])
+        namespaces.arrange(seen, asked["sockets"])
         namespaces.restrict(asked["filter"])
 
     return isolated(begin, arrange, partial(_become, argv, asked["folder"]) if argv else None)

@@ -14,7 +14,8 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from . import accounts
 from .spellings import names
@@ -83,34 +84,58 @@ def _raise_loopback() -> None:
         fcntl.ioctl(anything, 0x8914, struct.pack("16sH22x", b"lo", 1))
 
 
-def arrange(writable: Iterable[str], readable: Iterable[str], closed: Iterable[str]) -> None:
-    """Make all mounts read-only but those of the folders `writable`, and hide HIDDEN but for what `readable` names.
+class Seen(NamedTuple):
+    """What is seen of this machine: see Reach in drivers/base.py; `shown` are [path, path there, writable]."""
 
-    What `readable` names below a writable folder is read-only. `closed` are sockets to which nobody shall connect.
+    writable: list[str]
+    readable: list[str]
+    shown: list[tuple[str, str, bool]]
+    hidden: list[str]
+
+
+def arrange(seen: Seen, closed: Iterable[str]) -> None:
+    """Make all mounts read-only but those that are to be written to, and hide HIDDEN but for what is to be read.
+
+    `closed` are sockets to which nobody shall connect.
     """
     _set("/", propagation=MS_PRIVATE)
     hidden = {os.path.realpath(folder): mode for folder, mode in HIDDEN.items() if os.path.isdir(folder)}
-    trees = {name: _copy(path, NOSUID | NODEV) for path in writable for name in _names(path)}
-    written = list(trees)
-    for path in readable:
+    trees = {name: _copy(path, NOSUID | NODEV) for path in seen.writable for name in _names(path)}
+    for path in seen.readable:
         if os.path.exists(path):
-            names = {name for name in _names(path) if name not in trees and _below(name, (*hidden, *written))}
+            names = {name for name in _names(path) if name not in trees and _below(name, hidden)}
             trees.update({name: _copy(path, RDONLY | NOSUID | NODEV) for name in names})
     trees.update(_devices())
+    shown = {there: _copy(here, NOSUID | NODEV | (0 if own else RDONLY)) for here, there, own in seen.shown}
+    covered = _covered(seen)
     _set("/", RDONLY | NOSUID | NODEV)
     for folder, mode in hidden.items():
         _mount("tmpfs", folder, NOSUID | NODEV, f"mode={mode:o}")
     _fill_dev()  # before: a work folder may be in /dev/shm
     _cover_etc()
-    for path, tree in sorted(trees.items()):
-        _make_like(path, tree)
-        _attach(tree, path)
+    _attach_all(trees)
+    for path in filter(os.path.isdir, covered):
+        _mount("tmpfs", path, RDONLY | NOSUID | NODEV, "mode=755")
+    _attach_all(shown)
     for path in filter(_is_socket, closed):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # its owner has gone
             _attach(_copy("/dev/null"), path)
     _call("mount_setattr", MOUNT_SETATTR, AT_FDCWD, b"/dev", 0, READ_ONLY, len(READ_ONLY))
     _mount_proc()
     _hide_keyrings()
+
+
+def _covered(seen: Seen) -> list[str]:
+    """The folders that are hidden one by one: what is written to or read must not be in them."""
+    used = {os.path.realpath(path) for path in (*seen.writable, *seen.readable)}
+    folders = [os.path.realpath(path) for path in seen.hidden]
+    return [folder for folder in folders if folder not in used and not any(_below(path, [folder]) for path in used)]
+
+
+def _attach_all(trees: Mapping[str, int]) -> None:
+    for path, tree in sorted(trees.items()):  # what is inside another one comes later
+        _make_like(path, tree)
+        _attach(tree, path)
 
 
 def enter(root: str, shown: str, at: str, folders: Iterable[str]) -> None:

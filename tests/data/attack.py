@@ -95,7 +95,7 @@ attempt("socket", lambda: connect(socket.AF_UNIX, SOCKET))
 attempt("kill", lambda: os.kill(int(PID), signal.SIGKILL))
 attempt("device", device)
 attempt("remount", remount)
-attempt("log", lambda: os.symlink(f"{OUTSIDE}/victim", f"{os.path.dirname(STAGING)}/logs/{TOKEN}"))
+attempt("log", lambda: os.symlink(f"{OUTSIDE}/victim", f"{os.path.dirname(OUTSIDE)}/project/build/one/logs/{TOKEN}"))
 for file in ("packages.lock", "ingredients.json", "watch.json"):
     attempt("link", lambda file=file: os.symlink(f"{OUTSIDE}/victim", f"{STAGING}/{file}"))
 for file in ("/proc/1/fd/0", "/proc/self/fd/0", "/proc/1/exe", "/proc/1/cwd"):
