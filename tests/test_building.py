@@ -196,7 +196,7 @@ def test_packages_are_built_at_the_same_time(lab: Lab) -> None:
     assert lab.emerged() == ["lab/both-1", "lab/one-1", "lab/two-1"]
     log = (lab.folder / "work/logs/packages.log").read_text()
     assert ">>> Completed (3 of 3) lab/both-1::lab\n" in log
-    assert f"\nlab/one-1: >>> Emerging (1 of 1) lab/one-1::lab for {lab.folder}" in log
+    assert "\nlab/one-1: >>> Emerging (1 of 1) lab/one-1::lab for " in log
 
 
 def test_what_is_not_built_with_a_failure_is_built(lab: Lab) -> None:

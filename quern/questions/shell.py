@@ -56,7 +56,9 @@ def _latest(image: Image) -> tuple[Path, dict[str, Any]]:
     from quern.worker import regular
 
     folders = [Place(image.work, step.name).staging / "scratch" for step in STEPS]
-    files = [file for folder in folders for file in folder.glob(f"*{RECORD}") if file.is_file()]
+    files = [folder / RECORD for folder in folders]
+    files += [file for folder in folders for file in folder.glob(f"*/{RECORD}")]
+    files = [file for file in files if file.is_file()]
     files.sort(key=lambda file: file.stat().st_mtime_ns)
     if not files:
         raise BuildError(NOTHING.format(image=image.name))

@@ -1,7 +1,7 @@
 """What a failed build leaves for its user: one message, and a record for the shell that `shell:NAME` opens there.
 
 STAGING/
-  scratch/NAME.shell.json    what failed, and the environment of its emerge
+  scratch/NAME/shell.json    what failed, and the environment of its emerge
   own/NAME/tmp/              PORTAGE_TMPDIR, with the build folder of what failed
 
 Staging belongs to no finished step, and the next run of its step removes it.
@@ -33,7 +33,7 @@ from quern.worker import regular
 if TYPE_CHECKING:
     from quern.steps.emerging import Build
 
-RECORD = ".shell.json"  # how the name of a record ends
+RECORD = "shell.json"
 NO_NAMES = Names()
 IN_FULL = 10  # failures; of more than that, the rest in a line each
 LOG_SIZE = 1 << 20  # bytes that are read of a package's log
@@ -162,8 +162,8 @@ def _record(build: Build, output: str, failure: Failure) -> None:
 
 
 def _path(build: Build) -> Path:
-    """Where the record is: not in `own`, to which the build could write."""
-    return build.scratch / f"{build.name}{RECORD}"
+    """Where the record is: the build cannot write there."""
+    return build.inputs / RECORD
 
 
 def _phase(folder: Path) -> str:
