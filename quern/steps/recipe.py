@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from quern.portage.watch import Seen
     from quern.steps.emerging import Build
 
+GONE = (FileNotFoundError, NotADirectoryError)  # a sync, say
 UNREAD = ("updates", "desc")  # of profiles/: of use to who updates a system, or describes its flags
 
 CHANGED = "{package}: its ebuild, an eclass or another file of it was changed since it was planned; run it again"
@@ -53,11 +54,15 @@ def lay_out_shared(build: Build, plan: Plan, seen: Mapping[str, Seen]) -> None:
         make_folder(target)
         for name in _shared(repository, plan, stack):
             source = repository.location / name
-            content = reading.content(source)
+            try:
+                content = reading.content(source)
+            except GONE:
+                raise BuildError(SHARED_CHANGED.format(path=source)) from None
             if source.name == "parent":
                 content = copied_parents(content, source.parent, repository, repositories)
             write_file(target / name, content, source)
-            used += [source, source.parent]
+            both = (source, Path(os.path.realpath(repository.location), name))  # Portage calls it by its real name
+            used += [place for path in both for place in (path, path.parent)]
     known = [str(path) for path in dict.fromkeys(used) if str(path) in seen]
     for path, now in watch.look(known).items():
         if now.content != seen[path].content:
@@ -79,7 +84,7 @@ def lay_out(place: Build, package: Package, expected: Mapping[str, Any]) -> None
     try:
         copy = _copy_package(package, folder, repositories)
         is_same = keys.recipe(copy) == expected
-    except OSError:  # an ebuild is gone, say: a sync
+    except GONE:
         is_same = False
     if not is_same:
         raise BuildError(CHANGED.format(package=package.cpv))
@@ -188,8 +193,8 @@ def copy_tree(source: Path, target: Path) -> None:
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, the last one without what it may inherit (acl(5))."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in os.listxattr(folder):
-        with suppress(OSError):  # a label that the system gives
+    with suppress(OSError):  # a file system without any, a label that the system gives
+        for name in os.listxattr(folder):
             os.removexattr(folder, name)
 
 
