@@ -6,13 +6,13 @@ import io
 import os
 import re
 import socket
+import subprocess
 import tarfile
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from quern.drivers.base import Command, Reach
 from quern.drivers.confinement import obstacle
 from quern.drivers.raw import RawDriver
 from quern.errors import BuildError
@@ -27,6 +27,7 @@ from tests.containers import TREE
 from tests.packages import gpkg, member
 from tests.projects import Said, write
 from tests.test_building import image
+from tests.test_confine import AS_USER, QUERN, USER
 from tests.test_emerging import Lab, ebuild
 
 HEAD = 'EAPI=8\nSLOT="0"\nKEYWORDS="amd64"\nS="${WORKDIR}"\n'
@@ -190,17 +191,21 @@ def test_what_is_not_confined_has_the_machine_s_accounts(lab: Lab) -> None:
     assert f"({MACHINE})" in (lab.folder / "work/root/image/usr/share/lab/id").read_text()
 
 
-def test_an_ordinary_user_is_root_to_himself(tmp_path: Path) -> None:
-    """And nothing of the machine's /etc that says whose it is can be read."""
+@needs_root
+@pytest.mark.parametrize("prefix", [(), AS_USER], ids=["root", "user"])
+def test_who_builds_is_root(tmp_path: Path, for_everyone: str, prefix: tuple[str, ...]) -> None:
+    """An ordinary user too. Nothing of the machine's /etc that says whose it is can be read, or written."""
     if reason := obstacle():
         pytest.skip(f"needs the right to make namespaces: {reason}")
+    folder, user = tmp_path / "own", USER if prefix else 0
+    folder.mkdir()
+    os.chown(folder, user, user)
     script = "id -un; id -gn; touch file; chown root:root file; cat /etc/shadow /etc/group; echo x >> /etc/passwd"
-    command = Command(["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, tmp_path, tmp_path / "log", Reach([tmp_path]))
-    lines: list[str] = []
-    assert RawDriver(confine="on").run(command, lines.append) != 0
-    assert lines[:2] == ["root", "root"]
-    assert lines[2:-1] == [f"root:x:{os.getegid()}:", "nobody:x:65534:"]
+    argv = [*prefix, for_everyone, "-c", QUERN, str(folder), "sh", "-c", script]
+    lines = subprocess.run(argv, capture_output=True, text=True).stdout.splitlines()
+    assert lines[:-1] == ["root", "root", f"root:x:{user}:", "nobody:x:65534:"]
     assert lines[-1].endswith("cannot create /etc/passwd: Read-only file system")
+    assert (folder / "file").stat().st_uid == user
 
 
 OWNED = [
