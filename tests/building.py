@@ -100,7 +100,7 @@ def once(file: Path, make: Callable[[], str]) -> str:
 
 def linked_store(store: Path, target: Path, without: str) -> Path:
     """The packages of a store in a new one, but for those that match a pattern; gives `target`."""
-    shutil.copytree(store, target, ignore=shutil.ignore_patterns(without), copy_function=os.link)
+    shutil.copytree(store, target, ignore=shutil.ignore_patterns(".*", without), copy_function=os.link)
     return target
 
 

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -256,6 +257,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa
             return _group(Path(nodeid.split("::", 1)[0]).name)
 
     return Scheduling(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which modules took the time, where it was more than a minute: seconds on the clock, setup included."""
+    seconds = defaultdict[str, float](float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    total = sum(seconds.values())
+    if total > 60:
+        terminalreporter.section("what took the time")
+        for file, spent in sorted(seconds.items(), key=lambda row: -row[1])[:25]:
+            terminalreporter.line(f"{spent:7.0f} s  {file}")
+        terminalreporter.line(f"{total:7.0f} s  all")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -67,7 +67,11 @@ class Guarded(Lab):
         super().__init__(folder)
         write(
             self.tree,
-            {"lab/leaf/leaf-1.ebuild": ebuild(SOURCE, INSTALLS, slot="0/1"), "lab/leaf/Manifest": line(b"good")},
+            {
+                "profiles/image/packages": "lab/base\nlab/leaf\n",
+                "lab/leaf/leaf-1.ebuild": ebuild(SOURCE, INSTALLS, slot="0/1"),
+                "lab/leaf/Manifest": line(b"good"),
+            },
         )
         text = "[portage]\nrepositories = ./tree\nbinhost = {0}/view\nmirrors = lab={0}/files lab={0}/absent\n"
         text += "[build]\nprofile = lab:image\nlock = lab.lock\nconfine = {1}\n[postbuild]\nengines = none\n"

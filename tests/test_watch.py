@@ -276,7 +276,7 @@ def test_what_is_sourced_while_a_package_is_built(tmp_path: Path) -> None:
 @pytest.mark.emerge
 def test_a_project_inside_a_repository(tmp_path: Path) -> None:
     """What is written in the work folder while it resolves is nothing that the plan depends on."""
-    tree = write(tmp_path / "tree", TREE)
+    tree = write(tmp_path / "tree", {**TREE, "profiles/image/packages": "lab/leaf\n"})
     write(tree, {"lab.conf": "[portage]\nrepositories = ./\n[build]\nprofile = lab:image\n"})
     first, again = (
         [step.name for step in steps_of(image_of(tree / "lab.conf", tree / "build/lab"))[:2] if run_step(step, run())]
