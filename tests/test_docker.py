@@ -42,7 +42,7 @@ ESCAPES = """
     touch /usr/portage/escaped && die "the tree can be written to"
     touch /quern/worker/escaped && die "the worker can be written to"
     touch "${DISTDIR}/escaped" && die "distfiles can be written to"
-    touch "${PORTAGE_CONFIGROOT}/escaped" /run/quern/scratch/escaped && die "configuration can be written to"
+    touch "${PORTAGE_CONFIGROOT}/escaped" /run/quern/inputs/escaped && die "configuration can be written to"
     call() { /usr/bin/python3 -c "import ctypes, sys; sys.exit(ctypes.CDLL(None).$1 != 0)"; }
     call 'getpid() * 0' || die "cannot even call"
     call 'mount(b"none", b"/tmp", b"tmpfs", 0, 0)' && die "can mount"
