@@ -59,7 +59,7 @@ class Builder:
         self._processors = order.around.processors
         self._running: dict[str, Running] = {}
         self._threads: list[Thread] = []
-        self._events: SimpleQueue[str | tuple[str, str] | Ended] = SimpleQueue()
+        self._events: SimpleQueue[str | Ended] = SimpleQueue()  # what is to be said, and what has ended
         self._waited_for: set[str] = set()
         self._begun = self._total = 0
         self._refused: dict[str, str] = {}
@@ -160,7 +160,7 @@ class Builder:
         """Build one package, in a thread of its own."""
         name = build.package.id
         try:
-            refused, error = build.build(lambda line: self._events.put((name, line))), None
+            refused, error = build.build(), None
         except BaseException as caught:
             refused, error = {}, caught
         self._events.put(Ended(name, refused, error))
@@ -174,7 +174,7 @@ class Builder:
             return
         if isinstance(event, Ended):
             self._end(todo, event)
-        elif isinstance(event, str):
+        else:
             self._order.around.run.say(event)
 
     def _end(self, todo: schedule.Schedule, ended: Ended) -> None:

@@ -98,8 +98,8 @@ class PackageBuild:
         """The file with what the worker has printed."""
         return self.place.scratch / f"{self.name}.log"
 
-    def build(self, line: Callable[[str], None]) -> dict[str, str]:
-        """Build it into the store, passing on every line that is printed.
+    def build(self) -> dict[str, str]:
+        """Build it into the store.
 
         Returns what an ordinary user cannot give it, by cpv: if there is something, it is not in the store. Raises
         QuernError.
@@ -107,7 +107,7 @@ class PackageBuild:
         self._make_folders()
         file = self._ask()
         try:
-            self._run(file, line)
+            self._run(file)
         except BuildError as error:
             raise type(error)("\n".join([str(error), *self._undeclared()])) from None
         if refused := self.place.refused():
@@ -183,13 +183,8 @@ class PackageBuild:
         order = root_plan.of_plan(plan)._replace(packages=packages)
         return merging.request_of(self.place, order, self._inputs / "closure", self._own / MERGING)
 
-    def _run(self, request: Path, line: Callable[[str], None]) -> None:
+    def _run(self, request: Path) -> None:
         lines: list[str] = []
-
-        def heard(text: str) -> None:
-            lines.append(text)
-            line(text)
-
         place, own = self.place, self._own
         argv = [place.machine.python, "-I", "-B", place.run.driver.inside(WORKER), "build", str(place.inside(request))]
         logs = place.log.with_suffix("")
@@ -198,7 +193,7 @@ class PackageBuild:
         environment.pop("PORTAGE_BINHOST", None)
         folder = place.inside(self._inputs)
         command = Command(argv, environment, folder, self.output, reach, logs, name=self.name)
-        status = place.run.driver.run(command, heard)
+        status = place.run.driver.run(command, lines.append)
         check_folders([own, place.root, place.host, place.view, place.tmp])
         if status != 0 and not place.refused():
             raise merging.error_of(place, lines)
