@@ -171,7 +171,7 @@ class Build:
         """What a command reaches that may write to these folders only."""
         image, paths = self.setup.image, self.setup.path.split(os.pathsep)
         repositories = [repository.location for repository in self.setup.repositories()]
-        own = [] if self.names.folders else [image.work, image.distfiles, *repositories]
+        own = [image.distfiles, *([] if self.names.folders else [image.work, *repositories])]  # links there may name it
         return self.names.reach(writable, [*own, *(Path(path) for path in paths if os.path.isabs(path))])
 
     def _repositories_inside(self) -> list[Repository]:

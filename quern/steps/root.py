@@ -25,7 +25,7 @@ class RootStep(Step):
     doc: ClassVar[str] = "install the packages into the root of"
     parts: ClassVar[tuple[str, ...]] = ("image",)
     emerges: ClassVar[bool] = True
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     setup: Setup
 
@@ -39,6 +39,7 @@ class RootStep(Step):
             "packages": self.place.beside("packages").digest_text(),
             "portage": self.place.beside("portage").digest_text(),
             "installation": self.setup.portage_identity(),
+            "confined": self.setup.wants_confinement,
         }
 
     def build(self, staging: Path, run: Run) -> Made:
