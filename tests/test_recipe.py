@@ -8,6 +8,8 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
+from time import sleep
 
 import pytest
 
@@ -27,6 +29,7 @@ from tests.projects import Said, run, source_build, write
 from tests.test_emerging import Lab, ebuild
 
 ROOT = '"${ED}/usr/share/lab"'
+WAIT = "while [[ ! -e ${PORTAGE_LOG_FILE%/*}/go ]]; do sleep 0.1; done; "
 COPY = 'cp -a "${FILESDIR}"/. "${ED}"/usr/share/lab/ || die'
 
 
@@ -276,13 +279,23 @@ class Editing(Said):
 @pytest.mark.emerge
 def test_an_edit_during_the_build_does_not_enter(lab: Lab) -> None:
     """The package is that of its key; the next run builds it anew."""
-    image(lab, "first", first=ebuild(body=COPY))
+    image(lab, "first", first=ebuild(body=WAIT + COPY))
     text = write(lab.tree, {"lab/first/files/text": "before\n"}) / "lab/first/files/text"
-    build_packages(lab, Editing(">>> Emerging", text, "after\n"))
-    assert text.read_text() == "after\n"
-    assert share(lab, "first")["text"] == "before\n"
-    build_packages(lab)
-    assert share(lab, "first")["text"] == "after\n"
+    logs = lab.image.work / "logs/packages"
+
+    def edit() -> None:
+        while not [*logs.glob("lab:first-1:*.log")]:
+            sleep(0.1)
+        text.write_text("after\n")
+        (logs / "go").touch()
+
+    for found in ("before\n", "after\n"):
+        editing = Thread(target=edit, daemon=True)
+        editing.start()
+        build_packages(lab)
+        editing.join()
+        assert text.read_text() == "after\n"
+        assert share(lab, "first")["text"] == found
 
 
 @pytest.mark.emerge

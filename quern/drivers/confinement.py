@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from quern.drivers import seccomp
-from quern.drivers.base import Reach
+from quern.drivers.base import Reach, Shown
 from quern.errors import DriverError
 from quern.worker.spellings import names
 
@@ -71,7 +71,8 @@ def obstacle() -> str:
     """Why commands cannot be confined on this machine; empty if they can."""
     import subprocess
 
-    argv = confined([], Reach(), Path("/"), sys.executable)
+    reach = Reach(shown=[Shown(WORKER, "/run/quern/worker")])  # not where there is no /run
+    argv = confined([], reach, Path("/"), sys.executable)
     ran = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={})
     said = ran.stderr.decode(errors="replace").strip().splitlines()
     return (said[-1] if said else f"exit status {ran.returncode}") if ran.returncode else ""

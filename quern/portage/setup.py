@@ -111,6 +111,11 @@ class Setup(NamedTuple):
         """Whether a container of a builder image builds, rather than this machine."""
         return self.image.settings.build.driver == "docker"
 
+    @property
+    def wants_confinement(self) -> bool:
+        """Whether builds are to be confined; whether this machine can do that is not tried here."""
+        return self.in_container or self.image.settings.build.confine != "off"
+
     def builder(self) -> str | None:
         """The id of the builder image, which is not that of its name; None where no container builds.
 

@@ -81,7 +81,7 @@ def _command(run: Run, file: Path, record: dict[str, Any], command: str) -> Comm
     from quern.drivers.confinement import WORKER
     from quern.steps import names
 
-    called = names.from_json(record["names"])
+    called = names.from_json(record.get("names", {}))  # of an earlier version
     words = [record["python"], "-I", "-B", run.driver.inside(WORKER), "shell", called.inside(file)]
     words += [command] if command else []
     folder = Path(record["folder"])

@@ -192,10 +192,9 @@ class Build:
     def reach(self, *writable: Path) -> Reach:
         """What a command reaches that may write to these folders only."""
         image, paths = self.setup.image, self.setup.path.split(os.pathsep)
-        own = (
-            [] if self.names.folders else [image.work, image.distfiles, *map(self.location, self.setup.repositories())]
-        )
-        readable = [*own, *(Path(path) for path in paths if os.path.isabs(path))]
+        readable = [image.distfiles, *(Path(path) for path in paths if os.path.isabs(path))]  # links there may name it
+        if not self.names.folders:
+            readable += [image.work, *map(self.location, self.setup.repositories())]
         return self.names.reach(writable, readable)._replace(recipe=self.recipe)
 
     def location(self, repository: Repository) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -157,14 +158,15 @@ def _unseen(build: Build, packages: Sequence[Package]) -> dict[Path, Path]:
     """
     image = build.setup.image
     if build.setup.in_container:
-        hidden, seen = ["/"], [image.work, image.distfiles]
+        hidden, seen = ["/"], [image.distfiles]
     else:
-        hidden, seen = [*HIDDEN], [*build.reach().readable]
-    covered, places = ([Path(path).resolve() for path in paths] for paths in (hidden, seen))
+        reach = replace(build, renames=True).reach()
+        hidden, seen = [*HIDDEN, *map(str, reach.hidden)], [*reach.readable]
+    covered, shown = ([Path(path).resolve() for path in paths] for paths in (hidden, seen))
     names = sorted({name for package in packages for name in package.distfiles})
     links = {path: path.resolve() for path in (image.distfiles / name for name in names) if path.is_symlink()}
     return {
         link: target
         for link, target in links.items()
-        if any(map(target.is_relative_to, covered)) and not any(map(target.is_relative_to, places)) and target.exists()
+        if any(map(target.is_relative_to, covered)) and not any(map(target.is_relative_to, shown)) and target.exists()
     }

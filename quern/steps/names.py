@@ -73,7 +73,8 @@ class Names(NamedTuple):
 
 def from_json(data: Mapping[str, Any]) -> Names:
     """The names that `as_json` gave."""
-    return Names(tuple((Path(here), there) for here, there in data["folders"]), tuple(map(Path, data["hidden"])))
+    folders = ((Path(here), there) for here, there in data.get("folders", ()))
+    return Names(tuple(folders), tuple(map(Path, data.get("hidden", ()))))
 
 
 def names_of(build: Build) -> Names:

@@ -75,7 +75,7 @@ class PackagesStep(Step):
             "portage": self.place.beside("portage").digest_text(),
             "repositories": watch.digest(self.place.output / WATCH),
             "machine": self.machine(),
-            "confined": setup.in_container or settings.build.confine != "off",  # as far as that is known without a try
+            "confined": setup.wants_confinement,
             "sets": setup.sets(),
             "baselayout": settings.build.baselayout_atoms,
         }

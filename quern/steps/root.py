@@ -39,6 +39,7 @@ class RootStep(Step):
             "packages": self.place.beside("packages").digest_text(),
             "portage": self.place.beside("portage").digest_text(),
             "installation": self.setup.portage_identity(),
+            "confined": self.setup.wants_confinement,
         }
 
     def build(self, staging: Path, run: Run) -> Made:
