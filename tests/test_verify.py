@@ -69,7 +69,7 @@ def test_identical(lab: Lab) -> None:
 
 def test_what_differs(lab: Lab) -> None:
     """File by file, with its package; the second build is kept, for its user alone."""
-    write(lab.tree, {"lab/leaf/leaf-1.ebuild": ebuild(body=NOISY, slot="0/1")})
+    write(lab.tree, {"lab/leaf/leaf-1.ebuild": ebuild(body=NOISY, slot="0/1"), "profiles/image/packages": "lab/leaf\n"})
     build_all(lab)
     work, said = lab.folder / "work", Said()
     before = kept(work)
