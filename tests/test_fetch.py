@@ -284,9 +284,12 @@ def test_sources_that_a_build_would_not_see(lab: Lab, tmp_path: Path) -> None:
     assert lab.installed()["one"] == RIGHT.strip()
 
 
-@pytest.mark.parametrize("trick", ["preloaded", "sourced", "nofetch"])
+@pytest.mark.parametrize("trick", ["preloaded", "sourced", "left", "nofetch"])
 def test_no_line_of_a_stranger_s_has_the_network(lab: Lab, files: Path, tmp_path: Path, trick: str) -> None:
-    """Not a library that a profile has every program load, not an ebuild that is sourced, nor one that is asked."""
+    """Not a library that a profile has every program load, not an ebuild that is sourced, nor one that is asked.
+
+    Nor is one sourced again while quern fetches, because what it left running has removed its cached metadata.
+    """
     if reason := obstacle():
         pytest.skip(reason)
     write(files, {"one.txt": RIGHT})
@@ -297,10 +300,14 @@ def test_no_line_of_a_stranger_s_has_the_network(lab: Lab, files: Path, tmp_path
             write(lab.tree, {DEFAULTS: f'{TREE[DEFAULTS]}LD_PRELOAD="{thief(lab.tree, address)}"\n'})
             recipe(lab, f"{address}/one.txt")
             lab.build()
-        elif trick == "sourced":
+        elif trick in ("sourced", "left"):
             write(lab.tree, {"metadata/md5-cache/README": ""})
-            recipe(lab, f"{address}/one.txt", steal)
+            cache = lab.image.work / "host/var/cache/edb/dep"
+            gone = cache.with_name("gone")
+            left = f'while /bin/sleep 0.05; do /bin/rm -rf "{cache}"/* && : > "{gone}"; done < /dev/null &> /dev/null &'
+            recipe(lab, f"{address}/one.txt", f"{steal}\n{left}\ndisown" if trick == "left" else steal)
             lab.build()
+            assert gone.exists() == (trick == "left")
         else:
             recipe(lab, "one.txt", f'RESTRICT="fetch"\npkg_nofetch() {{ {steal}; einfo "Ask for it"; }}')
             refused(lab)

@@ -33,6 +33,7 @@ BODY = """
 	chown 0:70 "${ED}/usr/share/man/man1/capable.1" || die
 	echo masked > "${ED}/usr/share/lab/masked" || die
 """
+HELPER = '/usr/bin/python3 "${FILESDIR}/set.py" "${ED}/usr/share/lab/helper" || die'
 NAMES = {f"image{name}" for name in (
     "", "/usr", "/usr/share", "/usr/share/lab", "/usr/share/lab/again", "/usr/share/lab/capable", "/usr/share/man",
     "/usr/share/man/man1", "/usr/share/man/man1/capable.1", "/usr/share/lab/program",
@@ -45,7 +46,9 @@ def lab(tmp_path: Path) -> Lab:
     tool("scanelf", "pax-utils")
     tool("gcc", "gcc")
     found = Lab(tmp_path)
-    write(found.tree, {"lab/capable/capable-1.ebuild": ebuild(body=BODY), "lab/capable/files/set.py": SET})
+    write(found.tree, {"lab/capable/capable-1.ebuild": ebuild('BDEPEND="lab/helper"', BODY)})
+    write(found.tree, {"lab/helper/helper-1.ebuild": ebuild(body=HELPER)})
+    write(found.tree, {f"lab/{name}/files/set.py": SET for name in ("capable", "helper")})
     write(found.tree, {"profiles/image/packages": "lab/capable\n"})
     defaults = found.tree / "profiles/image/make.defaults"
     defaults.write_text(f'{defaults.read_text()}PKG_INSTALL_MASK="/usr/share/lab/masked"\n')
@@ -67,7 +70,7 @@ def attribute(member: tarfile.TarInfo, name: str) -> bytes:
 @pytest.mark.emerge
 @needs_root
 def test_they_reach_the_tarball(lab: Lab) -> None:
-    """By way of the package, which has what Portage's own has, and no more."""
+    """By way of the package, which has what Portage's own has, and no more. So has one that is built to build with."""
     lab.build()
     members = packaged(lab, "capable")
     assert members.keys() == NAMES
@@ -78,6 +81,8 @@ def test_they_reach_the_tarball(lab: Lab) -> None:
     assert members["image/usr/share/lab/capable"].islnk()
     assert (lab.folder / "work/root/image/usr/share/lab/capable").stat().st_blocks < 1 << 13  # it has holes
     assert [each.gid for name, each in members.items() if name.startswith("image/usr/share/man/man1/")] == [70]
+    (helper,) = (each for name, each in packaged(lab, "helper").items() if name.endswith("/usr/share/lab/helper"))
+    assert attribute(helper, "security.capability") == CAPABILITY
     (file,) = (lab.folder / "work/tarball").glob("*.tar.gz")
     with gzip.open(file) as plain, tarfile.open(fileobj=plain) as archive:
         program = archive.getmember("./usr/share/lab/again")
