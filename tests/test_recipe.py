@@ -290,6 +290,7 @@ def test_an_edit_during_the_build_does_not_enter(lab: Lab) -> None:
         (logs / "go").touch()
 
     for found in ("before\n", "after\n"):
+        shutil.rmtree(logs, ignore_errors=True)
         editing = Thread(target=edit, daemon=True)
         editing.start()
         build_packages(lab)

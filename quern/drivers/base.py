@@ -84,7 +84,7 @@ class Driver(Protocol):
         ...
 
     def stop(self) -> None:
-        """End all that `run` has begun in other threads, and what it begins from now on; their calls then return."""
+        """End what `run` has begun in other threads, and begins later; in those threads it raises DriverError."""
         ...
 
     def shell(self, command: Command, line: Callable[[str], None]) -> int:

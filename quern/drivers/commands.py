@@ -7,24 +7,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+STOPPED = "the command was ended"
 T = TypeVar("T")
 
 
 class Commands(Generic[T]):
-    """Commands that run; `end` ends one."""
+    """Commands that run; `end` ends one. `stopped` says whether all were ended."""
 
     def __init__(self, end: Callable[[T], object]) -> None:
         self._end = end
         self._running: list[T] = []
         self._lock = threading.Lock()
-        self._stopped = False
+        self.stopped = False
 
     @contextmanager
     def listed(self, command: T) -> Iterator[None]:
         """While inside, `stop` ends this command; at once if it was called before."""
         with self._lock:
             self._running.append(command)
-        if self._stopped:
+        if self.stopped:
             self._end(command)
         try:
             yield
@@ -34,7 +35,7 @@ class Commands(Generic[T]):
 
     def stop(self) -> None:
         """End all, and whatever is listed later."""
-        self._stopped = True
+        self.stopped = True
         with self._lock:
             running = [*self._running]
         threads = [threading.Thread(target=self._end, args=(command,)) for command in running]
