@@ -148,6 +148,9 @@ def test_what_is_gone_is_said_and_clean_removes_the_rest(tmp_path: Path) -> None
     project = made(tmp_path / "project", BROKEN)
     project.doit("packages:one", status=1)
     (project.folder / "tree/app-misc/one/one-1.ebuild").unlink()
+    assert answer(project, "echo ${PF}") == ["one-1"]  # the failed build has its own copy
+    for path in project.folder.glob("build/one/.packages.new/**/one-1.ebuild"):
+        path.unlink()
     assert answer(project, "true", status=1) == ["the ebuild of app-misc/one-1 is gone: build again"]
     (own,) = (project.folder / "build/one/.packages.new/own").iterdir()
     shutil.rmtree(own / "tmp/portage")
