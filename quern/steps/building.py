@@ -4,6 +4,7 @@ STAGING/
   own/image/        ROOT and SYSROOT: the closure of the package, merged
   own/host/         Portage's host side, with what the build runs (BDEPEND)
   own/made/         PKGDIR: the package
+  own/sources/      DISTDIR: copies of its sources
   own/merging/      room to merge in
   scratch/tmp/      PORTAGE_TMPDIR
   scratch/closure/  the binary packages of the closure
@@ -160,6 +161,7 @@ class Builder:
             host_only=emerge.host_only(place.surroundings),
             root=str(place.root),
             merging=merged,
+            sources=list(package.distfiles),
             emerge=[*emerging, *emerge.build_options(), package.atom],
             on_host=package.on_host,
         )

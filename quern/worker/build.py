@@ -12,7 +12,7 @@ import os
 import subprocess
 from typing import Any, NamedTuple
 
-from . import accounts, bytecode, merge
+from . import accounts, bytecode, merge, sources
 from .settings import adopt
 
 
@@ -25,6 +25,7 @@ class Request(NamedTuple):
     host_only   the variables, in place of the build's own, of what happens on the host side alone; None: not there
     root        ROOT
     merging     what is put into it (merge.Request), or none
+    sources     the files of DISTDIR that it is built from
     emerge      the command line that builds
     on_host     whether it builds for the host side
     """
@@ -35,6 +36,7 @@ class Request(NamedTuple):
     host_only: dict[str, str | None]
     root: str
     merging: dict[str, Any]
+    sources: list[str]
     emerge: list[str]
     on_host: bool
 
@@ -55,8 +57,10 @@ def build(path: str) -> int:
         return status
     if not request.on_host and accounts.show(request.root):
         accounts.complete(request.root)
+    own = os.path.join(os.path.dirname(request.root), "sources")
+    sources.copy(request.sources, os.environ["DISTDIR"], own)
     argv = _run_by(request.emerge)
-    return os.execve(argv[0], argv, host_only if request.on_host else dict(os.environ))
+    return os.execve(argv[0], argv, {**(host_only if request.on_host else os.environ), "DISTDIR": own})
 
 
 def _run_by(argv: list[str]) -> list[str]:
