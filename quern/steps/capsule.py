@@ -27,6 +27,7 @@ from quern.portage.tracebacks import condensed
 from quern.steps.base import discard
 from quern.terminal import harmless
 from quern.worker import regular
+from quern.worker.build import SOURCES
 
 if TYPE_CHECKING:
     from quern.steps.emerging import Build
@@ -130,6 +131,8 @@ def _record(build: Build, output: str, failure: Failure) -> None:
     begun = next(iter(reversed([*re.finditer(line, output, re.M)])), None)  # it may be built with itself
     on_host = bool(begun and not begun[3])
     changed = {**build.environment(binhosts=False), **(emerge.host_only(around) if on_host else {})}
+    if build.own:
+        changed["DISTDIR"] = str(build.own / SOURCES)
     record = {
         "package": failure.package,
         "repository": begun[2] if begun else None,

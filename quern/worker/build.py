@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from . import accounts, bytecode, merge, sources
 from .settings import adopt
 
+SOURCES = "sources"  # beside ROOT: DISTDIR
+
 
 class Request(NamedTuple):
     """One build.
@@ -57,7 +59,7 @@ def build(path: str) -> int:
         return status
     if not request.on_host and accounts.show(request.root):
         accounts.complete(request.root)
-    own = os.path.join(os.path.dirname(request.root), "sources")
+    own = os.path.join(os.path.dirname(request.root), SOURCES)
     sources.copy(request.sources, os.environ["DISTDIR"], own)
     argv = _run_by(request.emerge)
     return os.execve(argv[0], argv, {**(host_only if request.on_host else os.environ), "DISTDIR": own})
