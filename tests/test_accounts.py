@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -149,19 +150,30 @@ FACTS = """
 	cat /etc/hostname /etc/hosts /etc/machine-id /etc/resolv.conf >> {here}/facts" 2>/dev/null
 	id >> {here}/facts"
 	env | grep -v "^MAKEOPTS=" | cut -d= -f1 | sort >> {here}/facts"
+	cp -pL "${DISTDIR}/source.txt" {here}/source" || die
 	mkdir {here}/folder" && touch {here}/folder/file" || die
 """.replace("{here}", HERE)
+
+
+def with_facts(lab: Lab, mode: int, owner: int) -> None:
+    """Have the image consist of a package that installs what it sees, and a copy of its source."""
+    image(lab, "one", one=ebuild('SRC_URI="source.txt"\nsrc_unpack() { :; }', FACTS))
+    digest = hashlib.sha512(b"source").hexdigest()
+    write(lab.tree, {"lab/one/Manifest": f"DIST source.txt 6 SHA512 {digest}\n"})
+    write(lab.image.distfiles, {"source.txt": "source"})
+    (lab.image.distfiles / "source.txt").chmod(mode)
+    os.chown(lab.image.distfiles / "source.txt", owner, owner)
 
 
 @needs_root
 @pytest.mark.emerge
 def test_the_same_package_file_on_another_machine(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With other numbers of jobs, umask, host name and environment."""
-    image(lab, "one", one=ebuild(body=FACTS))
+    """With other numbers of jobs, umask, host name and environment, and a source of another mode and owner."""
+    with_facts(lab, 0o644, 0)
     (lab.folder / "lab.conf").write_text((lab.folder / "lab.conf").read_text() + "[emerge]\njobs = 1\n")
     lab.build()
     other = Lab(tmp_path / "other")
-    image(other, "one", one=ebuild(body=FACTS))
+    with_facts(other, 0o600, 1234)
     (other.folder / "lab.conf").write_text((other.folder / "lab.conf").read_text() + "[emerge]\njobs = 3\n")
     monkeypatch.setenv("HOSTNAME", "elsewhere")
     monkeypatch.setenv("LOGNAME", "somebody")
@@ -177,6 +189,7 @@ def test_the_same_package_file_on_another_machine(lab: Lab, tmp_path: Path, monk
     facts = (other.folder / "work/root/image/usr/share/lab/facts").read_text()
     assert facts.startswith("0022\nlocalhost\n")
     assert "elsewhere" not in facts
+    assert owners(other, "lab/one-1")["source"] == (0, 0)
 
 
 @needs_root

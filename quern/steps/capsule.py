@@ -29,6 +29,7 @@ from quern.steps.base import discard
 from quern.steps.names import Names
 from quern.terminal import harmless
 from quern.worker import regular
+from quern.worker.build import SOURCES
 
 if TYPE_CHECKING:
     from quern.steps.emerging import Build
@@ -136,6 +137,8 @@ def _record(build: Build, output: str, failure: Failure) -> None:
     begun = next(iter(reversed([*re.finditer(line, output, re.M)])), None)  # it may be built with itself
     on_host = bool(begun and not begun[3])
     changed = {**build.environment(binhosts=False), **(emerge.host_only(around) if on_host else {})}
+    if build.own:
+        changed["DISTDIR"] = str(build.inside(build.own / SOURCES))
     record = {
         "package": failure.package,
         "repository": begun[2] if begun else None,

@@ -7,7 +7,7 @@
       logs/                PORTAGE_LOGDIR
       config/              PORTAGE_CONFIGROOT, read-only
       inputs/              the binary packages of the closure, and what the worker is told; read-only
-      distfiles/           DISTDIR, read-only
+      distfiles/           the folder of sources, read-only; DISTDIR is build/sources, with copies of those declared
       repositories/NAME/   the recipe (see `recipe`), read-only
 
 What a build writes down of its paths is then no reason for other bytes, and a package that was built for the host side

@@ -5,6 +5,7 @@ STAGING/own/NAME/
   host/         Portage's host side, with what the build runs (BDEPEND)
   made/         PKGDIR: the package
   merging/      room to merge in
+  sources/      DISTDIR: copies of its sources
   tmp/          PORTAGE_TMPDIR
 STAGING/scratch/
   NAME/closure/       the binary packages of the closure
@@ -168,6 +169,7 @@ class PackageBuild:
             packages=str(place.inside(self._inputs / "on-host")),
             host_only=emerge.host_only(place.surroundings),
             merging=merged,
+            sources=list(package.distfiles),
             emerge=[*emerging, *emerge.build_options(), package.atom],
             on_host=package.on_host,
             own=str(place.inside(place.host)),

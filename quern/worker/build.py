@@ -12,10 +12,11 @@ import os
 import subprocess
 from typing import Any, NamedTuple
 
-from . import WorkerError, accounts, bytecode, merge
+from . import WorkerError, accounts, bytecode, merge, sources
 from .settings import adopt
 
 NOT_RUN = "{folder}: programs must be allowed to run there while packages are built; it is mounted noexec"
+SOURCES = "sources"  # beside ROOT: DISTDIR
 
 
 class Request(NamedTuple):
@@ -27,6 +28,7 @@ class Request(NamedTuple):
     host_only   the variables, in place of the build's own, of what happens on the host side alone; None: not there
     root        ROOT
     merging     what is put into it (merge.Request), or none
+    sources     the files of DISTDIR that it is built from
     emerge      the command line that builds
     on_host     whether it builds for the host side
     own         a folder in which what packs it is put (package_phase.py)
@@ -38,6 +40,7 @@ class Request(NamedTuple):
     host_only: dict[str, str | None]
     root: str
     merging: dict[str, Any]
+    sources: list[str]
     emerge: list[str]
     on_host: bool
     own: str
@@ -67,8 +70,10 @@ def _build(request: Request) -> int:
         return status
     if not request.on_host and accounts.show(request.root):
         accounts.complete(request.root)
+    own = os.path.join(os.path.dirname(request.root), SOURCES)
+    sources.copy(request.sources, os.environ["DISTDIR"], own)
     argv = _run_by(request.own, request.emerge)
-    return os.execve(argv[0], argv, host_only if request.on_host else dict(os.environ))
+    return os.execve(argv[0], argv, {**(host_only if request.on_host else os.environ), "DISTDIR": own})
 
 
 def _run_by(folder: str, argv: list[str]) -> list[str]:
