@@ -127,7 +127,7 @@ def test_what_builds_write_to_is_their_own(lab: Lab) -> None:
         pytest.skip(obstacle())
     body = f"""
 	local path top=/run/quern
-	for path in ${{top}}/{{inputs/closure,config,inputs,distfiles,repositories/lab}} {lab.folder}; do
+	for path in ${{top}}/{{inputs/closure,config,inputs,distfiles,repositories/lab}}; do
 		touch "${{path}}/x" 2>/dev/null && echo "${{path}}" >> {ROOT}/wrote
 	done
 	ls -d ${{top}}/{{inputs/closure,config,inputs,distfiles,repositories/lab}} > /dev/null || die

@@ -89,7 +89,9 @@ def test_name_in_use(project: Project, client: Any) -> None:  # noqa: ANN401
     """Another's container by that name: doit replaces the shell that names it, so that the process id is known."""
     ebuild(project, "true")
     image = project.variables["QUERN_DOCKER_IMAGE"]
-    command = f"docker create --name quern-images-one-$$ {image} true; exec {sys.executable} -m doit packages:one"
+    command = (
+        f"docker create --name quern-images-one-$$-prepare-1 {image} true; exec {sys.executable} -m doit packages:one"
+    )
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), **project.variables}
     output = subprocess.run(["sh", "-c", command], cwd=project.folder, env=environment, capture_output=True, text=True)
     assert output.returncode == 1

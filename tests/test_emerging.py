@@ -228,7 +228,7 @@ def test_a_package_that_replaces_what_the_build_stands_on(lab: Lab) -> None:
     own = "${PORTAGE_TMPDIR}/.."
     body = f'mv "{own}/image" "{own}/moved" && ln -s /etc "{own}/image" || die'
     write(lab.tree, {"lab/leaf/leaf-1.ebuild": ebuild(body=body), "profiles/image/packages": "lab/leaf\n"})
-    with pytest.raises(BuildError, match=r"packages\.new/own/leaf-1-[0-9a-f]+/image is no folder any more: a package"):
+    with pytest.raises(BuildError, match=r"own/lab_leaf-1-[0-9a-f]+/image is no folder any more: a package"):
         lab.build()
 
 

@@ -158,7 +158,7 @@ def test_a_failure_names_the_paths_of_the_user(tmp_path: Path, capfd: pytest.Cap
     lab = lab_at(tmp_path / "one", tmp_path / "store", top=ebuild(body=body))
     with pytest.raises(BuildError) as caught:
         built(lab)
-    place = lab.folder / "work/.packages.new/own"
+    (place,) = (lab.folder / "work/.packages.new/own").iterdir()
     (log,) = (lab.folder / "work/logs/packages").glob("lab:top-1*.log")
     assert str(caught.value).splitlines() == [
         "lab/top-1 failed in its install phase",

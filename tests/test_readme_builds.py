@@ -228,7 +228,7 @@ src_install() {
 }
 """
 NOISY = CLOCK.replace("echo now", "date +%N").replace(
-    "dobin clock\n", 'dobin clock\n    [[ ${D} != *elsewhere* ]] || fperms 0700 "/usr/bin/clock"\n'
+    "dobin clock\n", 'dobin clock\n    ! grep -q elsewhere /proc/self/mountinfo || fperms 0700 "/usr/bin/clock"\n'
 )
 CLOCK_CONF = """\
 [portage]

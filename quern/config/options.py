@@ -122,8 +122,14 @@ _DOCKER = (
         container.network,
         "Network of the build's containers; by default none",
     ),
-    _text("docker", "memory", "", container.memory, "Memory a build may use: bytes, or a number with k, m or g"),
-    _text("docker", "cpus", "", container.cpus, "Processors a build may keep busy, like 1.5"),
+    _text(
+        "docker",
+        "memory",
+        "",
+        container.memory,
+        "Memory the container of a package may use: bytes, or a number with k, m or g",
+    ),
+    _text("docker", "cpus", "", container.cpus, "Processors the container of a package may keep busy, like 1.5"),
     _list("docker", "capabilities", container.capabilities, "Comma-separated capabilities that a build gets as well"),
     _text(
         "docker",

@@ -140,9 +140,12 @@ def _sweep(client: Any, work: Path) -> None:  # noqa: ANN401
 
 @contextmanager
 def as_left(docker: Docker, work: Path, name: str, image: str) -> Iterator[str]:
-    """An image of the container `name` that was kept of a failure, with what was done to its `/`; else `image`."""
+    """An image of the container of the command `name` that was kept of a failure, with what was done to its `/`.
+
+    Where there is none it is `image`.
+    """
     with connect(address_of(docker), TIMEOUT) as client:
-        wanted = {"label": f"{WORK}={work}", "status": "exited", "name": f"^/{re.escape(name)}$"}
+        wanted = {"label": f"{WORK}={work}", "status": "exited", "name": f"{re.escape(name)}$"}
         kept = field(client.api.containers(all=True, filters=wanted), list)
         if not kept:
             yield image

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ SYSTEM_TREES = "/var/db/repos"  # to where a stage's make.profile points
 # Verbs that change nothing, and that questions call without the work folder's lock: a build may be running, and what
 # the last one has left in the daemon is kept for its user.
 READING = ("described", "sizes")
+_numbers = count(1)
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class DockerDriver:
         from quern.drivers.stream import Lines
 
         mounts, argv = self._mounts(command.reach), command.argv if command.terminal else ()
-        left = containers.as_left(self.image.settings.docker, self.image.work, self._name_of(command), self._builder)
+        left = containers.as_left(self.image.settings.docker, self.image.work, command.name, self._builder)
         with terminable(), left as image, self._container(mounts, image, argv) as container:
             if command.terminal:
                 container.converse()
@@ -182,7 +184,7 @@ class DockerDriver:
 
         assert verb in READING or self._ready
         noise = b""
-        name = f"{self._name}-{verb}"  # a container that a failed command has left may have the plain name
+        name = f"{self._name}-{verb}-{next(_numbers)}"  # several threads may run the same
         with terminable(), self._container(mounts, name=name) as container:
             container.start({"verb": verb, "environment": environment, "input": json.dumps(params)})
             for stream, piece in container.output():
@@ -249,7 +251,8 @@ class DockerDriver:
         seen = [work, distfiles, *(here for here, _ in self._places)]
         others = [path for path in dict.fromkeys(reach.readable) if not any(map(path.is_relative_to, seen))]
         mounts += [bind(path, path, read_only=True) for path in others if path.is_dir()]
-        mounts += [bind(here, there, read_only=not own) for here, there, own in reach.shown]
+        shown = [each for each in reach.shown if not self._storage.size or each.there != storage.IN_MEMORY]
+        mounts += [bind(here, there, read_only=not own) for here, there, own in shown]
         return [*mounts, *(bind(folder, folder) for folder in reach.writable)]
 
     @cached_property

@@ -21,10 +21,14 @@ IN_MEMORY = "/run/quern/tmp"  # as quern.steps.names.TMP
 
 
 def folder_of(storage: Storage, work: Path, name: str = "") -> str:
-    """The folder, in the containers of one work folder, that is emptied before and after every command `name`."""
+    """The folder, in the containers of one work folder, that is emptied before and after every command `name`.
+
+    It does not depend on the key with which that name ends: of a package that fails again and again one is kept.
+    """
     if storage.volume is None:
         return IN_MEMORY
-    return f"{INSIDE}/{work.name}-{hashlib.sha256(os.fsencode(work)).hexdigest()[:12]}{name and f'/{name}'}"
+    folder = f"{INSIDE}/{work.name}-{hashlib.sha256(os.fsencode(work)).hexdigest()[:12]}"
+    return f"{folder}/{name.rpartition('-')[0]}" if name else folder
 
 
 def mounts(storage: Storage) -> list[Any]:

@@ -47,8 +47,9 @@ def claim(store: Path, cpv: str, key: str) -> Claim | None:
             break
         os.close(descriptor)  # its holder has just removed it
     text = f"process {os.getpid()} on {os.uname().nodename}, since {strftime('%Y-%m-%d %H:%M:%S')}"
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text.encode(), 0)
+    with suppress(OSError):  # a full disk: it is there for people to read
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
     return Claim(path, descriptor)
 
 

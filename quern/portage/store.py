@@ -72,9 +72,12 @@ class Store:
         """The stanza of a package whose content is what it was built as; one that is damaged is dropped."""
         stanza = self.stanza(cpv, key)
         path = self.path(cpv, key)
+        before = _inode(path)
         if stanza and _sha1(path) != stanza.get("SHA1"):
-            self.record(path).unlink()
-            path.unlink()
+            if _inode(path) != before:  # another run has built it again meanwhile
+                return self.sound(cpv, key)
+            self.record(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             return None
         return stanza
 
@@ -111,13 +114,15 @@ class Store:
         path = self.path(stanza["CPV"], key)
         path.parent.mkdir(parents=True, exist_ok=True)
         record = self.record(path)
-        record.unlink(missing_ok=True)  # an old one would vouch for the new package
         temporary = path.with_name(f".{path.name}.{os.getpid()}.new")  # another run may do the same
         try:
             with naming(temporary):
                 with temporary.open("wb") as copy:
                     self._write_anew(stanza["CPV"], package, copy, by_root, known)
                 described = {**metadata.stanza(stanza, PACKAGE_EPOCH), **digests(temporary)}
+                if self.stanza(stanza["CPV"], key):  # another run was quicker
+                    return
+                record.unlink(missing_ok=True)  # an old one would vouch for the new package
                 temporary.replace(path)
                 temporary.write_text(format_stanza(described), encoding="utf-8")
                 temporary.replace(record)
@@ -151,7 +156,11 @@ def make_view(folder: Path, store: Store, keys: Mapping[str, str]) -> list[str]:
         name = cpv.split("/")[1]
         path = f"{package_name(cpv)}/{name}-{stanza['BUILD_ID']}{SUFFIX}"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        _replace_by_link(store.path(cpv, key), folder / path)
+        try:
+            _replace_by_link(store.path(cpv, key), folder / path)
+        except FileNotFoundError:  # another run has just found it damaged
+            missing.append(cpv)
+            continue
         stanzas.append({**stanza, "PATH": path})
     write_index(folder, stanzas)
     return missing
@@ -239,6 +248,14 @@ def digests(package: Path) -> dict[str, str]:
             sha1.update(block)
         size = file.tell()
     return {"SIZE": str(size), "MD5": md5.hexdigest(), "SHA1": sha1.hexdigest()}
+
+
+def _inode(path: Path) -> int | None:
+    """What tells a file from one that has taken its place; None where there is none."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _sha1(path: Path) -> str | None:

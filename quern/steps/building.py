@@ -15,7 +15,8 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
-from quern.errors import BuildError, PackageError, naming
+from quern.engine import EngineUnavailable
+from quern.errors import BuildError, PackageError, QuernError, naming, of_the_machine
 from quern.portage import claims, ledger, refusals
 from quern.portage.plan import Package
 from quern.portage.tally import BUILDING
@@ -28,6 +29,7 @@ PATIENCE = 0.5  # seconds after which is looked again whether another run has bu
 BASE = 2.0  # seconds that a package takes at least, where no earlier build says better
 RATE = 200_000  # bytes of source files that take a second then
 NOT_BUILT = "not built for want of {name}: {packages}"
+NOT_BEGUN = "not begun after the failure: {packages}"
 
 
 class Running(NamedTuple):
@@ -63,7 +65,7 @@ class Builder:
         self._waited_for: set[str] = set()
         self._begun = self._total = 0
         self._refused: dict[str, str] = {}
-        self._failures: list[BaseException] = []
+        self._failures: list[QuernError] = []
         self._lost: dict[str, list[str]] = {}  # by what failed: what was not built for that
 
     def build(self, packages: Sequence[Package]) -> None:
@@ -78,6 +80,7 @@ class Builder:
                 self._begin(todo)
                 self._take(todo)
         except BaseException:
+            self._order.stopped.set()
             around.run.driver.stop()
             raise
         finally:
@@ -85,7 +88,7 @@ class Builder:
                 thread.join()
             for running in self._running.values():
                 running.claim.give_up()
-        self._report()
+        self._report([ledger.name_of(self._order.plan[name]) for name in todo.left])
 
     def _expected(self, packages: Sequence[Package]) -> dict[str, float]:
         """The seconds that each package may take, by id: as before, or by the size of its sources."""
@@ -192,13 +195,11 @@ class Builder:
         self._note(f">>> Failed to emerge {package.cpv}, {about}")
         lost = [ledger.name_of(self._order.plan[name]) for name in todo.fail(ended.name)]
         self._refused |= ended.refused
-        if ended.error is None:
-            return
-        if not isinstance(ended.error, BuildError):
-            raise ended.error
-        self._failures.append(ended.error)
         if lost:
             self._lost[ledger.name_of(package)] = lost
+        if ended.error is None:
+            return
+        self._failures.append(_of_the_package(ended.error))
         if self._running or not todo.is_over:
             going_on = "what is not built with it" if self._keep_going else "what is being built"
             self._order.around.run.say(f"{package.cpv} failed; going on with {going_on}")
@@ -226,9 +227,14 @@ class Builder:
         regular.append(self._order.around.log, f"{line}\n")
         self._order.around.tally.line(line, monotonic())
 
-    def _report(self) -> None:
-        """Raise BuildError if something could not be built: every reason, and what was left for it."""
+    def _report(self, left: Sequence[str]) -> None:
+        """Raise BuildError if something could not be built: every reason, and what was left for it.
+
+        `left` is what was never begun.
+        """
         texts = [str(error) for error in self._failures]
+        if left:
+            texts.append(NOT_BEGUN.format(packages=", ".join(left)))
         for name, packages in self._lost.items():
             texts.append(NOT_BUILT.format(name=name, packages=", ".join(packages)))
         if self._refused:
@@ -237,3 +243,11 @@ class Builder:
         if texts:
             kinds = [type(error) for error in self._failures if isinstance(error, PackageError)]
             raise (kinds[0] if kinds else BuildError)("\n\n".join(texts))
+
+
+def _of_the_package(error: BaseException) -> QuernError:
+    """The reason why one package failed. Raises the error if it is that of all."""
+    reason = of_the_machine(error) if isinstance(error, OSError) else error
+    if isinstance(reason, QuernError) and not isinstance(reason, EngineUnavailable):
+        return reason
+    raise error

@@ -7,6 +7,7 @@
       logs/                PORTAGE_LOGDIR
       config/              PORTAGE_CONFIGROOT, read-only
       inputs/              the binary packages of the closure, and what the worker is told; read-only
+      toolchains/NAME/     what repositories bring for the host side, read-only
       distfiles/           the folder of sources, read-only; DISTDIR is build/sources, with copies of those declared
       repositories/NAME/   the recipe (see `recipe`), read-only
 
@@ -87,6 +88,7 @@ def names_of(build: Build) -> Names:
         image.distfiles: DISTFILES,
         **{build.location(each): f"{REPOSITORIES}/{each.name}" for each in repositories},
     }
+    folders |= {each: f"{TOP}/toolchains/{each.parent.name}" for each in build.setup.toolchains()}
     if build.own:  # else it is in staging, and what is moved from there to ROOT must be on the same mount
         folders |= {build.scratch / "config": CONFIG, build.inputs: INPUTS, build.tmp: TMP}
     return Names(tuple(folders.items()), (image.work, image.binpkgs, *(each.location for each in repositories)))

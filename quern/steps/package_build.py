@@ -23,13 +23,15 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 
 from quern.drivers.base import Command
+from quern.drivers.commands import STOPPED
 from quern.drivers.confinement import WORKER
-from quern.errors import BuildError
+from quern.errors import BuildError, DriverError
 from quern.portage import emerge, root_plan, store
 from quern.portage.keys import UNCONFINED, Ingredients, is_for_host
 from quern.portage.plan import Package, Plan
@@ -53,7 +55,7 @@ class Order:
     """What there is to build from: the place of the step `around`, the `plan`, the store `packages`.
 
     `made_of` is what all packages are built from and `keys` are their keys, by id; `machine_now` gives the identity of
-    the machine, which `made_of` has as it was when the keys were made.
+    the machine, which `made_of` has as it was when the keys were made; `stopped` is set when all is to end.
     """
 
     around: Build
@@ -62,6 +64,12 @@ class Order:
     made_of: Ingredients
     keys: Mapping[str, str]
     machine_now: Callable[[], list[str]]
+    stopped: Event = field(default_factory=Event)
+
+    def check(self) -> None:
+        """Raise DriverError if all builds are to end."""
+        if self.stopped.is_set():
+            raise DriverError(STOPPED)
 
     @property
     def apart(self) -> bool:
@@ -83,9 +91,9 @@ class PackageBuild:
 
     @property
     def name(self) -> str:
-        """What its folders, its container and its record are called: different for every key."""
-        name = re.sub(r"[^\w.-]", "_", self.package.cpv.partition("/")[2], flags=re.ASCII)
-        return f"{name}-{self.order.keys[self.package.id][:8]}"
+        """What its folders and its container are called: CATEGORY_PF-KEY, its key cut short."""
+        name = re.sub(r"[^\w.-]", "_", self.package.cpv, flags=re.ASCII)
+        return f"{'host-' if self.package.on_host else ''}{name}-{self.order.keys[self.package.id][:8]}"
 
     @cached_property
     def place(self) -> Build:
@@ -106,13 +114,16 @@ class PackageBuild:
         QuernError.
         """
         self._make_folders()
+        self.order.check()
         file = self._ask()
+        self.order.check()
         try:
             self._run(file)
         except BuildError as error:
             raise type(error)("\n".join([str(error), *self._undeclared()])) from None
         if refused := self.place.refused():
             return refused
+        self.order.check()
         self._keep()
         for folder in (self._own, self._inputs):
             discard(folder, self.place.staging, self.place.run)

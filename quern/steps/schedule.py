@@ -31,6 +31,11 @@ class Schedule:
         return sorted(free, key=lambda name: -self._behind[name])  # stable
 
     @property
+    def left(self) -> list[str]:
+        """What is not begun."""
+        return list(self._waits)
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing is left to be begun."""
         return not self._waits
