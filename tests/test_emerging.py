@@ -225,7 +225,7 @@ def test_two_packages_with_the_same_file(lab: Lab, stock: Stock) -> None:
 
 def test_a_package_that_replaces_what_the_build_stands_on(lab: Lab) -> None:
     """What is done there afterwards is done by quern itself, which nobody confines."""
-    own = "${PORTAGE_TMPDIR}/.."
+    own = "${ROOT%/}/.."
     body = f'mv "{own}/image" "{own}/moved" && ln -s /etc "{own}/image" || die'
     write(lab.tree, {"lab/leaf/leaf-1.ebuild": ebuild(body=body), "profiles/image/packages": "lab/leaf\n"})
     with pytest.raises(BuildError, match=r"own/lab_leaf-1-[0-9a-f]+/image is no folder any more: a package"):
