@@ -133,7 +133,7 @@ def test_dependencies_that_come_and_go(tree: Path) -> None:
         (ROW["cc1"], "/usr/lib/gcc/x86_64-linux-gnu/12/cc1 31 3", "tool gcc changed"),
         (ROW["wrapper"], "x86_64-linux-musl-gcc 000000", "tool x86_64-linux-musl-gcc changed"),
         (None, "/usr/bin/awk 1 1", "tool awk added"),
-        (None, "unconfined", "confinement changed"),
+        (None, "unconfined /home/me/build/one", "confinement changed"),
         (None, "binhost https://me:secret@a.example/", "binhost https://a.example added"),
     ],
 )

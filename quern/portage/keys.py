@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quern.portage.plan import Package, Plan
 
 NOTHING = hashlib.sha256().hexdigest()  # the `tree_digest` of a folder that is empty, or not there
-UNCONFINED = "unconfined"  # of a machine: its builds are not confined, and their packages for its own use
+UNCONFINED = "unconfined "  # how a machine's row begins that says for which work folder alone its packages are
 VERSION = 3  # part of every key: raise it when quern builds the same inputs into other bytes
 
 
@@ -92,6 +92,11 @@ def _written() -> list[Any]:
     from quern.worker.gpkg_write import identity
 
     return [VERSION, identity()]
+
+
+def is_confined(machine: Iterable[str]) -> bool:
+    """Whether builds are confined there: what they build does not depend on where that is."""
+    return not any(row.startswith(UNCONFINED) for row in machine)
 
 
 def is_for_host(name: str) -> bool:

@@ -22,10 +22,10 @@ from typing import Any
 
 from quern.portage.binhost import public
 from quern.portage.changes import Change, changes, of_mapping, pairs
-from quern.portage.keys import UNCONFINED, Ingredients, is_for_host
+from quern.portage.keys import UNCONFINED, Ingredients, is_confined, is_for_host
 from quern.portage.lockfile import Locked, of_recipe
 
-CONFINED = "confined"  # what a machine without UNCONFINED is
+CONFINED = "confined"  # what a machine is that is not UNCONFINED
 _COMPILER = re.compile(r".*/(?:lib|libexec)/gcc/.*|.*/(?:[^/]+-)?gcc(?:-[0-9.]+)?")
 
 
@@ -80,14 +80,14 @@ def _of_machine(before: Iterable[str], after: Iterable[str]) -> Iterator[Change]
 def _with_confinement(rows: Iterable[str]) -> list[str]:
     """The rows of a machine, with one that says whether builds are confined there in either case."""
     found = [*rows]
-    return found if UNCONFINED in found else [*found, CONFINED]
+    return [*found, CONFINED] if is_confined(found) else found
 
 
 def _kind_and_item(row: str) -> tuple[str, str]:
     """What a row is about: `PATH SIZE TIME` and `NAME DIGEST` are tools, one word is Portage or the builder image."""
     if row.startswith("binhost "):
         return "binhost", public(row.split()[1])
-    if row in (CONFINED, UNCONFINED):
+    if row == CONFINED or row.startswith(UNCONFINED):
         return "confinement", ""
     if " " not in row:
         return ("builder" if row.startswith("sha256:") else "portage"), ""

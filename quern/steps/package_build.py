@@ -33,7 +33,7 @@ from quern.drivers.commands import STOPPED
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError, DriverError
 from quern.portage import emerge, root_plan, store
-from quern.portage.keys import UNCONFINED, Ingredients, is_for_host
+from quern.portage.keys import Ingredients, is_confined, is_for_host
 from quern.portage.plan import Package, Plan
 from quern.portage.store import Store
 from quern.steps import merging, recipe
@@ -78,7 +78,7 @@ class Order:
         What is built for the host side off Gentoo holds its path (EPREFIX, PMS 11.1), and has to find it there again:
         that is one path for all only where builds are confined (see `names`).
         """
-        return self.plan.system or not self.plan.host or UNCONFINED not in self.made_of.machine
+        return self.plan.system or not self.plan.host or is_confined(self.made_of.machine)
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class PackagesStep(Step):
 
     def machine_of(self, driver: Driver) -> list[str]:
         """The same, and that builds are not confined, where `driver` does not: they find more, under other paths."""
-        return [*self.machine(), *([] if driver.confines else [UNCONFINED])]
+        return [*self.machine(), *([] if driver.confines else [f"{UNCONFINED}{self.work}"])]
 
     def _keys(self) -> tuple[str, ...]:
         """What identifies the keys that must have signed a binhost's packages. Raises ConfigError."""
@@ -292,9 +292,10 @@ def host_keys(made_of: Ingredients, work: Path, system: bool) -> dict[str, str]:
     Off a Gentoo `system` such packages contain the path of the host side (EPREFIX, PMS 11.1). Confined builds have one
     path for it (`names.HOST`); a package of another build serves no other folder.
     """
+    from quern.portage.keys import is_confined
     from quern.steps.emerging import HOST, OWN, TOGETHER
 
-    if system or UNCONFINED not in made_of.machine:
+    if system or is_confined(made_of.machine):
         return made_of.host_keys("")
     return made_of.host_keys(str(receipts.Place(work, PackagesStep.name).staging / OWN / TOGETHER / HOST))
 
