@@ -137,14 +137,14 @@ class PackagesStep(EmergingStep):
 def test_the_screen_that_the_readme_shows(
     drawn: Callable[[int, int], tuple[Live, Look]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But for times: a finished step, what was said after it, and a package at work for the next."""
+    """But for times: a finished step, what was said after it, and packages at work for the next."""
     monkeypatch.chdir(tmp_path)
     drawing, look = drawn(100, 24)
     step = PackagesStep(tmp_path / "build/musl-python3", keep_failed=True, source=tmp_path)
     logs = step.place.log.with_suffix("")
     logs.mkdir(parents=True)
     names = [f"lab/p{number}" for number in range(14)]
-    cpvs = [*(f"{name}-1" for name in names[:9]), "dev-libs/openssl-3.0.20"]
+    cpvs = [*(f"{name}-1" for name in names[:9]), "dev-libs/openssl-3.0.20", "sys-libs/zlib-1.3.1"]
     history.note(step.place.times, 99.0, dict.fromkeys([*names, "dev-libs/openssl", "sys-libs/zlib"], 1.5))
     history.plan(step.place.times, [*names, "dev-libs/openssl", "sys-libs/zlib"])
     drawing.finished("musl-python3", "portage", "", 0.3)
@@ -155,5 +155,6 @@ def test_the_screen_that_the_readme_shows(
         for word in ("Installing", "Completed") if number < 10 else ():
             emerge(step, f">>> {word} ({number} of 16) {cpv}::lab to /w/")
     write(logs, {"dev-libs:openssl-3.0.20:20261123-142532.log": ">>> Compiling source...\n"})
+    write(logs, {"sys-libs:zlib-1.3.1:20261123-142532.log": ">>> Configuring source...\n"})
     assert shape("\n".join(look())) == shape(blocks("What is shown")[0])
     drawing.close()
