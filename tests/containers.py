@@ -82,7 +82,7 @@ def building(project: Project, client: Any) -> Iterator[tuple[subprocess.Popen[s
 
 def at_work(project: Project, client: Any) -> Any:  # noqa: ANN401 (the SDK ships no types)
     """The container whose package waits, if there is one."""
-    if not list(project.folder.glob("build/one/.packages.new/scratch/tmp/portage/*/one-1/temp/waiting")):
+    if not list(project.folder.glob("build/one/.packages.new/own/*/tmp/portage/*/one-1/temp/waiting")):
         return None
     return client.containers.list(filters={"label": "quern.work"})[0]
 
