@@ -25,7 +25,8 @@ CHECKOUT = Path(__file__).parent.parent
 # For whoever runs these tests often: a folder that keeps the sources. Read here, before the environment is scrubbed.
 KEPT_DISTFILES = os.environ.get("QUERN_TEST_DISTFILES")
 
-BUILT = re.compile(
+# not "Emerging binary (...)", nor what a container prints
+BUILT = re.compile(r"(?<!logs: )>>> Emerging \(\d+ of \d+\) ([^\s:]+)")
     r"(?<!logs: )>>> Emerging \(\d+ of \d+\) ([^\s:]+)"
 )  # not "Emerging binary (...)", nor what a container prints
 TIME = re.compile(r"^\d\d:\d\d:\d\d ", re.MULTILINE)  # at the beginning of a line, where that is no terminal
