@@ -27,8 +27,6 @@ KEPT_DISTFILES = os.environ.get("QUERN_TEST_DISTFILES")
 
 # not "Emerging binary (...)", nor what a container prints
 BUILT = re.compile(r"(?<!logs: )>>> Emerging \(\d+ of \d+\) ([^\s:]+)")
-    r"(?<!logs: )>>> Emerging \(\d+ of \d+\) ([^\s:]+)"
-)  # not "Emerging binary (...)", nor what a container prints
 TIME = re.compile(r"^\d\d:\d\d:\d\d ", re.MULTILINE)  # at the beginning of a line, where that is no terminal
 RAN = re.compile(r"^\.  (\w+):", re.MULTILINE)
 

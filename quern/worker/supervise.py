@@ -43,7 +43,7 @@ def supervise() -> int:
     scratch = request.get("scratch")
     if scratch:
         _discard(scratch)
-        os.makedirs(scratch, exist_ok=True)
+        _make(scratch)
     argv = request.get("argv") or _worker(request["verb"])
     text = request.get("input")
     child = subprocess.Popen(
@@ -64,6 +64,8 @@ def supervise() -> int:
         status = NO_ROOM
     if scratch and not (status and request["keep"]):
         _discard(scratch)
+        with suppress(OSError):  # there is something else in it
+            os.rmdir(os.path.dirname(scratch))
     return status
 
 
@@ -83,6 +85,13 @@ def _give(path: str, uid: int, gid: int) -> None:
 def _discard(folder: str) -> None:
     with suppress(OSError):
         remove_tree(os.fsencode(folder))
+
+
+def _make(folder: str) -> None:
+    """Make a folder; that above it may be removed by another container meanwhile, as it is empty."""
+    while not os.path.isdir(folder):
+        with suppress(FileNotFoundError):
+            os.makedirs(folder, exist_ok=True)
 
 
 def _is_full(folder: str) -> bool:
