@@ -246,13 +246,14 @@ class Build:
         arguments = [*options, *targets]
         if self.packages is None:
             arguments = [word for word in arguments if word not in ("--usepkg", "--buildpkg", "--getbinpkg")]
+        around = replace(self.surroundings, scratch=self.inside(self.tmp), binhosts=())  # the volume is for builds
         answer = self.run.driver.call(
             "resolve",
-            environment=self.environment(binhosts=False),
+            environment=around.environment(),
             # in the rest of staging quern itself is still at work; the root says to Portage whose it is
             reach=self.reach(self.host, self.root, self.scratch / "tmp"),
             arguments=arguments,
-            settings=self.surroundings.host_settings(),
+            settings=around.host_settings(),
         )
         if not answer["success"]:
             output = harmless(answer["output"])
