@@ -163,7 +163,8 @@ class Builder:
         """Build one package, in a thread of its own."""
         name = build.package.id
         try:
-            refused, error = build.build(), None
+            with naming(self._order.around.staging):
+                refused, error = build.build(), None
         except BaseException as caught:
             refused, error = {}, caught
         self._events.put(Ended(name, refused, error))
