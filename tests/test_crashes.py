@@ -111,6 +111,7 @@ def test_the_database_lost(bench: Bench) -> None:
     assert {name: (bench.work / name).stat().st_ino for name in NAMES} == inodes
 
 
+# the folder of sources is the one of this machine that a confined build finds where it is
 WAITS = 'src_compile() {{\n\tuntil test -e "{go}"; do sleep 0.1; done\n}}\n'
 
 
@@ -123,7 +124,7 @@ def test_runs_that_wait_for_one_that_is_killed(tmp_path: Path) -> None:
         files[f"profiles/{name}/quern.conf"] = "[portage]\nrepositories = ./tree\n[postbuild]\nengines = none\n"
         files[f"profiles/{name}/packages"] = "lab/slow\n"
         files[f"profiles/{name}/parent"] = "lab:image\n"
-    files["tree/lab/slow/slow-1.ebuild"] = ebuild(WAITS.format(go=tmp_path / "tree/go"))
+    files["tree/lab/slow/slow-1.ebuild"] = ebuild(WAITS.format(go=tmp_path / "build/distfiles/go"))
     write(tmp_path, files)
     first = _started(tmp_path, "one")
     _until(tmp_path / "one.output", "Emerging (1 of 1) lab/slow-1")
@@ -132,7 +133,7 @@ def test_runs_that_wait_for_one_that_is_killed(tmp_path: Path) -> None:
     _until(tmp_path / "again-two.output", f"Waiting for process {first.pid} on ")
     first.kill()
     first.wait()
-    write(tmp_path, {"tree/go": ""})
+    write(tmp_path, {"build/distfiles/go": ""})
     for name, process in others.items():
         assert process.wait(300) == 0, (tmp_path / f"again-{name}.output").read_text()
         text = (tmp_path / f"build/{name}/root/image/usr/share/lab/slow").read_text()

@@ -19,10 +19,10 @@ from tests.test_emerging import TREE, ebuild
 
 TOOK = r"\d[\d.]* (?:min|s|h)(?: \d+ (?:s|min))?"
 
-# is compiled until a test lets it go on
+# is compiled until a test lets it go on, in the one folder of this machine that a confined build finds where it is
 WAITING = """\
 src_compile() {{
-	until [[ -e {tree}/go-on ]]; do sleep 0.1; done
+	until [[ -e {sources}/go-on ]]; do sleep 0.1; done
 }}
 """
 FAILING = 'die "cannot [bold]compile[/bold] :smile: /usr/x"'
@@ -38,10 +38,10 @@ class Project:
             files[f"profiles/{name}/quern.conf"] = "[portage]\nrepositories = ./tree\n[postbuild]\nengines = none\n"
             files[f"profiles/{name}/packages"] = f"lab/{name}\n"
             files[f"profiles/{name}/parent"] = "lab:image\n"
-            files[f"tree/lab/{name}/{name}-1.ebuild"] = ebuild(WAITING.format(tree=folder / "tree"))
+            files[f"tree/lab/{name}/{name}-1.ebuild"] = ebuild(WAITING.format(sources=folder / "build/distfiles"))
         files["tree/profiles/image/packages"] = ""
         self.folder = write(folder, files)
-        self.go_on = folder / "tree/go-on"
+        self.go_on = write(folder, {"build/distfiles/.keep": ""}) / "build/distfiles/go-on"
         self.command = [sys.executable, "-m", "doit"]
 
     def environment(self, **variables: str) -> dict[str, str]:
