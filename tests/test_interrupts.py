@@ -145,11 +145,12 @@ def interrupt(project: Path, *arguments: str, sign: bytes = b"sleep\x003210\x00"
 
 
 def _building(project: Path) -> list[bytes]:
-    """The command lines of what a build of the project has started, which is told where it builds."""
+    """The command lines of what a build of the project has started: it has a ROOT, and the project's folders."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if b"ROOT=%s/" % os.fsencode(project) in (process / "environ").read_bytes():
+            variables, name = (process / "environ").read_bytes(), os.fsencode(project)
+            if b"\0ROOT=" in b"\0" + variables and name in variables + (process / "mountinfo").read_bytes():
                 found.append((process / "cmdline").read_bytes())
     return found
 

@@ -30,12 +30,13 @@ BODY = """
 	echo "int main(void) { return 0; }" > program.c && gcc program.c -o "${ED}/usr/share/lab/program" || die
 	/usr/bin/python3 "${FILESDIR}/set.py" "${ED}/usr/share/lab/program" || die
 	ln "${ED}/usr/share/lab/capable" "${ED}/usr/share/lab/again" || die
+	mkdir "${ED}/etc" && echo "lab:x:70:" > "${ED}/etc/group" || die
 	chown 0:70 "${ED}/usr/share/man/man1/capable.1" || die
 	echo masked > "${ED}/usr/share/lab/masked" || die
 """
 HELPER = '/usr/bin/python3 "${FILESDIR}/set.py" "${ED}/usr/share/lab/helper" || die'
 NAMES = {f"image{name}" for name in (
-    "", "/usr", "/usr/share", "/usr/share/lab", "/usr/share/lab/again", "/usr/share/lab/capable", "/usr/share/man",
+    "", "/etc", "/etc/group", "/usr", "/usr/share", "/usr/share/lab", "/usr/share/lab/again", "/usr/share/lab/capable", "/usr/share/man",
     "/usr/share/man/man1", "/usr/share/man/man1/capable.1", "/usr/share/lab/program",
 )}  # fmt: skip
 
