@@ -36,7 +36,8 @@ BODY = """
 """
 HELPER = '/usr/bin/python3 "${FILESDIR}/set.py" "${ED}/usr/share/lab/helper" || die'
 NAMES = {f"image{name}" for name in (
-    "", "/etc", "/etc/group", "/usr", "/usr/share", "/usr/share/lab", "/usr/share/lab/again", "/usr/share/lab/capable", "/usr/share/man",
+    "", "/etc", "/etc/group", "/usr", "/usr/share", "/usr/share/lab", "/usr/share/lab/again",
+    "/usr/share/lab/capable", "/usr/share/man",
     "/usr/share/man/man1", "/usr/share/man/man1/capable.1", "/usr/share/lab/program",
 )}  # fmt: skip
 

@@ -246,7 +246,7 @@ def test_an_edit_while_it_builds_is_seen_by_the_next_run(tmp_path: Path, stock: 
         run_step(step, Run(RawDriver(), Said()))  # not confined, or it could not write there
     assert newer.exists()
     lab.build()
-    assert lab.emerged() == ["lab/base-2", "lab/top-1"]
+    assert lab.emerged() == ["lab/base-2", "lab/leaf-1", "lab/top-1"]  # confined now: another key
 
 
 @pytest.mark.emerge
