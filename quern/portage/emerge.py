@@ -29,7 +29,6 @@ OPTIONAL = ("BINPKG_GPG_VERIFY_GPG_HOME", "GPG_VERIFY_USER_DROP", "GPG_VERIFY_GR
 NO_FETCHING = '/bin/false "${URI}" "${DISTDIR}/${FILE}"'
 
 # emerge's line for one package of so many; where it goes is of no use to the reader
-BUILDING = re.compile(r"(>>> Emerging )\(\d+ of \d+\)( \S+).*")
 PROGRESS = re.compile(r"(>>> (?:Emerging|Installing) .*\(\d+ of \d+\) \S+).*")
 
 
