@@ -76,6 +76,12 @@ def test_memory() -> None:
     assert within(100, 4, 512 << 20) == 0
 
 
+def test_memory_that_nobody_knows_of_is_no_obstacle(tmp_path: Path) -> None:
+    assert within(free_memory(tmp_path / "none", tmp_path), 4, 512 << 20) == 4
+    write(tmp_path, {"meminfo": "MemTotal: 9000 kB\n"})
+    assert within(free_memory(tmp_path / "meminfo", tmp_path), 4, 512 << 20) == 4
+
+
 def test_free_memory_is_that_of_the_control_group_where_it_is_less(tmp_path: Path) -> None:
     """What the group has in its cache and does not use, its processes can have."""
     write(tmp_path, {"meminfo": "MemTotal: 9000 kB\nMemAvailable:    8000 kB\n"})

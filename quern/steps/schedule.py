@@ -6,6 +6,7 @@ its own, and that of the longest chain of packages that wait for one another, up
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -85,9 +86,15 @@ def within(memory: int, wanted: int, each: int) -> int:
 
 
 def free_memory(table: Path = Path("/proc/meminfo"), group: Path = CONTROL_GROUP) -> int:
-    """The bytes that more processes can have: of this machine (proc(5)), and of the control group of this process."""
-    with table.open(encoding="ascii") as file:
-        free = next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable:"))
+    """The bytes that more processes can have: of this machine (proc(5)), and of the control group of this process.
+
+    Where the kernel does not say (before 3.14, or one that others imitate), there is no end of it.
+    """
+    try:
+        with table.open(encoding="ascii") as file:
+            free = next((int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable:")), sys.maxsize)
+    except OSError:
+        free = sys.maxsize
     try:
         limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
         words = (group / "memory.stat").read_text().split()
