@@ -44,6 +44,22 @@ command = Command(sys.argv[2:], {"PATH": "/usr/bin:/bin"}, folder, folder / "log
 RawDriver(confine="on").run(command, lambda line: print(line, flush=True))
 """
 
+# a command in namespaces, of which process 1 says what it does and does each thing for a while
+SLOW_TO_BEGIN = """
+import os, sys, time
+from quern.worker import confine, namespaces
+
+def linger(word):
+    print(word, flush=True)
+    time.sleep(0.5)
+
+def become():
+    linger("become")
+    os.execvp("sleep", ["sleep", "20"])
+
+sys.exit(confine.isolated(lambda: namespaces.unshare(network=False), lambda: linger("arrange"), become))
+"""
+
 
 @pytest.fixture(autouse=True)
 def token(tmp_path: Path) -> Iterator[str]:
@@ -208,6 +224,19 @@ def test_a_signal_to_quern_ends_everything(tmp_path: Path, token: str, number: s
         process.send_signal(number)
         process.wait(30)
     assert ended(token)
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("moment", ["arrange", "become"])
+def test_a_signal_before_the_command_has_begun(moment: str) -> None:
+    """All of its group gets it, none of which may lose it."""
+    argv = [sys.executable, "-c", SLOW_TO_BEGIN]
+    with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, start_new_session=True, text=True) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() != f"{moment}\n":
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(5) == 128 + signal.SIGTERM
 
 
 @pytest.mark.usefixtures("namespaces")

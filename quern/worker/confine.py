@@ -56,10 +56,8 @@ def isolated(begin: Callable[[], None], arrange: Callable[[], None], become: Cal
         namespaces.end_with_parent(signal.SIGKILL)
     except OSError as error:
         return _impossible(error)
-    signal.signal(signal.SIGTERM, child.forward)  # not before: until here it just ends this process
     interrupt = signal.signal(signal.SIGINT, _nothing)  # the command has had it from the terminal
-    child.process = os.fork()
-    if child.process == 0:
+    if child.fork(_leave):  # what ends most processes by itself is nothing to process 1
         try:
             os._exit(_init(arrange, become, interrupt))
         except OSError as error:
@@ -69,13 +67,27 @@ def isolated(begin: Callable[[], None], arrange: Callable[[], None], become: Cal
 
 
 class _Child:
-    """The process that is waited for, to which signals are passed on."""
+    """The process that is waited for, to which SIGTERM is passed on."""
 
     process = 0
 
-    def forward(self, number: int, frame: FrameType | None) -> None:
-        if self.process:
-            os.kill(self.process, number)
+    def fork(self, handler: Any) -> bool:  # noqa: ANN401
+        """Make it, with this handler of SIGTERM; returns whether this is it.
+
+        A signal that comes meanwhile is kept for both: else it would be lost between two handlers.
+        """
+        former = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        self.process = os.fork()
+        signal.signal(signal.SIGTERM, self._forward if self.process else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        return self.process == 0
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        os.kill(self.process, number)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    os._exit(128 + number)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
@@ -97,9 +109,7 @@ def _init(arrange: Callable[[], None], become: Callable[[], NoReturn] | None, in
     if become is None:
         return 0
     child = _Child()
-    signal.signal(signal.SIGTERM, child.forward)
-    child.process = os.fork()
-    if child.process == 0:
+    if child.fork(signal.SIG_DFL):
         signal.signal(signal.SIGINT, interrupt)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
             signal.signal(number, signal.SIG_DFL)
