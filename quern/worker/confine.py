@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
@@ -83,7 +84,8 @@ class _Child:
         return self.process == 0
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
-        os.kill(self.process, number)
+        with suppress(ProcessLookupError):  # it has ended, and we are about to
+            os.kill(self.process, number)
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
