@@ -46,9 +46,9 @@ class Live:
         self._thread: threading.Thread | None = None
 
     def begin(self, task: str, image: str, step: Step) -> None:
-        """From now on show how far `step` of `image` is."""
+        """From now on show how far `step` of `image` is, if that is not shown yet."""
         with self._lock:
-            self._steps[task] = Progress(image, step)
+            self._steps.setdefault(task, Progress(image, step))
         if self._thread is None:
             self._thread = threading.Thread(target=self._keep_drawing, daemon=True)
             self._thread.start()

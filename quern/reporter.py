@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from textwrap import TextWrapper
 from time import strftime
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -24,6 +25,7 @@ from quern.errors import display
 from quern.interrupts import heard
 from quern.steps import receipt as receipts
 from quern.steps.base import Step
+from quern.steps.together import TOGETHER, Member
 from quern.terminal import harmless
 
 if TYPE_CHECKING:
@@ -97,6 +99,23 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
         self._current: dict[str, list[str]] = {}  # names of images: their up-to-date steps, not shown yet
         self._busy: set[str] = set()  # images of which a step has run
         self._live: Live | None = None
+
+    def initialize(self, tasks: Mapping[str, Any], selected_tasks: list[str]) -> None:
+        """The run begins: packages of several images are built together, once it is known what all consist of.
+
+        doit takes the selected tasks from this very list, afterwards.
+        """
+        super().initialize(tasks, selected_tasks)
+        members = {name: TOGETHER.known[name] for name in _needed(tasks, selected_tasks) if name in TOGETHER.known}
+        if len(members) > 1:
+            selected_tasks[:0] = [f"{each.before.name}:{each.image.name}" for each in members.values()]
+            TOGETHER.expect(members, self._run_beside)
+
+    def _run_beside(self, members: Iterable[Member]) -> None:
+        """Show how far these are, whose tasks come later."""
+        if self._way == "terminal":
+            for image, _, step in members:
+                self._drawing.begin(f"{step.name}:{image.name}", image.name, step)
 
     def write(self, text: str) -> None:
         """Write a message of one or more lines."""
@@ -202,6 +221,17 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]
         self._current.clear()
         dim, plain = ("", "") if os.environ.get("NO_COLOR") else ("\x1b[2m", "\x1b[0m")
         write(self.outstream, f"{dim}  · {'; '.join(parts)} up to date{plain}\n")
+
+
+def _needed(tasks: Mapping[str, Any], selected: Iterable[str]) -> dict[str, None]:
+    """The names of the selected tasks and of all that they depend on."""
+    found, todo = dict[str, None](), list(reversed(list(selected)))
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found[name] = None
+            todo += reversed(tasks[name].task_dep)
+    return found
 
 
 def _of_ours(task: Any) -> tuple[Image, Step] | None:  # noqa: ANN401

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit import Globals, get_initial_workdir
 from doit.dependency import JSONCodec
@@ -41,6 +41,10 @@ from quern.reporter import SECONDS, SHOWN, WAY, Reporter, Way, say
 from quern.steps import base
 from quern.steps.base import Run, Step
 from quern.steps.chain import TASKS, driver_of, steps_of, trial_of
+from quern.steps.together import TOGETHER
+
+if TYPE_CHECKING:
+    from quern.steps.common import Common
 
 DATABASE = ".doit.db"
 UNREADABLE = "{}: expected a file that can be read, where doit keeps what it knows of earlier runs; remove it"
@@ -114,7 +118,11 @@ def _project_tasks(dodo_file: Path) -> Iterator[dict[str, Any]]:
         take_all(sys.__stdout__)
         environ = dict(os.environ)  # which itself encodes at each look-up
         images = project_images(dodo_file.resolve().parent, environ)
-        tasks = [_task(image, step) for image in images for step in (*steps_of(image), trial_of(image))]
+        tasks = []
+        for image in images:
+            steps = steps_of(image)
+            TOGETHER.know(image, steps)
+            tasks += [_task(image, step) for step in (*steps, trial_of(image))]
         tasks += [_question(image, question) for image in images for question in QUESTIONS]
     except (QuernError, OSError) as error:
         raise InvalidDodoFile(str(error)) from None
@@ -177,14 +185,16 @@ def _parameter(option: Switch | Text) -> dict[str, Any]:
     return {"name": option.name, "long": option.name, **short, "type": kind, "default": kind(), "help": option.doc}
 
 
-def _is_current(task: object, values: object, step: Step) -> bool:
+def _is_current(task: Any, values: object, step: Step) -> bool:  # noqa: ANN401 (doit ships no types)
     """For doit's `uptodate`; the receipt on disk decides. What is wrong is reported by the run that follows.
+
+    A step that has run beside another one's is to be reported.
 
     doit asks in its own process before anything runs, which therefore listens for Ctrl-C from here on.
     """
     listen()
     try:
-        return base.is_current(step)
+        return not TOGETHER.has_run(task.name) and base.is_current(step)
     except (QuernError, OSError):
         return False
 
@@ -196,8 +206,12 @@ def _run(image: Image, step: Step, task: Any) -> TaskFailed | None:  # noqa: ANN
 
     def action() -> None:
         started = monotonic()
-        if base.run_step(step, _context(image, way)) and notes:
-            notes[SECONDS] = monotonic() - started
+        if TOGETHER.concerns(task.name):
+            built, seconds = TOGETHER.run(task.name, partial(_context, way=way))
+        else:
+            built, seconds = base.run_step(step, _context(image, way=way)), monotonic() - started
+        if built and notes:
+            notes[SECONDS] = seconds
 
     return _reported(task.name, action, [image], way)
 
@@ -259,9 +273,9 @@ def _removed(task: str, action: Callable[[], list[Path]]) -> None:
         raise SystemExit(1) from None
 
 
-def _context(image: Image, way: Way = None) -> Run:
-    tell = partial(say, way, image=image.name)  # with two images at once (doit -n 2) their lines mix
-    return Run(driver_of(image, tell), tell)
+def _context(image: Image, common: Common | None = None, way: Way = None) -> Run:
+    tell = partial(say, way, image=image.name)  # with two images at once their lines mix
+    return Run(driver_of(image, tell), tell, common)
 
 
 def _say_plainly(line: str) -> None:

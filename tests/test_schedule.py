@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quern.steps.common import Common
 from quern.steps.schedule import Schedule, free_memory, share, within
 from tests.projects import write
 
@@ -90,3 +93,24 @@ def test_free_memory_is_that_of_the_control_group_where_it_is_less(tmp_path: Pat
     assert free_memory(tmp_path / "meminfo", tmp_path) == 8000 << 10
     write(tmp_path, {"memory.max": "9000\n", "memory.current": "7000\n"})
     assert free_memory(tmp_path / "meminfo", tmp_path) == 3000
+
+
+def test_builders_share_the_machine() -> None:
+    """Of eight processors, half of which are given twice; what one gives back the other can have."""
+    common, woken = Common(), list[str]()
+    for name, number in (("one", 2), ("two", 1)):
+        common.join(name, partial(woken.append, name))
+        common.could_begin(name, number)
+    shares = [common.take(name, key, 8, 0) for name, key in (("one", "a"), ("one", "b"), ("two", "c"))]
+    assert shares == [4, 4, 4]
+    assert common.builds("c")
+    assert not common.builds("d")
+    common.could_begin("two", 1)
+    assert common.take("two", "d", 2, 0) == 0
+    common.give_back("one", "a")
+    common.wake_others("one")
+    assert woken == ["two"]
+    assert common.take("two", "d", 8, 0) == 4
+    common.leave("two")
+    assert not common.builds("c")
+    assert common.take("one", "e", 8, sys.maxsize) == 0  # there is not the memory

@@ -7,8 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-STOPPED = "the command was ended"
+from quern.errors import DriverError
+
 T = TypeVar("T")
+
+
+class Stopped(DriverError):
+    """A command did not end by itself: all were ended."""
+
+    def __init__(self) -> None:
+        super().__init__("the command was ended")
 
 
 class Commands(Generic[T]):

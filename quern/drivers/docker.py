@@ -31,7 +31,7 @@ from quern.drivers import containers, storage
 from quern.drivers.answers import answer_of, streamed_answer_of
 from quern.drivers.base import Command, Reach
 from quern.drivers.builder import builder_id
-from quern.drivers.commands import STOPPED, Commands
+from quern.drivers.commands import Commands, Stopped
 from quern.drivers.confinement import WORKER, no_network
 from quern.drivers.containers import Container
 from quern.drivers.raw import RawDriver, terminable
@@ -98,7 +98,7 @@ class DockerDriver:
                 with self._running.listed(container):
                     self._copy(container, log, line)
                 if self._running.stopped:
-                    raise DriverError(STOPPED)
+                    raise Stopped
                 status = container.wait(f"; log: {command.log}")
                 if status != 0 and self.image.settings.build.keep_failed:
                     container.keep()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from quern.drivers.answers import answer_of, streamed_answer_of
 from quern.drivers.base import Command, Reach
-from quern.drivers.commands import STOPPED, Commands
+from quern.drivers.commands import Commands, Stopped
 from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible, unlike, worker
 from quern.drivers.shown import copy_lines
 from quern.errors import DriverError, naming
@@ -89,7 +89,7 @@ class RawDriver:
                 last = copy_lines(output, log, line)
                 status = process.wait()
         if self._running.stopped:
-            raise DriverError(STOPPED)
+            raise Stopped
         if status == IMPOSSIBLE and self.confines:
             raise DriverError(unlike(last))
         return 128 - status if status < 0 else status

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from quern.drivers.base import Driver
 from quern.errors import BuildError, naming
@@ -25,17 +25,21 @@ from quern.steps.present import SIZES, check_needs, has_parts, is_there, sizes
 from quern.steps.published import made_outside, mark_of, publish
 from quern.steps.receipt import Place, Receipt
 
+if TYPE_CHECKING:
+    from quern.steps.common import Common
+
 TRIAL = "test"  # the step that tests the image and builds nothing (see trial)
 
 
 class Run(NamedTuple):
     """What a build is handed besides its inputs: where commands run, and whom to tell.
 
-    `say` takes one line for the user.
+    `say` takes one line for the user; `common` is shared by the builders of all images that are built at the same time.
     """
 
     driver: Driver
     say: Callable[[str], None]
+    common: Common | None = None
 
 
 class Made(NamedTuple):

@@ -3,7 +3,8 @@
     schedule ─▶ claim in the store ─▶ package_build, in a thread ─▶ the store      (this thread decides, and speaks)
                       └─ another run has it: something else, or wait for that package alone
 
-A package that fails stops only what is built with it; at the end every failure is said, with its reason.
+A package that fails stops only what is built with it; at the end every failure is said, with its reason. The builders
+of several images, each in a thread, share the machine (see `common`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
+from quern.drivers.commands import Stopped
 from quern.engine import EngineUnavailable
 from quern.errors import BuildError, PackageError, QuernError, naming, of_the_machine
 from quern.portage import claims, ledger, refusals
@@ -22,6 +24,7 @@ from quern.portage.plan import Package
 from quern.portage.tally import BUILDING
 from quern.steps import schedule
 from quern.steps.base import counted
+from quern.steps.common import Common, Failed
 from quern.steps.package_build import Order, PackageBuild
 from quern.worker import regular
 
@@ -30,6 +33,7 @@ BASE = 2.0  # seconds that a package takes at least, where no earlier build says
 RATE = 200_000  # bytes of source files that take a second then
 NOT_BUILT = "not built for want of {name}: {packages}"
 NOT_BEGUN = "not begun after the failure: {packages}"
+ELSEWHERE = "{reason}\nIt was built for the image {image}, which has it too{shell}"
 
 
 class Running(NamedTuple):
@@ -59,9 +63,11 @@ class Builder:
         self._order, self._seconds, self._memory = order, seconds, memory
         self._keep_going = keep_going and order.apart
         self._processors = order.around.processors
+        self._common = order.around.run.common or Common()
         self._running: dict[str, Running] = {}
         self._threads: list[Thread] = []
-        self._events: SimpleQueue[str | Ended] = SimpleQueue()  # what is to be said, and what has ended
+        # what is to be said, and what has ended; None: look what can be begun
+        self._events: SimpleQueue[str | Ended | None] = SimpleQueue()
         self._waited_for: set[str] = set()
         self._begun = self._total = 0
         self._refused: dict[str, str] = {}
@@ -75,6 +81,7 @@ class Builder:
         around, self._total = self._order.around, len(packages)
         around.tally.begin(fetching=False)
         self._note(f"{BUILDING} {counted(len(packages), 'package')}")
+        self._common.join(self, lambda: self._events.put(None))
         try:
             while self._running or not (todo.is_over or self._is_stopped):
                 self._begin(todo)
@@ -88,6 +95,7 @@ class Builder:
                 thread.join()
             for running in self._running.values():
                 running.claim.give_up()
+            self._common.leave(self)
         self._report([ledger.name_of(self._order.plan[name]) for name in todo.left])
 
     def _expected(self, packages: Sequence[Package]) -> dict[str, float]:
@@ -102,45 +110,62 @@ class Builder:
     def _begin(self, todo: schedule.Schedule) -> None:
         """Begin what can be begun now."""
         ready = [] if self._is_stopped else todo.ready
+        self._common.could_begin(self, sum(not self._is_taken(name) for name in ready))
         while ready:
-            jobs = self._room(len(ready))
-            if not jobs:
-                return
-            name = ready.pop(0)
-            package = self._order.plan[name]
-            if self._is_there(name):
+            name = ready[0]
+            if outcome := self._outcome(name):
                 todo.begin(name)
                 self._begun += 1
-                self._end(todo, Ended(name, {}, None))
-                ready = todo.ready
-            elif claim := claims.claim(self._order.packages.folder, package.cpv, self._order.keys[name]):
-                if self._is_there(name):  # whoever had it has just ended
-                    claim.give_up()
-                    ready.insert(0, name)
-                    continue
-                todo.begin(name)
-                self._start(package, jobs, claim)
+                self._end(todo, outcome)
+                ready = [] if self._is_stopped else todo.ready
+            elif self._common.builds(self._order.keys[name]):
+                ready.pop(0)
+            elif jobs := self._room(name):
+                ready = self._claim(todo, ready, jobs)
             else:
-                self._wait_for(package)
+                return
+
+    def _outcome(self, name: str) -> Ended | None:
+        """What became of a package that another builder had, if it is over."""
+        key = self._order.keys[name]
+        if self._order.packages.stanza(self._order.plan[name].cpv, key) is not None:
+            return Ended(name, {}, None)
+        if failed := self._common.failed.get(key):
+            shell = f": doit shell:{failed.image}" if isinstance(failed.reason, PackageError) else ""
+            return Ended(name, {}, BuildError(ELSEWHERE.format(**failed._asdict(), shell=shell)))
+        return None
+
+    def _is_taken(self, name: str) -> bool:
+        """Whether another builder, of this run or of another, was last seen at work on it."""
+        return name in self._waited_for or self._common.builds(self._order.keys[name])
 
     @property
     def _is_stopped(self) -> bool:
         """Whether nothing more is begun, because something has failed."""
         return bool(self._failures) and not self._keep_going
 
-    def _room(self, ready: int) -> int:
-        """How many processes the next package may keep busy; 0: it has to wait."""
-        if self._running and not self._order.apart:
+    def _room(self, name: str) -> int:
+        """How many processes the package may keep busy; 0: it has to wait."""
+        if self._order.apart:
+            return self._common.take(self, self._order.keys[name], self._processors, self._memory)
+        if self._running or not self._common.take(self, self._order.keys[name], self._processors, 0):
             return 0
-        jobs = schedule.share(self._processors, [each.build.jobs for each in self._running.values()], ready)
-        if not self._order.apart:
-            jobs = self._processors
-        if self._running and jobs:
-            jobs = schedule.within(schedule.free_memory(), jobs, self._memory)
-        return jobs
+        return self._processors
 
-    def _is_there(self, name: str) -> bool:
-        return self._order.packages.stanza(self._order.plan[name].cpv, self._order.keys[name]) is not None
+    def _claim(self, todo: schedule.Schedule, ready: list[str], jobs: int) -> list[str]:
+        """Begin the first that is ready, if no other run has it; returns what else can be begun."""
+        package = self._order.plan[ready[0]]
+        claim = claims.claim(self._order.packages.folder, package.cpv, self._order.keys[package.id])
+        if claim and not self._outcome(package.id):
+            todo.begin(package.id)
+            self._start(package, jobs, claim)
+            return ready[1:]
+        self._common.give_back(self, self._order.keys[package.id])
+        if claim:  # whoever had it has just ended
+            claim.give_up()
+            return ready
+        self._wait_for(package)
+        return ready[1:]
 
     def _wait_for(self, package: Package) -> None:
         """Say once that another run builds this package."""
@@ -178,17 +203,22 @@ class Builder:
             return
         if isinstance(event, Ended):
             self._end(todo, event)
-        else:
+        elif event is not None:
             self._order.around.run.say(event)
 
     def _end(self, todo: schedule.Schedule, ended: Ended) -> None:
         """Note that a package is built, or that it failed."""
+        reason = _of_the_package(ended.error) if ended.error else None
         running = self._running.pop(ended.name, None)
         about = self._about(ended.name, running)
         if running:
+            if reason:
+                self._common.failed[self._order.keys[ended.name]] = Failed(reason, self._image)
             running.claim.give_up()
             self._keep_output(running.build)
-        if ended.error is None and not ended.refused:
+            self._common.give_back(self, self._order.keys[ended.name])
+            self._common.wake_others(self)
+        if reason is None and not ended.refused:
             todo.end(ended.name)
             self._note(f">>> Completed {about}")
             return
@@ -198,12 +228,16 @@ class Builder:
         self._refused |= ended.refused
         if lost:
             self._lost[ledger.name_of(package)] = lost
-        if ended.error is None:
+        if reason is None:
             return
-        self._failures.append(_of_the_package(ended.error))
+        self._failures.append(reason)
         if self._running or not todo.is_over:
             going_on = "what is not built with it" if self._keep_going else "what is being built"
             self._order.around.run.say(f"{package.cpv} failed; going on with {going_on}")
+
+    @property
+    def _image(self) -> str:
+        return self._order.around.setup.image.name
 
     def _about(self, name: str, running: Running | None = None) -> str:
         running = running or self._running.get(name)
@@ -249,6 +283,6 @@ class Builder:
 def _of_the_package(error: BaseException) -> QuernError:
     """The reason why one package failed. Raises the error if it is that of all."""
     reason = of_the_machine(error) if isinstance(error, OSError) else error
-    if isinstance(reason, QuernError) and not isinstance(reason, EngineUnavailable):
+    if isinstance(reason, QuernError) and not isinstance(reason, (EngineUnavailable, Stopped)):
         return reason
     raise error

@@ -29,9 +29,9 @@ from pathlib import Path
 from threading import Event
 
 from quern.drivers.base import Command
-from quern.drivers.commands import STOPPED
+from quern.drivers.commands import Stopped
 from quern.drivers.confinement import WORKER
-from quern.errors import BuildError, DriverError
+from quern.errors import BuildError
 from quern.portage import emerge, root_plan, store
 from quern.portage.keys import Ingredients, is_confined, is_for_host
 from quern.portage.plan import Package, Plan
@@ -67,9 +67,9 @@ class Order:
     stopped: Event = field(default_factory=Event)
 
     def check(self) -> None:
-        """Raise DriverError if all builds are to end."""
+        """Raise Stopped if all builds are to end."""
         if self.stopped.is_set():
-            raise DriverError(STOPPED)
+            raise Stopped
 
     @property
     def apart(self) -> bool:
