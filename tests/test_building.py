@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -194,9 +195,15 @@ def test_packages_are_built_at_the_same_time(lab: Lab) -> None:
     write(lab.folder, {"lab.conf": (lab.folder / "lab.conf").read_text() + "[emerge]\njobs = 2\n"})
     lab.build()
     assert lab.emerged() == ["lab/both-1", "lab/one-1", "lab/two-1"]
+    assert [line.partition(" in ")[0] for line in lab.said if line.startswith("Built ")] == ["Built 3 packages"]
+    path = next(line for line in lab.said if line.startswith("Longest path: "))
+    assert re.fullmatch(r"Longest path: .* s of .* s: lab/(one|two)-1 .* s, lab/both-1 .* s", path)
     log = (lab.folder / "work/logs/packages.log").read_text()
     assert ">>> Completed (3 of 3) lab/both-1::lab\n" in log
     assert "\nlab/one-1: >>> Emerging (1 of 1) lab/one-1::lab for " in log
+    image(lab, "one", "both")
+    lab.build()
+    assert not any(line.startswith(("Built ", "Longest path: ")) for line in lab.said)
 
 
 def test_what_is_not_built_with_a_failure_is_built(lab: Lab) -> None:
@@ -217,6 +224,8 @@ def test_what_is_not_built_with_a_failure_is_built(lab: Lab) -> None:
     assert "lab/bbb-1 failed in its install phase\n  second to none" in said
     assert "not built for want of lab/aaa-1: lab/needs-1" in said
     assert any(line.endswith("-1 failed; going on with what is not built with it") for line in lab.said)
+    counts = next(line for line in lab.said if line.startswith("Built 1 package in "))
+    assert counts.endswith(", 2 failed, 1 not built")
     image(lab, "aaa", "bbb", "needs", "well", aaa=ebuild(), bbb=ebuild())
     lab.build()
     assert lab.emerged() == ["lab/aaa-1", "lab/bbb-1", "lab/needs-1"]

@@ -26,6 +26,7 @@ from quern.steps import schedule
 from quern.steps.base import counted
 from quern.steps.common import Common, Failed
 from quern.steps.package_build import Order, PackageBuild
+from quern.steps.summary import Summary
 from quern.worker import regular
 
 PATIENCE = 0.5  # seconds after which is looked again whether another run has built a package
@@ -37,11 +38,12 @@ ELSEWHERE = "{reason}\nIt was built for the image {image}, which has it too{shel
 
 
 class Running(NamedTuple):
-    """One package that is being built: which of how many, with how many processes, and the claim to it."""
+    """One package that is being built: which of how many, with how many processes, the claim to it, and since when."""
 
     build: PackageBuild
     number: int
     claim: claims.Claim
+    since: float
 
 
 class Ended(NamedTuple):
@@ -70,6 +72,7 @@ class Builder:
         self._events: SimpleQueue[str | Ended | None] = SimpleQueue()
         self._waited_for: set[str] = set()
         self._begun = self._total = 0
+        self._summary = Summary()
         self._refused: dict[str, str] = {}
         self._failures: list[QuernError] = []
         self._lost: dict[str, list[str]] = {}  # by what failed: what was not built for that
@@ -78,7 +81,7 @@ class Builder:
         """Build packages, each of which is listed after those that it is built with. Raises BuildError."""
         names = [package.id for package in packages]
         todo = schedule.Schedule(names, self._order.plan.closures.inside, self._expected(packages))
-        around, self._total = self._order.around, len(packages)
+        around, self._total, since = self._order.around, len(packages), monotonic()
         around.tally.begin(fetching=False)
         self._note(f"{BUILDING} {counted(len(packages), 'package')}")
         self._common.join(self, lambda: self._events.put(None))
@@ -96,6 +99,7 @@ class Builder:
             for running in self._running.values():
                 running.claim.give_up()
             self._common.leave(self)
+        self._summarise(packages, monotonic() - since, len(todo.left) + sum(map(len, self._lost.values())))
         self._report([ledger.name_of(self._order.plan[name]) for name in todo.left])
 
     def _expected(self, packages: Sequence[Package]) -> dict[str, float]:
@@ -179,7 +183,7 @@ class Builder:
         around = replace(order.around, run=order.around.run._replace(say=self._events.put))
         build = PackageBuild(replace(order, around=around), package, jobs)
         self._begun += 1
-        self._running[package.id] = Running(build, self._begun, claim)
+        self._running[package.id] = Running(build, self._begun, claim, monotonic())
         self._say(f"Emerging {self._about(package.id)}")
         self._threads.append(Thread(target=self._build, args=(build,)))
         self._threads[-1].start()
@@ -220,8 +224,10 @@ class Builder:
             self._common.wake_others(self)
         if reason is None and not ended.refused:
             todo.end(ended.name)
+            self._summary.add(ended.name, monotonic() - running.since if running else None)
             self._note(f">>> Completed {about}")
             return
+        self._summary.failed += 1
         package = self._order.plan[ended.name]
         self._note(f">>> Failed to emerge {package.cpv}, {about}")
         lost = [ledger.name_of(self._order.plan[name]) for name in todo.fail(ended.name)]
@@ -262,11 +268,15 @@ class Builder:
         regular.append(self._order.around.log, f"{line}\n")
         self._order.around.tally.line(line, monotonic())
 
-    def _report(self, left: Sequence[str]) -> None:
-        """Raise BuildError if something could not be built: every reason, and what was left for it.
+    def _summarise(self, packages: Sequence[Package], seconds: float, not_built: int) -> None:
+        """Say how many packages were built, in what time, and which took longest in a row."""
+        plan, names = self._order.plan, {package.id: ledger.name_of(package) for package in packages}
+        reused = sum(package.id not in names for package in plan.packages)
+        for line in self._summary.lines(seconds, reused, not_built, plan.closures.inside, names):
+            self._order.around.run.say(line)
 
-        `left` is what was never begun.
-        """
+    def _report(self, left: Sequence[str]) -> None:
+        """Raise BuildError with every reason if something could not be built; `left` was never begun."""
         texts = [str(error) for error in self._failures]
         if left:
             texts.append(NOT_BEGUN.format(packages=", ".join(left)))

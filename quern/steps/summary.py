@@ -1,0 +1,76 @@
+"""Summarise what a run has built: how many packages, how long it took, and which packages took longest in a row.
+
+Only the time that packages took in this run counts. Packages that the store has already, and those that another run or
+another image builds meanwhile, count as 0 seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from quern.progress import duration
+from quern.steps.base import counted
+
+
+@dataclass
+class Summary:
+    """The result for each package that a run had to build.
+
+    `built` has the seconds by package id, in the order in which the builds ended; `elsewhere` the ids of packages that
+    another run or image built meanwhile.
+    """
+
+    built: dict[str, float] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
+    failed: int = 0
+
+    def add(self, name: str, seconds: float | None) -> None:
+        """Note that a package (id) is built; `seconds` is None if another run or image built it."""
+        self.built[name] = seconds or 0.0
+        if seconds is None:
+            self.elsewhere.add(name)
+
+    def lines(
+        self, seconds: float, reused: int, not_built: int, inside: Mapping[str, Iterable[str]], names: Mapping[str, str]
+    ) -> Iterator[str]:
+        """Return the lines to show, none if no package was built here and none failed.
+
+        `seconds` is the wall time, `inside` the ids that each package is built with, `names` what to show for an id.
+        """
+        own = len(self.built) - len(self.elsewhere)
+        if not own and not self.failed:
+            return
+        counts = {
+            "reused": reused,
+            "built by another run or image": len(self.elsewhere),
+            "failed": self.failed,
+            "not built": not_built,
+        }
+        rest = "".join(f", {number} {word}" for word, number in counts.items() if number)
+        yield f"Built {counted(own, 'package')} in {duration(seconds)}{rest}"
+        if own > 1:
+            path = [name for name in longest_path(self.built, inside) if name not in self.elsewhere]
+            parts = ", ".join(f"{names[name]} {duration(self.built[name])}" for name in path)
+            total = sum(self.built[name] for name in path)
+            yield f"Longest path: {duration(total)} of {duration(seconds)}: {parts}"
+
+
+def longest_path(seconds: Mapping[str, float], inside: Mapping[str, Iterable[str]]) -> list[str]:
+    """Find the packages (ids), each built with the one before, whose seconds add up to most.
+
+    `seconds` lists each package after those that it is built with. Of equal paths, the first in that order is taken.
+    """
+    total: dict[str, float] = {}
+    before: dict[str, str | None] = {}
+    for name, own in seconds.items():
+        needed = set(inside[name])
+        last = max((other for other in total if other in needed), key=total.__getitem__, default=None)
+        before[name] = last
+        total[name] = own + (total[last] if last is not None else 0.0)
+    found = []
+    end: str | None = max(total, key=total.__getitem__, default=None)
+    while end is not None:
+        found.append(end)
+        end = before[end]
+    return found[::-1]
