@@ -10,6 +10,7 @@ lines that are rewritten: whoever writes clears what is below, and they are draw
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from quern.live import Live
     from quern.project import Image
 
-Way = Literal["terminal", "lines"] | None  # how this reporter shows things; None where another one does
+Way = Literal["terminal", "lines", "json"] | None  # how this reporter shows things; None where another one does
 WAY, SECONDS = "quern_way", "quern_seconds"  # in a task's meta, which goes to the process that runs it, and back
 SHOWN = 5  # names of up-to-date images in their line
 CLEAR = "\r\x1b[J"
@@ -63,11 +64,19 @@ def say(way: Way, line: str, image: str = "") -> None:
     if way == "terminal":
         stream = sys.stdout if STAGE.match(line) else sys.stderr
         write(stream, folded(stream, line, f"    {image}  ") if image else f"{line}\n")
+    elif way == "json":
+        with heard():
+            print(json_line("say", **({"image": image} if image else {}), text=line.strip()), end="", flush=True)
     else:
         text = f"   {image}: {line}" if image else line
         with heard():
             line = f"{strftime('%H:%M:%S')} {text}" if way == "lines" else text
             print(f"{line}\n", end="", flush=True)  # in one piece: containers run in threads
+
+
+def json_line(event: str, **fields: object) -> str:
+    """Spell an event as a line of ASCII; what was no UTF-8 in a name is escaped as Python has it (PEP 383)."""
+    return f"{json.dumps({'event': event, **fields})}\n"
 
 
 def folded(stream: IO[str], line: str, head: str) -> str:
