@@ -45,8 +45,11 @@ def test_counts_times_and_path_are_shown() -> None:
     ]
 
 
-def test_the_path_of_one_package_is_not_shown() -> None:
-    assert lines(summary({"libc": 3.0}), 3.2) == ["Built 1 package in 3.2 s"]
+def test_one_package_needs_no_summary() -> None:
+    """Its task says as much; of one that was built beside others there is no path."""
+    assert lines(summary({"libc": 3.0}), 3.2, reused=5) == []
+    assert lines(summary({}, failed=1), 3.2) == []
+    assert lines(summary({"libc": 3.0}, failed=1), 3.2) == ["Built 1 package in 3.2 s, 1 failed"]
 
 
 def test_failures_are_counted() -> None:

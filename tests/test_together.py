@@ -72,6 +72,9 @@ def test_what_images_share_is_built_once_and_the_rest_at_once(folder: Path) -> N
     for name in ("one", "two"):
         assert f"   packages:{name} is finished: 2 packages, 2 built" in output
     assert "Waiting for" not in output
+    assert len(re.findall(r"Built [12] packages? in [\d.]+ s", output)) == 2
+    assert "Built 1 package in " in output
+    assert ", 1 built by another run or image\n" in output
     assert output.index("portage:two is finished") < output.index(">>> Emerging")
     assert project.doit("packages:one", "packages:two").count("-- packages:") == 2
 

@@ -34,12 +34,12 @@ class Summary:
     def lines(
         self, seconds: float, reused: int, not_built: int, inside: Mapping[str, Iterable[str]], names: Mapping[str, str]
     ) -> Iterator[str]:
-        """Return the lines to show, none if no package was built here and none failed.
+        """Return the lines to show, none if no package was built here and none failed, or if there was one to build.
 
         `seconds` is the wall time, `inside` the ids that each package is built with, `names` what to show for an id.
         """
         own = len(self.built) - len(self.elsewhere)
-        if not own and not self.failed:
+        if not own + self.failed or len(self.built) + self.failed + not_built == 1:
             return
         counts = {
             "reused": reused,
