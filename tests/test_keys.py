@@ -18,14 +18,16 @@ from quern.portage.keys import (
     ingredients,
     package_keys,
     read_ingredients,
+    running,
     tree_digest,
     write_ingredients,
 )
 from quern.portage.plan import Package, Plan
+from quern.portage.tools import MachineIdentity
 from quern.worker import gpkg_write
 from tests.projects import write
 
-MACHINE = ["gcc 12", "portage 3"]
+MACHINE = MachineIdentity(["gcc 12", "portage 3"], {"lib/zlib": ["perl 5"]})
 MANIFEST = "DIST zlib.tar.xz 5 BLAKE2B {}\nDIST other.tar.xz 6 BLAKE2B 22\nDIST zlib.patch 1 BLAKE2B 33\n"
 
 # musl is built with nothing, zlib with musl, python with zlib (which needs musl), hello with musl; docs with nothing
@@ -190,7 +192,7 @@ def test_keys_of_the_host_side_have_its_path(tree: Path) -> None:
     assert set(made_of.host_keys("/a")) == {"/lib/zlib-1"}
     assert made_of.host_keys("/a") != made_of.host_keys("/b")
     assert made_of.host_keys("/a")["/lib/zlib-1"] != made_of.keys()["lib/zlib-1"]
-    assert made_of.behind("lib/hello-1") == ["/lib/zlib-1"]
+    assert made_of.behind()["lib/hello-1"] == ["/lib/zlib-1"]
 
 
 def test_variables_and_machine_are_in_every_key(tree: Path) -> None:
@@ -199,10 +201,43 @@ def test_variables_and_machine_are_in_every_key(tree: Path) -> None:
     for other in (
         package_keys(replace(one, variables={"CFLAGS": "-O3"}), MACHINE),
         package_keys(replace(one, variables={"CFLAGS": "-O2", "LDFLAGS": ""}), MACHINE),
-        package_keys(one, ["gcc 13", "portage 3"]),
-        package_keys(one, [*MACHINE, "more"]),
+        package_keys(one, MACHINE._replace(rows=["gcc 13", "portage 3"])),
+        package_keys(one, MACHINE._replace(rows=[*MACHINE.rows, "more"])),
     ):
         assert all(keys[cpv] != other[cpv] for cpv in keys)
+
+
+def test_tools_are_in_the_keys_of_what_may_use_them(tree: Path) -> None:
+    """Those that zlib is declared to need are in its key, and in those of what is built with it."""
+    one = plan(tree)
+    for tools in ({}, {"lib/zlib": ["perl 6"]}, {"lib/zlib": ["perl 5", "tcl 8"]}):
+        keys, other = package_keys(one, MACHINE), package_keys(one, MACHINE._replace(tools=tools))
+        assert {cpv for cpv in keys if keys[cpv] != other[cpv]} == {"lib/zlib-1", "lib/python-1"}
+    unused = MACHINE._replace(tools={**MACHINE.tools, "lib/unknown": ["tcl 8"]})
+    assert package_keys(one, unused) == package_keys(one, MACHINE)
+
+
+def test_whose_tools_a_build_may_use(tree: Path) -> None:
+    """Those of the package itself, of what runs on the host side, and of what has phases that run when it is merged."""
+    one = plan(tree)
+    features = {"CFLAGS": "-O2", "FEATURES": "binpkg-docompress binpkg-dostrip"}
+    tool = replace(one["lib/docs-1"], on_host=True, phases=("-",))
+    phases = {"lib/musl-1": ("compile", "postinst")}
+    packages = tuple(replace(each, phases=phases.get(each.id, ("-",))) for each in one.packages)
+    packages = tuple(
+        replace(each, build_deps=(*each.build_deps, tool.id)) if each.id == "lib/hello-1" else each for each in packages
+    )
+    quiet = replace(one, packages=packages, host=(tool,), variables=features)
+    assert running(quiet) == {
+        "lib/musl-1": {"lib/musl"},
+        "lib/zlib-1": {"lib/zlib", "lib/musl"},
+        "lib/python-1": {"lib/python", "lib/musl"},
+        "lib/hello-1": {"lib/hello", "lib/musl", "lib/docs"},
+        "lib/docs-1": {"lib/docs"},
+        "/lib/docs-1": {"lib/docs"},
+    }
+    hooked = replace(quiet, variables={**features, "profile.bashrc 0": "0" * 64})
+    assert running(hooked)["lib/python-1"] == {"lib/python", "lib/musl", "lib/zlib"}
 
 
 @given(st.dictionaries(st.sampled_from(sorted(TREE)), st.sampled_from(["changed", "again", ""]), min_size=1))
@@ -260,6 +295,7 @@ def test_ingredients_are_kept(tree: Path, tmp_path: Path) -> None:
     assert again.keys() == package_keys(plan(tree), MACHINE)
     assert made_of.closures["lib/zlib-1"] == ["lib/musl-1"]
     text = (tmp_path / "ingredients.json").read_text()
+    assert made_of.tools == {"lib/zlib-1": ["perl 5"], "lib/python-1": ["perl 5"]}  # by plan() all may have phases
     for damaged in ("", '{"variables": ', "[]", '{"check": 1}', text.replace("zlib", "glib"), text.replace("{", "[")):
         (tmp_path / "ingredients.json").write_text(damaged)
         assert read_ingredients(tmp_path / "ingredients.json") is None

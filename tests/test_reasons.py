@@ -10,21 +10,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from quern import __version__
 from quern.portage.changes import Change, phrases, words
 from quern.portage.keys import Ingredients, ingredients
 from quern.portage.plan import Plan
-from quern.portage.reasons import reasons
+from quern.portage.reasons import Reasons
+from quern.portage.tools import MachineIdentity
 from tests.projects import write
 from tests.test_keys import MANIFEST, TREE, plan
 
-MACHINE = [
-    "39f982fc",
-    "/usr/bin/make 10 1",
-    "/usr/bin/x86_64-linux-gnu-gcc-12 20 2",
-    "/usr/lib/gcc/x86_64-linux-gnu/12/cc1 30 3",
-    "x86_64-linux-musl-gcc 2e3d2b",
-]
-ROW = dict(zip(("portage", "make", "gcc", "cc1", "wrapper"), MACHINE, strict=True))
+MACHINE = MachineIdentity(
+    [
+        "39f982fc",
+        "/usr/bin/make 10 1",
+        "/usr/bin/x86_64-linux-gnu-gcc-12 20 2",
+        "/usr/lib/gcc/x86_64-linux-gnu/12/cc1 30 3",
+        "x86_64-linux-musl-gcc 2e3d2b",
+    ]
+)
+ROW = dict(zip(("portage", "make", "gcc", "cc1", "wrapper"), MACHINE.rows, strict=True))
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def edited(plan: Plan, of: str, **parts: object) -> Plan:
 
 def why(before: Ingredients, after: Ingredients, *names: str) -> list[str]:
     """The reasons of packages, in words."""
-    return [words(reasons(before, after, f"lib/{name}-1")) for name in names]
+    return [words(Reasons(before, after).of(f"lib/{name}-1")) for name in names]
 
 
 def made_of(tree: Path) -> Ingredients:
@@ -47,7 +51,7 @@ def made_of(tree: Path) -> Ingredients:
 
 
 def test_first_build(tree: Path) -> None:
-    assert reasons(None, made_of(tree), "lib/zlib-1") == [Change("new", "", "", "lib/zlib-1")]
+    assert Reasons(None, made_of(tree)).of("lib/zlib-1") == [Change("new", "", "", "lib/zlib-1")]
     one = plan(tree)
     before = ingredients(replace(one, packages=tuple(p for p in one.packages if p.cpv != "lib/hello-1")), MACHINE)
     assert why(before, made_of(tree), "hello") == ["no binary package yet"]
@@ -101,7 +105,7 @@ def test_another_version(tree: Path) -> None:
     one = plan(tree)
     ebuild = str(tree / "lib/python/python-1.ebuild")
     after = ingredients(edited(one, "lib/python-1", cpv="lib/python-1.1", ebuild=ebuild), MACHINE)
-    assert words(reasons(ingredients(one, MACHINE), after, "lib/python-1.1")) == "1 -> 1.1"
+    assert words(Reasons(ingredients(one, MACHINE), after).of("lib/python-1.1")) == "1 -> 1.1"
 
 
 def test_of_another_slot_only_if_there_is_none_of_the_same(tree: Path) -> None:
@@ -109,8 +113,8 @@ def test_of_another_slot_only_if_there_is_none_of_the_same(tree: Path) -> None:
     python = replace(one["lib/python-1"], cpv="lib/python-2", slot="2", subslot="2")
     both = replace(one, packages=(*one.packages, python))
     newer = edited(both, "lib/python-2", cpv="lib/python-2.1")
-    assert words(reasons(ingredients(both, MACHINE), ingredients(newer, MACHINE), "lib/python-2.1")) == "2 -> 2.1"
-    found = reasons(ingredients(one, MACHINE), ingredients(both, MACHINE), "lib/python-2")
+    assert words(Reasons(ingredients(both, MACHINE), ingredients(newer, MACHINE)).of("lib/python-2.1")) == "2 -> 2.1"
+    found = Reasons(ingredients(one, MACHINE), ingredients(both, MACHINE)).of("lib/python-2")
     assert words(found) == "1 -> 2, slot 0 -> 2"
 
 
@@ -138,12 +142,35 @@ def test_dependencies_that_come_and_go(tree: Path) -> None:
     ],
 )
 def test_the_machine(tree: Path, former: str | None, now: str, reason: str) -> None:
-    after = [*(row for row in MACHINE if row != former), now]
+    after = MACHINE._replace(rows=[*(row for row in MACHINE.rows if row != former), now])
     assert why(made_of(tree), ingredients(plan(tree), after), "hello", "docs") == [reason, reason]
 
 
+def test_a_tool_that_one_package_may_use(tree: Path) -> None:
+    features = {"FEATURES": "binpkg-docompress binpkg-dostrip"}
+    packages = tuple(replace(each, phases=("-",)) for each in plan(tree).packages)
+    one = replace(plan(tree), packages=packages, variables=features)
+    perls = (MACHINE._replace(tools={"lib/zlib": [row]}) for row in ("/usr/bin/perl 40 4", "/usr/bin/perl 41 5"))
+    before, after = (ingredients(one, machine) for machine in perls)
+    assert why(before, after, "zlib", "python") == ["tool perl changed", "dependency lib/zlib (tool perl changed)"]
+    assert before.keys()["lib/hello-1"] == after.keys()["lib/hello-1"]
+
+
+def test_quern_itself(tree: Path) -> None:
+    now = made_of(tree)
+    version, *compression = now.written
+    assert now._replace(written=[version - 1, *compression]).keys()["lib/docs-1"] != now.keys()["lib/docs-1"]
+    for before, expected in (
+        (now._replace(quern="0.0.9", written=[version - 1, *compression]), f"quern 0.0.9 -> {__version__}"),
+        (now._replace(written=[version - 1, *compression]), "quern changed"),
+        (now._replace(quern="0.0.9", written=[version, "gzip of yesterday"]), "how packages are compressed changed"),
+        (now._replace(quern="0.0.9"), "its binary package is gone or damaged"),
+    ):
+        assert why(before, now, "docs") == [expected]
+
+
 def test_the_builder_image(tree: Path) -> None:
-    before, after = (ingredients(plan(tree), [row]) for row in ("sha256:aa", "sha256:bb"))
+    before, after = (ingredients(plan(tree), MachineIdentity([row])) for row in ("sha256:aa", "sha256:bb"))
     assert why(before, after, "docs") == ["builder image changed"]
     assert why(made_of(tree), after, "docs") == ["builder image added"]
 
@@ -159,9 +186,12 @@ def test_several_at_once_and_many_dependencies(tree: Path) -> None:
     before = made_of(tree)
     many = [replace(plan(tree)["lib/docs-1"], cpv=f"lib/d{number}-1") for number in range(8)]
     one = edited(plan(tree), "lib/hello-1", flags=("amd64", "test"), build_deps=tuple(each.cpv for each in many))
-    found = phrases(reasons(before, ingredients(replace(one, packages=(*one.packages, *many)), MACHINE), "lib/hello-1"))
+    found = phrases(
+        Reasons(before, ingredients(replace(one, packages=(*one.packages, *many)), MACHINE)).of("lib/hello-1")
+    )
     assert found == ["USE +test -ssl", *(f"dependency lib/d{n} added" for n in range(5)), "4 more dependencies"]
-    tools = [*MACHINE, *(f"/usr/bin/tool{number} 1 1" for number in range(7))]
+    rows = [*MACHINE.rows, *(f"/usr/bin/tool{number} 1 1" for number in range(7))]
+    tools = MACHINE._replace(rows=rows)
     assert why(before, ingredients(plan(tree), tools), "docs")[0].endswith(", tool tool4 added, 2 more tools")
 
 
@@ -188,14 +218,6 @@ def test_another_key_has_a_reason_and_the_same_key_none(tree: Path, files: dict[
         after = CHANGES[part](after)
     now = ingredients(after, MACHINE)
     for cpv, key in now.keys().items():
-        found = reasons(before, now, cpv)
+        found = Reasons(before, now).of(cpv)
         assert (found[0].kind == "lost") == (key == before.keys()[cpv]), found
         assert all(phrases(found))
-
-
-def test_another_way_to_write_packages(tree: Path) -> None:
-    """A record keeps that of its time: what was written otherwise is not taken for today's."""
-    now = made_of(tree)
-    before = now._replace(written=[0, "gzip of yesterday"])
-    assert why(before, now, "zlib") == ["quern changed"]
-    assert before.keys()["lib/zlib-1"] != now.keys()["lib/zlib-1"]

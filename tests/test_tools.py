@@ -8,7 +8,7 @@ import pytest
 
 from quern.errors import DriverError, RepositoryError
 from quern.portage.setup import STARTER
-from quern.portage.tools import Tool, declared_tools, found_tools, tools_identity
+from quern.portage.tools import MachineIdentity, Tool, declared_tools, found_tools, identity, usable
 from tests.projects import write
 
 GCC, PERL = Tool("gcc", "gcc", "everything"), Tool("perl", "perl", "openssl")
@@ -26,7 +26,7 @@ def test_declared_by_several_repositories(tmp_path: Path) -> None:
     write(tmp_path / "one/metadata", {"quern-tools": "# a comment\n\ngcc\tgcc\teverything\nperl\tperl\topenssl\n"})
     write(tmp_path / "two/metadata", {"quern-tools": "perl\tperl-base\tgit\nwget\twget\tPortage\n"})
     found = declared_tools([tmp_path / "one", tmp_path / "none", tmp_path / "two"])
-    assert found == [GCC, PERL, Tool("wget", "wget", "Portage")]
+    assert found == [GCC, PERL._replace(needed_by="openssl, git"), Tool("wget", "wget", "Portage")]
     assert declared_tools([tmp_path / "none"]) == []
 
 
@@ -60,27 +60,58 @@ def test_all_that_are_missing_in_one_message(tmp_path: Path) -> None:
     )
 
 
+def test_tools_that_some_packages_may_use(tmp_path: Path) -> None:
+    """A line that names packages is for these; one that names anything else is for all."""
+    for words, packages in {
+        "dev-libs/openssl, dev-db/sqlite": {"dev-libs/openssl", "dev-db/sqlite"},
+        "dev-libs/libsigc++": {"dev-libs/libsigc++"},
+        "sys-apps/busybox, archives": set(),
+        "every package": set(),
+        "openssl": set(),
+        "a/b/c": set(),
+    }.items():
+        assert Tool("perl", "perl", words).packages == packages
+    perl = PERL._replace(needed_by="dev-libs/openssl, dev-db/sqlite")
+    assert usable([GCC, perl], ["dev-db/sqlite", "a/b"]) == [GCC, perl]
+    assert usable([GCC, perl], ["a/b"]) == [GCC]
+    found = found_tools([GCC, perl], programs(tmp_path, "gcc", "perl"))
+    of_all = identity([GCC], found)
+    rows = [f"{tmp_path}/perl 10 {int((tmp_path / 'perl').stat().st_mtime)}"]
+    assert identity([GCC, perl], found) == of_all._replace(tools={"dev-libs/openssl": rows, "dev-db/sqlite": rows})
+    assert identity([GCC, perl], found).every_row() == [*of_all.rows, *rows]
+    assert MachineIdentity([], {"a/b": ["2"], "a/c": ["1", "2"]}).of(["a/c", "a/b", "a/d"]) == ["1", "2"]
+
+
+def test_a_tool_that_another_repository_needs_too(tmp_path: Path) -> None:
+    write(tmp_path / "one/metadata", {"quern-tools": "perl\tperl\tdev-libs/openssl\n"})
+    write(tmp_path / "two/metadata", {"quern-tools": "perl\tperl\tapp-misc/mine\n"})
+    write(tmp_path / "three/metadata", {"quern-tools": "perl\tperl\tevery package\n"})
+    both = declared_tools([tmp_path / "one", tmp_path / "two"])
+    assert both[0].packages == {"dev-libs/openssl", "app-misc/mine"}
+    assert declared_tools([tmp_path / "one", tmp_path / "three"])[0].packages == set()
+
+
 def test_identity_is_of_what_is_behind_a_link(tmp_path: Path) -> None:
     programs(tmp_path, "gcc-12", "gcc-13")
     (tmp_path / "gcc").symlink_to("gcc-12")
     os.utime(tmp_path / "gcc-12", (1, 1))
     os.utime(tmp_path / "gcc-13", (1, 1))
     found = found_tools([GCC], str(tmp_path))
-    before = tools_identity(found)
-    assert any(row.startswith(f"{tmp_path}/gcc-12 ") for row in before)
-    assert tools_identity(found) == before
+    before = identity([GCC], found)
+    assert any(row.startswith(f"{tmp_path}/gcc-12 ") for row in before.rows)
+    assert identity([GCC], found) == before
     os.utime(tmp_path / "gcc-12", (2, 2))
-    touched = tools_identity(found)
+    touched = identity([GCC], found)
     (tmp_path / "gcc").unlink()
     (tmp_path / "gcc").symlink_to("gcc-13")
-    assert len({tuple(before), tuple(touched), tuple(tools_identity(found))}) == 3
+    assert len({tuple(each.rows) for each in (before, touched, identity([GCC], found))}) == 3
 
 
 def test_identity_has_the_compiler_proper() -> None:
     gcc = shutil.which("gcc")
     if gcc is None:
         pytest.skip("gcc is missing (Debian package gcc)")
-    assert any("/cc1 " in row for row in tools_identity({"gcc": Path(gcc)}))
+    assert any("/cc1 " in row for row in identity([GCC], {"gcc": Path(gcc)}).rows)
 
 
 def test_identity_has_the_compiler_wherever_the_distribution_puts_it(
@@ -91,7 +122,7 @@ def test_identity_has_the_compiler_wherever_the_distribution_puts_it(
     write(folders[0] / "x86_64-linux-gnu/14", {"libgcc.a": "", "crtbegin.o": "", "plugin": ""})
     write(folders[1] / "x86_64-linux-gnu/14", {"cc1": "", "collect2": ""})
     monkeypatch.setattr("quern.portage.tools.COMPILER", [str(folder) for folder in folders])
-    names = [Path(row.split()[0]).name for row in tools_identity({})]
+    names = [Path(row.split()[0]).name for row in identity([], {}).rows]
     assert names == ["crtbegin.o", "libgcc.a", "cc1", "collect2"]
 
 

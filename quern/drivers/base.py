@@ -21,7 +21,8 @@ class Reach(NamedTuple):
     writable    the folders that it may write to, which are there; to all else it may not
     readable    what it is told to read: that must be found even in folders for temporary files, which are hidden
     shown       folders that have another name there; only where the driver confines
-    hidden      folders that are not to be found at their own place; one that has something readable in it stays
+    hidden      folders and files that are not to be found at their own place; a folder that has something readable in
+                it stays
     recipe      a folder that has, by name, what stands for the repositories: where these have places of their own,
                 as in a container, it has what is there
     """

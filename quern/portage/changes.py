@@ -145,6 +145,7 @@ _NAMES = {
     "confinement": "confinement",
     "binhost": "binhost {}",
     "quern": "quern",
+    "compression": "how packages are compressed",
     "dependency": "dependency {}",
 }
 
@@ -152,6 +153,8 @@ _NAMES = {
 def _phrase(change: Change) -> str:
     if change.kind == "version":
         return f"{change.before} -> {change.after}"
+    if change.kind == "quern" and change.before != change.after:
+        return f"quern {change.before} -> {change.after}"
     if change.kind in _OF_ALL:
         return f"{change.kind} {change.before} -> {change.after}"
     if change.kind in _WHOLE:

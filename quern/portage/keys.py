@@ -1,6 +1,6 @@
 """What identifies a binary package of ours: everything that went into building it.
 
-    key = its recipe  +  build variables  +  tools, Portage  +  the keys of all it was built with
+    key = its recipe  +  build variables  +  the tools it may use, Portage  +  the keys of all it was built with
 
 emerge reuses a binary package after its ebuild, an eclass or a patch was edited without a new version; keys do not.
 """
@@ -11,21 +11,25 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
 from graphlib import TopologicalSorter
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from quern import __version__
 from quern.portage import reading
 
 if TYPE_CHECKING:
     from quern.portage.plan import Package, Plan
+    from quern.portage.tools import MachineIdentity
 
 NOTHING = hashlib.sha256().hexdigest()  # the `tree_digest` of a folder that is empty, or not there
 UNCONFINED = "unconfined "  # how a machine's row begins that says for which work folder alone its packages are
-VERSION = 3  # part of every key: raise it when quern builds the same inputs into other bytes
+VERSION = 4  # part of every key: raise it when quern builds the same inputs into other bytes
 
 
-def package_keys(plan: Plan, machine: Iterable[str]) -> dict[str, str]:
+def package_keys(plan: Plan, machine: MachineIdentity) -> dict[str, str]:
     """The key of every package of the plan, by cpv: 64 hexadecimal digits.
 
     `machine` identifies what is not in the repositories: the tools, Portage, a builder image.
@@ -37,8 +41,9 @@ class Ingredients(NamedTuple):
     """Everything that the packages of a plan are built from; their keys are its digests.
 
     `variables` and `machine` are the same for all; by id, `recipes` are what each package has of its own, `closures`
-    what it is built with (ids), and `cuts` what is left out of that because it is built later; `written` is how quern
-    wrote packages then.
+    what it is built with (ids), `cuts` what is left out of that because it is built later, and `tools` identifies
+    those tools of the machine that not all may use; `written` is how quern wrote packages then, and `quern` the
+    release that did, which is in no key.
     """
 
     variables: dict[str, str]
@@ -47,6 +52,8 @@ class Ingredients(NamedTuple):
     closures: dict[str, list[str]]
     cuts: dict[str, list[str]]
     written: list[Any]
+    tools: dict[str, list[str]]
+    quern: str
 
     def keys(self) -> dict[str, str]:
         """The key of every package of the image, by cpv: 64 hexadecimal digits."""
@@ -65,26 +72,41 @@ class Ingredients(NamedTuple):
         keys: dict[str, str] = {}
         for name in TopologicalSorter(self.closures).static_order():
             inside = [[other, keys[other]] for other in self.closures[name]]
-            keys[name] = _digest([common, is_for_host(name), self.recipes[name], inside, self.cuts[name]])
+            own = [self.recipes[name], self.cuts[name], self.tools.get(name, [])]
+            keys[name] = _digest([common, is_for_host(name), own, inside])
         return keys
 
-    def behind(self, name: str) -> list[str]:
-        """All that the package `name` (an id) depends on: what it is built with, what that is built with, and so on."""
-        found: set[str] = set()
-        todo = list(self.closures[name])
-        while todo:
-            other = todo.pop()
-            if other not in found:
-                found.add(other)
-                todo += self.closures[other]
-        return sorted(found)
+    def behind(self) -> dict[str, list[str]]:
+        """By id, what each package depends on (ids): what it is built with, what that is built with, and so on."""
+        found: dict[str, int] = {}  # each id a bit: of 600 packages most have hundreds behind them
+        names = sorted(self.closures)
+        bits = {name: 1 << number for number, name in enumerate(names)}
+        for name in TopologicalSorter(self.closures).static_order():
+            found[name] = reduce(or_, (bits[each] | found[each] for each in self.closures[name]), 0)
+        return {name: [each for each in names if found[name] & bits[each]] for name in names}
 
 
-def ingredients(plan: Plan, machine: Iterable[str]) -> Ingredients:
+def ingredients(plan: Plan, machine: MachineIdentity) -> Ingredients:
     """What the packages of the plan are built from; `machine` as for `package_keys`."""
     recipes = {package.id: recipe(package) for package in (*plan.packages, *plan.host)}
     inside, cut, _ = plan.closures
-    return Ingredients(dict(plan.variables), list(machine), recipes, dict(inside), dict(cut), _written())
+    tools = {name: rows for name, names in running(plan).items() if (rows := machine.of(names))}
+    return Ingredients(
+        dict(plan.variables), machine.rows, recipes, dict(inside), dict(cut), _written(), tools, __version__
+    )
+
+
+def running(plan: Plan) -> dict[str, set[str]]:
+    """By id: the packages (category/package) whose phases or programs run while it is built.
+
+    These are its own, those on the host side, and those merged into ROOT that have phases for that.
+    """
+    from quern.portage.root_plan import with_phases
+
+    run = {package.id for package in plan.host} | with_phases(plan)
+    names = {name: plan[name].name for name in plan.closures.inside}
+    inside = plan.closures.inside
+    return {name: {names[name], *(names[each] for each in run.intersection(inside[name]))} for name in inside}
 
 
 def _written() -> list[Any]:
@@ -108,7 +130,10 @@ def read_ingredients(path: Path) -> Ingredients | None:
     """What `write_ingredients` wrote; None where there is nothing, or it was damaged."""
     try:
         data = json.loads(path.read_bytes())
-        return Ingredients(**data) if data.pop("check") == _digest(data) else None
+        is_whole = data.pop("check") == _digest(data)
+        return (
+            Ingredients(**{"tools": {}, "quern": "an earlier version", **data}) if is_whole else None
+        )  # version 3 had neither
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

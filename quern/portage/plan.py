@@ -20,7 +20,8 @@ class Package:
     `flags` every enabled flag, the profile's implicit ones included. `build_deps` and `run_deps` are the ids of the
     packages of the same plan that satisfy DEPEND and BDEPEND, RDEPEND, PDEPEND and IDEPEND; `wanted` says that the
     image itself names it, in a set or an atom; `live` says that it fetches its sources while it is built. `restrict`
-    are the words of RESTRICT (PMS 7.3.6), and `sources` the URIs of each distfile, as SRC_URI has them (PMS 7.3.2).
+    are the words of RESTRICT (PMS 7.3.6), `sources` the URIs of each distfile, as SRC_URI has them (PMS 7.3.2), and
+    `phases` the words of DEFINED_PHASES (PMS 7.4).
     """
 
     cpv: str
@@ -40,6 +41,7 @@ class Package:
     live: bool = False
     restrict: tuple[str, ...] = ()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    phases: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -140,4 +142,5 @@ def _package(entry: Mapping[str, Any], entries: list[Mapping[str, Any]], outside
         live=entry.get("live", False),
         restrict=tuple(entry.get("restrict", ())),
         sources={name: tuple(uris) for name, uris in entry.get("sources", {}).items()},
+        phases=tuple(entry.get("phases", ())),
     )

@@ -10,7 +10,8 @@ that a package itself has, there are
     tool, portage, builder      of the place where it is built
     confinement   whether builds are confined there
     binhost       where else packages may come from
-    quern         of how quern itself builds and writes packages
+    quern         of how quern itself builds packages: its release
+    compression   of what compresses them
     dependency    that it is built with; `why` says what changed of it
 """
 
@@ -29,31 +30,55 @@ CONFINED = "confined"  # what a machine is that is not UNCONFINED
 _COMPILER = re.compile(r".*/(?:lib|libexec)/gcc/.*|.*/(?:[^/]+-)?gcc(?:-[0-9.]+)?")
 
 
-def reasons(before: Ingredients | None, after: Ingredients, name: str) -> list[Change]:
-    """Why the package `name` (an id) of `after`, which has no binary package, has none; never empty.
+class Reasons:
+    """What changed from the ingredients of the image's last build, if there was one, to those of the next."""
 
-    `before` are the ingredients of the image's last build, if there was one.
-    """
-    package = of_recipe(after.recipes[name])
-    former = _former(before, package, is_for_host(name)) if before else None
-    if before is None or former is None:
-        return [Change("new", "", "", package.cpv)]
-    found = [
-        *changes(_described(before.recipes[former]), _described(after.recipes[name])),
-        *of_mapping("variable", _variables(before), _variables(after)),
-        *_of_machine(before.machine, after.machine),
-        *_of_dependencies(before, former, after, name),
-        *of_mapping("quern", {"": str(before.written)}, {"": str(after.written)}),
-    ]
-    return found or [Change("lost", "", package.cpv, "")]
+    def __init__(self, before: Ingredients | None, after: Ingredients) -> None:
+        self._sides = [_Side(each) for each in (before, after) if each]
+        self._of_all = [] if before is None else list(_of_all(before, after))
+
+    def of(self, name: str) -> list[Change]:
+        """Why the package `name` (an id) of the next build, which has no binary package, has none; never empty."""
+        after = self._sides[-1]
+        package = after.packages[name]
+        if len(self._sides) == 1 or (former := self._sides[0].same(package, is_for_host(name))) is None:
+            return [Change("new", "", "", package.cpv)]
+        before = self._sides[0]
+        found = [
+            *changes(before.packages[former], package),
+            *of_mapping("variable", before.variables, after.variables),
+            *_of_machine(before.machine(former), after.machine(name)),
+            *_of_dependencies(before, former, after, name),
+            *self._of_all,
+        ]
+        return found or [Change("lost", "", package.cpv, "")]
 
 
-def _former(before: Ingredients, package: Locked, on_host: bool) -> str | None:
-    """The id of the package of the same name, of the same slot if there is one."""
-    all_of = [(name, of_recipe(before.recipes[name])) for name in sorted(before.closures)]
-    same = [each for each in all_of if each[1].name == package.name and is_for_host(each[0]) is on_host]
-    same.sort(key=lambda each: each[1].slot.split("/")[0] != package.slot.split("/")[0])
-    return same[0][0] if same else None
+class _Side:
+    """The ingredients of one of the two builds, read once: `packages` are described by id."""
+
+    def __init__(self, ingredients: Ingredients) -> None:
+        self.ingredients = ingredients
+        self.packages = {name: _described(recipe) for name, recipe in ingredients.recipes.items()}
+        self.variables = _variables(ingredients)
+        self.behind = ingredients.behind()
+        self._by_name: dict[tuple[str, bool], list[str]] = {}
+        for name in sorted(ingredients.closures):
+            self._by_name.setdefault((self.packages[name].name, is_for_host(name)), []).append(name)
+
+    def same(self, package: Locked, on_host: bool) -> str | None:
+        """The id of the package of the same name, of the same slot if there is one."""
+        found = self._by_name.get((package.name, on_host), [])
+        slot = package.slot.split("/")[0]
+        return min(found, key=lambda name: self.packages[name].slot.split("/")[0] != slot, default=None)
+
+    def machine(self, name: str) -> list[str]:
+        """What identifies the place where the package is built, with all tools that it may use."""
+        return [*self.ingredients.machine, *self.tools(name)]
+
+    def tools(self, name: str) -> list[str]:
+        """What identifies the tools that it may use and not all may."""
+        return self.ingredients.tools.get(name, [])
 
 
 def _described(recipe: Mapping[str, Any]) -> Locked:
@@ -95,15 +120,28 @@ def _kind_and_item(row: str) -> tuple[str, str]:
     return "tool", "gcc" if row.startswith("/") and _COMPILER.fullmatch(path) else path.rsplit("/", 1)[-1]
 
 
-def _of_dependencies(before: Ingredients, former: str, after: Ingredients, name: str) -> Iterator[Change]:
-    old, new = (
-        [_described(each.recipes[other]) for other in each.behind(of)] for each, of in ((before, former), (after, name))
-    )
+def _of_dependencies(before: _Side, former: str, after: _Side, name: str) -> Iterator[Change]:
+    old, new = ([side.packages[other] for other in side.behind[of]] for side, of in ((before, former), (after, name)))
     for was, now in pairs(old, new):
-        why = tuple(changes(was, now)) if was and now else ()
+        why = (*changes(was, now), *_of_tools(before, was.cpv, after, now.cpv)) if was and now else ()
         if why or not was or not now:
             item = now.name if now else was.name if was else ""
             yield Change("dependency", item, was.cpv if was else "", now.cpv if now else "", why)
+
+
+def _of_tools(before: _Side, former: str, after: _Side, cpv: str) -> Iterator[Change]:
+    """The changes of the tools that a dependency may use and not all may, for the image or for the host side."""
+    old, new = ([*side.tools(name), *side.tools(f"/{name}")] for side, name in ((before, former), (after, cpv)))
+    return (change for change in _of_machine(old, new) if change.kind == "tool")
+
+
+def _of_all(before: Ingredients, after: Ingredients) -> Iterator[Change]:
+    """The changes of how quern makes packages."""
+    (version, *compression), (new_version, *new_compression) = before.written, after.written
+    if version != new_version:
+        yield Change("quern", "", before.quern, after.quern)
+    if compression != new_compression:
+        yield Change("compression", "", str(compression), str(new_compression))
 
 
 def _joined(pairs: Iterable[tuple[Any, str]]) -> dict[Any, str]:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from quern.errors import BuildError, display
 from quern.portage.plan import Package, Plan
+from quern.worker import phases
 
 NAME = "root-plan.json"
 # those that change what is installed
@@ -75,6 +76,13 @@ def _needed(packages: Iterable[Package], by_id: Mapping[str, Package]) -> set[st
             found.add(package.id)
             todo += [by_id[name] for name in package.run_deps]
     return found
+
+
+def with_phases(plan: Plan) -> set[str]:
+    """The ids of the packages for the image of which phases run while they are merged (see `worker.merge`)."""
+    order = of_plan(plan)
+    every = order.hooks or phases.special(order.features)
+    return {package.id for package in plan.packages if every or phases.among(package.phases)}
 
 
 def text(plan: RootPlan) -> str:

@@ -14,7 +14,7 @@ from quern.portage.atom import package_of
 from quern.portage.keys import file_digest
 from quern.portage.profile import ProfileStack, find_profile, read_profile_stack
 from quern.portage.repository import Repository, load_repositories, overlay_repository
-from quern.portage.tools import Tool
+from quern.portage.tools import MachineIdentity, Tool
 from quern.project import Image, is_profile_file
 
 STARTER = Path(__file__).parent.parent / "starter"
@@ -96,15 +96,15 @@ class Setup(NamedTuple):
         builder = self.builder()
         return builder or installation.find(self.path).identity
 
-    def machine_identity(self) -> list[str]:
-        """What identifies all that a build uses of where it runs. Raises QuernError."""
+    def machine_identity(self) -> MachineIdentity:
+        """What identifies all that builds use of where they run. Raises QuernError."""
         builder = self.builder()
         if builder:
-            return [builder, *self.toolchain_identity()]
-        portage = self.portage_identity()
-        found = tools.found_tools(self.tools(), self.path)
+            return MachineIdentity([builder, *self.toolchain_identity()])
+        portage, declared = self.portage_identity(), self.tools()
+        found = tools.identity(declared, tools.found_tools(declared, self.path))
         user = ["user ordinary"] if os.geteuid() else []  # merged by root, what is in his packages would be his
-        return [portage, *tools.tools_identity(found), *self.toolchain_identity(), *user]
+        return found._replace(rows=[portage, *found.rows, *self.toolchain_identity(), *user])
 
     @property
     def in_container(self) -> bool:
@@ -130,11 +130,13 @@ class Setup(NamedTuple):
     def tools(self) -> list[Tool]:
         """The tools that the repositories declare.
 
-        A tree that declares none, like Gentoo's, gets what the starter does: without bash and the like Portage cannot
-        even read an ebuild, and calls it masked by corruption.
+        A tree that declares none for all packages, like Gentoo's, gets those of the starter too: without bash and the
+        like Portage cannot even read an ebuild, and calls it masked by corruption.
         """
-        declared = tools.declared_tools(repository.location for repository in self.repositories())
-        return declared or tools.declared_tools([STARTER])
+        locations = [repository.location for repository in self.repositories()]
+        declared = tools.declared_tools(locations)
+        is_enough = any(not tool.packages for tool in declared)
+        return declared if is_enough else tools.declared_tools([STARTER, *locations])
 
     def toolchains(self) -> tuple[Path, ...]:
         """The toolchain folders of the repositories."""

@@ -1,13 +1,15 @@
 """The machine's programs that a build uses: declared by the repositories, found, checked, and identified.
 
-What a build takes from the machine is declared, tool by tool, in the repository's `metadata/quern-tools`, checked
-before anything is built, and part of every package's key.
+What a build takes from the machine is declared, tool by tool, in the repository's `metadata/quern-tools`, and checked
+before anything is built. A tool is part of the key of each package that may use it: all of them, or those that its line
+names.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ from quern.portage import reading
 TOOLS = "metadata/quern-tools"  # in a repository: tool<TAB>Debian package<TAB>what needs it
 COMPILER = ("/usr/lib/gcc", "/usr/libexec/gcc")  # gcc's own files; Debian 13 has the programs in the second
 TOOLCHAIN = "toolchain"  # in the starter: files to be put on the build's PATH
+_NAMES = re.compile(r"[\w][\w+.-]*/[\w][\w+-]*(, [\w][\w+.-]*/[\w][\w+-]*)*", re.ASCII)  # category/package (PMS 3.1)
 
 
 class Tool(NamedTuple):
@@ -26,11 +29,34 @@ class Tool(NamedTuple):
     debian: str
     needed_by: str
 
+    @property
+    def packages(self) -> frozenset[str]:
+        """The packages (category/package) that alone may use it; empty if all may."""
+        return frozenset(self.needed_by.split(", ")) if _NAMES.fullmatch(self.needed_by) else frozenset()
+
+
+class MachineIdentity(NamedTuple):
+    """What identifies the place where packages are built.
+
+    `rows` are about what all packages may use, `tools` about what only some may besides, by category/package.
+    """
+
+    rows: list[str]
+    tools: Mapping[str, list[str]] = {}
+
+    def of(self, names: Iterable[str]) -> list[str]:
+        """The rows of the tools that these packages may use and others may not, sorted."""
+        return sorted({row for name in names for row in self.tools.get(name, ())})
+
+    def every_row(self) -> list[str]:
+        """All rows."""
+        return [*self.rows, *self.of(self.tools)]
+
 
 def declared_tools(repositories: Iterable[Path]) -> list[Tool]:
     """The tools that the repositories at these paths declare, each once; a repository need not declare any.
 
-    Raises RepositoryError.
+    What several repositories declare is needed by all that they name. Raises RepositoryError.
     """
     tools: dict[str, Tool] = {}
     for repository in repositories:
@@ -45,8 +71,26 @@ def declared_tools(repositories: Iterable[Path]) -> list[Tool]:
                     raise RepositoryError(
                         f"{repository / TOOLS}: expected TOOL<TAB>PACKAGE<TAB>NEEDED BY, got {line!r}"
                     )
-                tools.setdefault(words[0], Tool(*words))
+                tool = Tool(*words)
+                if known := tools.get(tool.name):
+                    tool = known._replace(needed_by=f"{known.needed_by}, {tool.needed_by}")
+                tools[tool.name] = tool
     return list(tools.values())
+
+
+def usable(tools: Iterable[Tool], names: Collection[str]) -> list[Tool]:
+    """Those of `tools` that the packages `names` (category/package) may use."""
+    return [tool for tool in tools if not tool.packages or not tool.packages.isdisjoint(names)]
+
+
+def not_usable(tools: Iterable[Tool], usable: Collection[Tool], path: str) -> list[Path]:
+    """The files of those `tools` that are not among the `usable` ones, unless one of these is the same file.
+
+    Raises DriverError as `found_tools`.
+    """
+    found = {name: file.resolve() for name, file in found_tools(tools, path).items()}
+    names = {tool.name for tool in usable}
+    return sorted(set(found.values()) - {found[name] for name in names})
 
 
 def found_tools(tools: Iterable[Tool], path: str) -> dict[str, Path]:
@@ -80,16 +124,26 @@ def missing_message(missing: Sequence[Tool]) -> str:
     return f"tools that the build needs are missing:\n{rows}\nOn Debian: apt-get install {packages}"
 
 
-def tools_identity(tools: dict[str, Path]) -> list[str]:
-    """What identifies the tools and the compiler behind `gcc`: path, size in bytes and time of each file.
+def identity(tools: Iterable[Tool], found: Mapping[str, Path]) -> MachineIdentity:
+    """What identifies the tools, each found at the path `found` has for its name, and the compiler behind `gcc`."""
+    common, special = list[Path](), dict[str, list[Path]]()
+    for tool in tools:
+        for name in tool.packages:
+            special.setdefault(name, []).append(found[tool.name])
+        if not tool.packages:
+            common.append(found[tool.name])
+    compiler = ("cc1", "collect2", "lto1", "libgcc*.a", "crt*.o")
+    common += [file for folder in COMPILER for pattern in compiler for file in Path(folder).glob(f"*/*/{pattern}")]
+    return MachineIdentity(_rows(common), {name: _rows(files) for name, files in special.items()})
+
+
+def _rows(paths: Iterable[Path]) -> list[str]:
+    """Path, size in bytes and time of each file, sorted.
 
     A distribution's package fixes all three, and reading 40 MB of compiler at every no-op would cost more than
     everything else together.
     """
-    files = {path.resolve() for path in tools.values()}
-    for folder in COMPILER:
-        for pattern in ("cc1", "collect2", "lto1", "libgcc*.a", "crt*.o"):
-            files.update(Path(folder).glob(f"*/*/{pattern}"))
+    files = {path.resolve() for path in paths}
     rows = []
     for file in sorted(files):
         stat = file.stat()

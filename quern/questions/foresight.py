@@ -112,7 +112,7 @@ class Foresight:
         from quern.portage import changes, ledger, lockfile, root_plan
         from quern.portage.closures import to_build
         from quern.portage.keys import read_ingredients
-        from quern.portage.reasons import reasons
+        from quern.portage.reasons import Reasons
         from quern.portage.store import Store
 
         plan, now = self._resolved()
@@ -127,12 +127,13 @@ class Foresight:
         lacking = [each.id for each in plan.host if store.stanza(each.cpv, keys[each.id]) is None]
         for_root = [each.id for each in root_plan.on_host(plan) if each.id in lacking]
         built = [plan[name] for name in to_build(now.closures, [*missing, *for_root], lacking)]
+        reasons = Reasons(before, now)
         there = [stanzas[cpv] for cpv in sorted(stanzas)]
         for_host = sorted((each.cpv, keys[each.id]) for each in root_plan.on_host(plan))
         on_host = [stanza for cpv, key in for_host if (stanza := store.stanza(cpv, key))]
         return Packages(
             changes.moves(_read(own / LOCK), lock, self._place),
-            {ledger.name_of(each): changes.phrases(reasons(before, now, each.id)) for each in built},
+            {ledger.name_of(each): changes.phrases(reasons.of(each.id)) for each in built},
             None if missing or for_root else _digest(there, on_host, lock, plan),
         )
 

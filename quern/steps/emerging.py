@@ -27,7 +27,7 @@ from quern.portage.repository import Repository, repos_conf
 from quern.portage.setup import Setup
 from quern.portage.store import INDEX
 from quern.portage.tally import Tally
-from quern.portage.tools import missing_message
+from quern.portage.tools import Tool, missing_message, not_usable
 from quern.steps import capsule, signed
 from quern.steps.base import Run, discard
 from quern.steps.names import Names, names_of
@@ -45,8 +45,9 @@ class Build:
     """Emerge around `staging`, for the image of `setup`, with the configuration root `config`.
 
     `packages` is PKGDIR, by default the view in staging; `own` the folder that has PKGDIR, ROOT, PORTAGE_TMPDIR and a
-    host side for one package alone, and `name` what its commands are called (see `package_build`). With `renames`
-    folders have constant names where commands run, if these are confined (see `names`).
+    host side for one package alone, `name` what its commands are called, and `tools` those of the machine that it may
+    use (see `package_build`). With `renames` folders have constant names where commands run, if these are confined
+    (see `names`).
     """
 
     setup: Setup
@@ -58,6 +59,7 @@ class Build:
     own: Path | None = None
     name: str = ""
     renames: bool = False
+    tools: tuple[Tool, ...] | None = None
 
     @property
     def view(self) -> Path:
@@ -118,7 +120,7 @@ class Build:
     @cached_property
     def machine(self) -> Machine:
         """Where emerge runs; the first look remakes the host side there. Raises DriverError if something is missing."""
-        setup, tools = self.setup, self.setup.tools()
+        setup, tools = self.setup, self.setup.tools() if self.tools is None else self.tools
         answer = self.run.driver.call(
             "prepare",
             reach=self.reach(self.host),
@@ -136,6 +138,13 @@ class Build:
         if missing := answer.get("missing"):
             raise DriverError(missing_message([tool for tool in tools if tool.name in missing]))
         return Machine(**answer)
+
+    @cached_property
+    def off_limits(self) -> list[Path]:
+        """The programs of this machine that the repositories declare, but not for this package; see `tools`."""
+        if self.tools is None or self.setup.in_container:
+            return []
+        return not_usable(self.setup.tools(), self.tools, self.setup.path)
 
     @cached_property
     def names(self) -> Names:

@@ -37,7 +37,8 @@ REPOSITORIES = f"{TOP}/repositories"
 class Names(NamedTuple):
     """Folders, and their names inside; without any, all have the names that they have outside.
 
-    `folders` are (path outside, path inside), `hidden` the folders that a command shall not find at their own place.
+    `folders` are (path outside, path inside), `hidden` the folders and files that a command shall not find at
+    their own place.
     """
 
     folders: tuple[tuple[Path, str], ...] = ()
@@ -91,4 +92,5 @@ def names_of(build: Build) -> Names:
     folders |= {each: f"{TOP}/toolchains/{each.parent.name}" for each in build.setup.toolchains()}
     if build.own:  # else it is in staging, and what is moved from there to ROOT must be on the same mount
         folders |= {build.scratch / "config": CONFIG, build.inputs: INPUTS, build.tmp: TMP}
-    return Names(tuple(folders.items()), (image.work, image.binpkgs, *(each.location for each in repositories)))
+    hidden = (image.work, image.binpkgs, *(each.location for each in repositories), *build.off_limits)
+    return Names(tuple(folders.items()), hidden)

@@ -31,15 +31,16 @@ from threading import Event
 from quern.drivers.base import Command
 from quern.drivers.commands import Stopped
 from quern.drivers.confinement import WORKER
-from quern.errors import BuildError
+from quern.errors import BuildError, display
 from quern.portage import emerge, root_plan, store
-from quern.portage.keys import Ingredients, is_confined, is_for_host
+from quern.portage.keys import Ingredients, is_confined, is_for_host, running
 from quern.portage.plan import Package, Plan
 from quern.portage.store import Store
+from quern.portage.tools import TOOLS, MachineIdentity, usable
 from quern.steps import merging, recipe
 from quern.steps.base import discard
 from quern.steps.emerging import OWN, TOGETHER, Build
-from quern.steps.undeclared import hints
+from quern.steps.undeclared import hints, tool_hints
 from quern.steps.work import check_folders, take_over
 from quern.worker import accounts, merge, regular
 from quern.worker.build import Request
@@ -63,8 +64,13 @@ class Order:
     packages: Store
     made_of: Ingredients
     keys: Mapping[str, str]
-    machine_now: Callable[[], list[str]]
+    machine_now: Callable[[], MachineIdentity]
     stopped: Event = field(default_factory=Event)
+
+    @cached_property
+    def running(self) -> dict[str, set[str]]:
+        """By id: the packages (category/package) whose phases or programs run while it is built."""
+        return running(self.plan)
 
     def check(self) -> None:
         """Raise Stopped if all builds are to end."""
@@ -100,7 +106,9 @@ class PackageBuild:
         """Its place; the folders are made by `build`."""
         around = self.order.around
         folder = self.name if self.order.apart else TOGETHER
-        return replace(around, own=around.staging / OWN / folder, name=self.name, renames=True)
+        tools = tuple(usable(around.setup.tools(), self.order.running[self.package.id]))
+        own = around.staging / OWN / folder
+        return replace(around, own=own, name=self.name, renames=True, tools=tools)
 
     @property
     def output(self) -> Path:
@@ -214,7 +222,9 @@ class PackageBuild:
     def _keep(self) -> None:
         """Take what was built into the store. Raises BuildError if it is not there, or not what was to be built."""
         order, package, place = self.order, self.package, self.place
-        if order.machine_now() != order.made_of.machine:
+        now, made_of = order.machine_now(), order.made_of
+        tools = now.of(order.running[package.id])
+        if now.rows != made_of.machine or tools != made_of.tools.get(package.id, []):
             raise BuildError(CHANGED.format(package=package.cpv))
         key, by_root = {package.cpv: order.keys[package.id]}, place.machine.root
         known = accounts.numbers(str(place.root)) if by_root and not package.on_host else None
@@ -222,7 +232,7 @@ class PackageBuild:
             raise BuildError(f"emerge succeeded but made no binary package of {package.cpv}; see {place.log}")
 
     def _undeclared(self) -> Iterator[str]:
-        """Hints: files that the build did not find, and which packages that it does not declare have them."""
+        """Hints: files that the build did not find, and who has them, which it does not declare."""
         plan, package, packages = self.order.plan, self.package, self.order.packages
         inside = plan.closures.inside[package.id]
         others = [each for each in plan.packages if each.id not in inside and each is not package]
@@ -231,3 +241,7 @@ class PackageBuild:
         with suppress(OSError, ValueError):  # others write it
             log = regular.end(str(max(logs)), LOG_SIZE).decode(errors="replace")
             yield from hints(log, package, others, {cpv: file for cpv, file in files.items() if file.is_file()})
+            declared, usable = self.place.setup.tools(), self.place.tools or ()
+            repositories = {each.name: each.location for each in self.place.setup.repositories()}
+            file = display(repositories[package.repository] / TOOLS)
+            yield from tool_hints(log, package, [tool for tool in declared if tool not in usable], file)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date st
     from quern.portage.keys import Ingredients
     from quern.portage.plan import Package, Plan
     from quern.portage.store import Store
+    from quern.portage.tools import MachineIdentity
     from quern.steps.emerging import Build
     from quern.steps.package_build import Order
 
@@ -74,24 +75,26 @@ class PackagesStep(Step):
         return {
             "portage": self.place.beside("portage").digest_text(),
             "repositories": watch.digest(self.place.output / WATCH),
-            "machine": self.machine(),
+            "machine": self.machine().every_row(),
             "confined": setup.wants_confinement,
             "sets": setup.sets(),
             "baselayout": settings.build.baselayout_atoms,
         }
 
-    def machine(self) -> list[str]:
+    def machine(self) -> MachineIdentity:
         """What identifies where the packages come from, besides their recipes. Raises QuernError."""
         binhosts = self.setup.image.settings.portage.binhost
         if binhosts:  # what one gave is not what our own recipe gives
             from quern.portage.binhost import public
 
             binhosts = tuple(f"binhost {public(url)}" for url in binhosts) + self._keys()
-        return [*self.setup.machine_identity(), *binhosts]
+        found = self.setup.machine_identity()
+        return found._replace(rows=[*found.rows, *binhosts])
 
-    def machine_of(self, driver: Driver) -> list[str]:
+    def machine_of(self, driver: Driver) -> MachineIdentity:
         """The same, and that builds are not confined, where `driver` does not: they find more, under other paths."""
-        return [*self.machine(), *([] if driver.confines else [f"{UNCONFINED}{self.work}"])]
+        found = self.machine()
+        return found if driver.confines else found._replace(rows=[*found.rows, f"{UNCONFINED}{self.work}"])
 
     def _keys(self) -> tuple[str, ...]:
         """What identifies the keys that must have signed a binhost's packages. Raises ConfigError."""
@@ -121,7 +124,8 @@ class PackagesStep(Step):
         build.prepare()
         plan, seen, now = resolve(build, self.targets())
         lay_out_shared(build, plan, seen)
-        made_of = ingredients(plan, self.machine_of(run.driver))
+        machine = self.machine_of(run.driver)
+        made_of = ingredients(plan, machine)
         lock = [lockfile.of_recipe(made_of.recipes[package.id]) for package in plan.packages]
         try:
             platform = platform_of({**plan.variables, "ARCH": plan.arch})
@@ -129,7 +133,7 @@ class PackagesStep(Step):
         except (BuildError, ProfileError):
             build.forsake()
             raise
-        why = self._fill_view(build, plan, made_of)
+        why = self._fill_view(build, plan, machine, made_of)
         stanzas = store.read_index(build.view)
         lock = lockfile.with_origins(lock, stanzas)
         text = lockfile.text(lock)
@@ -167,11 +171,13 @@ class PackagesStep(Step):
         """What the image consists of, for emerge's command line."""
         return [*self.setup.sets(), *self.setup.image.settings.build.baselayout_atoms]
 
-    def _fill_view(self, build: Build, plan: Plan, made_of: Ingredients) -> dict[str, list[Change]]:
+    def _fill_view(
+        self, build: Build, plan: Plan, machine: MachineIdentity, made_of: Ingredients
+    ) -> dict[str, list[Change]]:
         """Lay out the view, building what the store lacks; returns why that was built, by cpv."""
         from quern.portage import store
         from quern.portage.keys import read_ingredients
-        from quern.portage.reasons import reasons
+        from quern.portage.reasons import Reasons
         from quern.portage.store import Store
         from quern.steps.package_build import Order
         from quern.steps.work import check_owner
@@ -184,11 +190,12 @@ class PackagesStep(Step):
         with locked(packages.lock, build.run.say, shared=True):  # nobody removes anything meanwhile
             self._keep_former(build, packages, keys, former)
             missing = store.make_view(build.view, packages, keys)
-            why = {cpv: reasons(former, made_of, cpv) for cpv in missing}
+            reasons = Reasons(former, made_of)
+            why = {cpv: reasons.of(cpv) for cpv in missing}
             every = {**keys, **host_keys(made_of, self.work, plan.system)}
             if order := self._to_build(plan, packages, made_of, every, missing):
-                self._announce(build, plan, {each.id: reasons(former, made_of, each.id) for each in order})
-                now = self._machine_now(made_of, build.run.driver)
+                self._announce(build, plan, {each.id: reasons.of(each.id) for each in order})
+                now = self._machine_now(machine, build.run.driver)
                 self._build_missing(Order(build, plan, packages, made_of, every, now), order)
                 receipts.sync_file_system(packages.folder)  # it may be on another disk than the work folder
                 discard(build.view, build.staging, build.run)
@@ -255,9 +262,9 @@ class PackagesStep(Step):
         settings, seconds = self.setup.image.settings, history.read(self.place.times).packages
         Builder(order, seconds, settings.build.keep_going, settings.emerge.memory_per_job).build(packages)
 
-    def _machine_now(self, made_of: Ingredients, driver: Driver) -> Callable[[], list[str]]:
+    def _machine_now(self, machine: MachineIdentity, driver: Driver) -> Callable[[], MachineIdentity]:
         """What gives the machine's identity as it is then; a builder image cannot change."""
-        return (lambda: made_of.machine) if self.setup.in_container else (lambda: self.machine_of(driver))
+        return (lambda: machine) if self.setup.in_container else (lambda: self.machine_of(driver))
 
     def _fetch(
         self, build: Build, plan: Plan, packages: Store, keys: Mapping[str, str], order: list[Package]

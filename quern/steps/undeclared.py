@@ -1,7 +1,8 @@
-"""Names the package of the plan that has a file which a failed build did not find.
+"""Says who has a file which a failed build did not find: a package of the plan, or this machine.
 
 A package is built with what its ebuild declares and nothing else; where a build fails for want of a header, a library,
-a program or a pkg-config file, another package of the plan may have it.
+a program or a pkg-config file, another package of the plan may have it. A program may also be a tool of the machine
+that quern-tools declares, for other packages.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from typing import NamedTuple
 
 from quern.errors import naming
 from quern.portage.plan import Package
+from quern.portage.tools import Tool
 from quern.worker import WorkerError, gpkg
 
+TOOL = "{tool.name} is declared for {packages} alone; a line in {file} gives it to {package}:\n  {line}"
 HINT = "{name} is in {owner}, which is no dependency of {package}: DEPEND or BDEPEND of its ebuild should name it"
-# what tools print of something that they did not find, and the end of its path: gcc(1), ld(1), pkg-config(1), bash(1)
+# what programs print of something that they did not find, and the end of its path: gcc, ld, pkg-config, bash, sh
 NOT_FOUND = (
     (r"fatal error: ([\w.+/-]+): No such file or directory", "/{0}"),
     (r"cannot find -l([\w.+-]+)", r"/lib{0}\.(?:so(?:\.[\d.]+)?|a)"),
     (r"Package '?([\w.+-]+?)'?(?:, required by .*,)? (?:was )?not found", r"/{0}\.pc"),
     (r"No package '([\w.+-]+)' found", r"/{0}\.pc"),
     (r"(?<![\w.+-])([\w.+-]{1,100}): command not found", "/s?bin/{0}"),
+    (r"(?<![\w.+-])([\w.+-]{1,100}): not found$", "/s?bin/{0}"),
+    (r"/([\w.+-]{1,100}): (?:bad interpreter: )?Permission denied$", "/s?bin/{0}"),
     (r"^make(?:\[\d+\])?: ([\w.+-]+): No such file or directory", "/s?bin/{0}"),
 )
 SHOWN = 3  # hints
@@ -43,6 +48,17 @@ def missing(log: str) -> list[Missing]:
             end = path.replace("{0}", re.escape(match[1]))
             found.setdefault(match[1], Missing(match[1], re.compile(f".*{end}")))
     return list(found.values())
+
+
+def tool_hints(log: str, package: Package, tools: Iterable[Tool], file: str) -> list[str]:
+    """A hint for each of `tools` that the log of `package` says was not found; quern-tools of its tree is `file`."""
+    wanted = {each.name for each in missing(log)}
+    found = [tool for tool in tools if tool.name in wanted]
+    lines = [f"{tool.name}<TAB>{tool.debian}<TAB>{package.name}" for tool in found]
+    return [
+        TOOL.format(tool=tool, packages=", ".join(sorted(tool.packages)), file=file, package=package.name, line=line)
+        for tool, line in zip(found, lines, strict=True)
+    ][:SHOWN]
 
 
 def hints(log: str, package: Package, others: Iterable[Package], files: Mapping[str, Path]) -> Iterator[str]:

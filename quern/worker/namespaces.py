@@ -114,8 +114,11 @@ def arrange(seen: Seen, closed: Iterable[str]) -> None:
     _fill_dev()  # before: a work folder may be in /dev/shm
     _cover_etc()
     _attach_all(trees)
-    for path in filter(os.path.isdir, covered):
-        _mount("tmpfs", path, RDONLY | NOSUID | NODEV, "mode=755")
+    for path in covered:
+        if os.path.isdir(path):
+            _mount("tmpfs", path, RDONLY | NOSUID | NODEV, "mode=755")
+        elif os.path.isfile(path):  # a program: what looks for it in PATH passes over it, as it cannot be run
+            _attach(_copy("/dev/null"), path)
     _attach_all(shown)
     for path in filter(_is_socket, closed):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # its owner has gone
@@ -126,7 +129,7 @@ def arrange(seen: Seen, closed: Iterable[str]) -> None:
 
 
 def _covered(seen: Seen) -> list[str]:
-    """The folders that are hidden one by one: what is written to or read must not be in them."""
+    """The folders and files that are hidden one by one: what is written to or read must not be in them."""
     used = {os.path.realpath(path) for path in (*seen.writable, *seen.readable)}
     folders = [os.path.realpath(path) for path in seen.hidden]
     return [folder for folder in folders if folder not in used and not any(_below(path, [folder]) for path in used)]

@@ -31,7 +31,11 @@ class PhaseFailed(Exception):
 
 def needed(metadata: Mapping[str, bytes]) -> tuple[str, ...]:
     """The phases that a package defines (DEFINED_PHASES, PMS 7.4), in their order; all where it does not say."""
-    defined = metadata.get("DEFINED_PHASES", b"").decode(errors="replace").split()
+    return among(metadata.get("DEFINED_PHASES", b"").decode(errors="replace").split())
+
+
+def among(defined: Collection[str]) -> tuple[str, ...]:
+    """Those of PHASES that are among the words of DEFINED_PHASES, which is "-" where a package defines none."""
     return tuple(phase for phase in PHASES if phase in defined or not defined)
 
 

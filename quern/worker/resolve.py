@@ -219,6 +219,7 @@ def _entry(package: Package, number: dict[Any, int], digraph: Graph, config: Con
         "iuse": sorted(package.iuse.all),
         "flags": sorted(package.use.enabled),
         "restrict": sorted(package.restrict),
+        "phases": package._metadata.get("DEFINED_PHASES", "").split(),
         "wanted": any(isinstance(parent, DependencyArg) for parent in _parents(package, digraph)),
         "live": "live" in package._metadata.get("PROPERTIES", "").split(),
         "on_host": package.root != config.trees._target_eroot,

@@ -20,6 +20,7 @@ from quern.errors import QuernError
 from quern.portage import emerge
 from quern.portage.keys import package_keys
 from quern.portage.plan import Package, Plan
+from quern.portage.tools import MachineIdentity
 from quern.steps.base import Run
 from quern.steps.chain import setup_of, steps_of
 from quern.steps.emerging import Build
@@ -95,7 +96,7 @@ class Oracle:
             self._configure()
             self._restore_cache()
             plan = self.build.plan(emerge.source_options(1, binhost=False), self.build.setup.sets())
-            keys = package_keys(plan, [])
+            keys = package_keys(plan, MachineIdentity([]))
         except (QuernError, OSError, RuntimeError) as error:
             return Answer(None, {}, {}, f"{'a defect: ' * isinstance(error, RuntimeError)}{error}")
         contents = {each.id: _content(each) for each in (*plan.packages, *plan.host)}
