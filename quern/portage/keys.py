@@ -69,12 +69,13 @@ class Ingredients(NamedTuple):
 
     def _all_keys(self) -> dict[str, str]:
         common = _digest([self.written, sorted(self.variables.items()), self.machine])
-        keys: dict[str, str] = {}
+        keys: dict[str, bytes] = {}
         for name in TopologicalSorter(self.closures).static_order():
-            inside = [[other, keys[other]] for other in self.closures[name]]
-            own = [self.recipes[name], self.cuts[name], self.tools.get(name, [])]
-            keys[name] = _digest([common, is_for_host(name), own, inside])
-        return keys
+            own = [common, is_for_host(name), self.recipes[name], self.cuts[name], self.tools.get(name, [])]
+            digest = hashlib.sha256(_json(own))
+            digest.update(b"".join(keys[other] for other in self.closures[name]))
+            keys[name] = digest.digest()
+        return {name: key.hex() for name, key in keys.items()}
 
     def behind(self) -> dict[str, list[str]]:
         """By id, what each package depends on (ids): what it is built with, what that is built with, and so on."""
@@ -247,4 +248,8 @@ def file_digest(path: Path) -> str:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_json(value)).hexdigest()
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True).encode()

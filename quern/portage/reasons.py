@@ -36,6 +36,7 @@ class Reasons:
     def __init__(self, before: Ingredients | None, after: Ingredients) -> None:
         self._sides = [_Side(each) for each in (before, after) if each]
         self._of_all = [] if before is None else list(_of_all(before, after))
+        self._known: dict[tuple[int, int], tuple[Change, ...]] = {}  # by the two descriptions of a dependency
 
     def of(self, name: str) -> list[Change]:
         """Why the package `name` (an id) of the next build, which has no binary package, has none; never empty."""
@@ -48,10 +49,25 @@ class Reasons:
             *changes(before.packages[former], package),
             *of_mapping("variable", before.variables, after.variables),
             *_of_machine(before.machine(former), after.machine(name)),
-            *_of_dependencies(before, former, after, name),
+            *self._of_dependencies(before, former, after, name),
             *self._of_all,
         ]
         return found or [Change("lost", "", package.cpv, "")]
+
+    def _of_dependencies(self, before: _Side, former: str, after: _Side, name: str) -> Iterator[Change]:
+        old, new = ([side.packages[each] for each in side.behind[of]] for side, of in ((before, former), (after, name)))
+        for was, now in pairs(old, new):
+            why = self._of_dependency(before, was, after, now) if was and now else ()
+            if why or not was or not now:
+                item = now.name if now else was.name if was else ""
+                yield Change("dependency", item, was.cpv if was else "", now.cpv if now else "", why)
+
+    def _of_dependency(self, before: _Side, was: Locked, after: _Side, now: Locked) -> tuple[Change, ...]:
+        """What changed of one dependency; many packages have it."""
+        both = (id(was), id(now))  # the descriptions live as long as this
+        if both not in self._known:
+            self._known[both] = (*changes(was, now), *_of_tools(before, was.cpv, after, now.cpv))
+        return self._known[both]
 
 
 class _Side:
@@ -118,15 +134,6 @@ def _kind_and_item(row: str) -> tuple[str, str]:
         return ("builder" if row.startswith("sha256:") else "portage"), ""
     path = row.rsplit(" ", 2)[0] if row.startswith("/") else row.split()[0]
     return "tool", "gcc" if row.startswith("/") and _COMPILER.fullmatch(path) else path.rsplit("/", 1)[-1]
-
-
-def _of_dependencies(before: _Side, former: str, after: _Side, name: str) -> Iterator[Change]:
-    old, new = ([side.packages[other] for other in side.behind[of]] for side, of in ((before, former), (after, name)))
-    for was, now in pairs(old, new):
-        why = (*changes(was, now), *_of_tools(before, was.cpv, after, now.cpv)) if was and now else ()
-        if why or not was or not now:
-            item = now.name if now else was.name if was else ""
-            yield Change("dependency", item, was.cpv if was else "", now.cpv if now else "", why)
 
 
 def _of_tools(before: _Side, former: str, after: _Side, cpv: str) -> Iterator[Change]:

@@ -152,6 +152,11 @@ def _content(package: Package) -> str:
     return digest.hexdigest()
 
 
+def _stays_in(link: Path, folder: Path) -> bool:
+    """Whether a link leads to a place in the folder; a build has a file in the place of one that leads out."""
+    return not os.path.isabs(link.readlink()) and link.resolve().is_relative_to(folder.resolve())
+
+
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
     for current, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
@@ -159,6 +164,6 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
         for name in sorted(names):
             path = Path(current, name)
             if path.exists():
-                mark = bytes(path.readlink()) if path.is_symlink() else b""
+                mark = bytes(path.readlink()) if path.is_symlink() and _stays_in(path, folder) else b""
                 mark += b"x" if path.stat().st_mode & 0o111 else b"-"
                 yield name, mark + path.read_bytes()
