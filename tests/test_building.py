@@ -12,6 +12,7 @@ import pytest
 
 from quern.drivers.confinement import obstacle
 from quern.errors import BuildError
+from quern.steps.building import AS_BEFORE
 from quern.steps.undeclared import HINT
 from quern.worker import gpkg
 from tests.conftest import tool
@@ -265,3 +266,28 @@ def test_two_runs_share_the_work(tmp_path: Path) -> None:
     assert labs[0].emerged()
     assert labs[1].emerged()
     assert labs[0].packages() == labs[1].packages()
+
+
+def test_what_is_built_with_the_same_content_is_kept(lab: Lab) -> None:
+    """A change of one package that gives the same bytes stops there: what is built with it is as it was."""
+    if obstacle():
+        pytest.skip(obstacle())
+    ebuilds = {"low": ebuild(), "mid": ebuild('DEPEND="lab/low"'), "high": ebuild('DEPEND="lab/mid"')}
+    image(lab, *ebuilds, **ebuilds)
+    assert lab.build() == ["portage", "packages", "root", "strip", "tarball"]
+    write(lab.tree, {"lab/low/files/unused.patch": "not applied"})
+    assert lab.build() == ["packages", "root"]  # the lock has the digest of files/
+    assert lab.emerged() == ["lab/low-1"]
+    kept = [AS_BEFORE.format(name=f"lab/{name}-1") for name in ("mid", "high")]
+    assert [line for line in lab.said if line in kept] == kept
+    assert lab.ledger() == {
+        "lab/low-1": "built: files/ added",
+        "lab/mid-1": "reused",
+        "lab/high-1": "reused",
+    }
+    assert lab.build() == []
+
+    write(lab.tree, {"lab/low/low-1.ebuild": ebuild(body='echo more >> "${ED}/usr/share/lab/low" || die')})
+    assert lab.build() == ["packages", "root", "strip", "tarball"]
+    assert lab.emerged() == ["lab/low-1", "lab/mid-1"]
+    assert [line for line in lab.said if line in kept] == kept[1:]

@@ -217,6 +217,29 @@ def test_tools_are_in_the_keys_of_what_may_use_them(tree: Path) -> None:
     assert package_keys(one, unused) == package_keys(one, MACHINE)
 
 
+def test_the_same_content_of_what_it_is_built_with(tree: Path) -> None:
+    """Then a package would be the same, whatever the keys; its own inputs count as in its key."""
+    now = ingredients(plan(tree), MACHINE)
+    contents = {name: name.encode().ljust(32) for name in now.recipes}
+    before = now.contents_digest("lib/python-1", contents)
+    write(tree, {"lib/zlib/files/fix.patch": "unused"})
+    after = ingredients(plan(tree), MACHINE)
+    assert after.keys()["lib/python-1"] != now.keys()["lib/python-1"]
+    assert after.contents_digest("lib/python-1", contents) == before
+    others = [
+        after.contents_digest("lib/python-1", {**contents, "lib/zlib-1": b"?" * 32}),
+        after.contents_digest("lib/zlib-1", contents),
+        ingredients(replace(plan(tree), variables={"CFLAGS": "-O3"}), MACHINE).contents_digest(
+            "lib/python-1", contents
+        ),
+        ingredients(plan(tree), MACHINE._replace(rows=["gcc 13"])).contents_digest("lib/python-1", contents),
+        after.keys()["lib/python-1"],
+    ]
+    write(tree, {"lib/python/python-1.ebuild": "changed"})
+    others.append(ingredients(plan(tree), MACHINE).contents_digest("lib/python-1", contents))
+    assert len({before, *others}) == 7
+
+
 def test_whose_tools_a_build_may_use(tree: Path) -> None:
     """Those of the package itself, of what runs on the host side, and of what has phases that run when it is merged."""
     one = plan(tree)

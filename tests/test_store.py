@@ -113,6 +113,32 @@ def test_another_key_is_another_package(full: Store, tmp_path: Path) -> None:
         assert (folder / "sys-libs/zlib/zlib-1.3.1-r2-1.gpkg.tar").samefile(full.path(ZLIB, wanted[ZLIB]))
 
 
+def test_the_same_content_under_another_key(store: Store, tmp_path: Path) -> None:
+    """What was built from the same content is given another key; the record that says so is not the build's own."""
+    build(tmp_path / "built", ZLIB, MUSL)
+    index = tmp_path / "built" / INDEX
+    index.write_text(index.read_text().replace("CPV:", f"{stores.CONTENTS}: {'e' * 64}\nCPV:"))
+    harvest(tmp_path / "built", store, KEYS, [ZLIB], contents="c" * 64)
+    harvest(tmp_path / "built", store, KEYS, [MUSL])
+    assert not store.adopt(ZLIB, "d" * 64, "e" * 64)
+    assert not store.adopt(MUSL, "d" * 64, "e" * 64)
+    assert not store.adopt(ZLIB, "d" * 64, "")
+    assert store.adopt(ZLIB, "d" * 64, "c" * 64)
+    assert store.stanza(ZLIB, "d" * 64) == store.stanza(ZLIB, KEYS[ZLIB]) is not None
+    assert store.path(ZLIB, "d" * 64).samefile(store.path(ZLIB, KEYS[ZLIB]))
+    folder, missing = view(tmp_path, store, {ZLIB: "d" * 64})
+    assert (missing, [stores.CONTENTS in stanza for stanza in read_index(folder)]) == ([], [False])
+
+
+def test_what_is_damaged_is_given_no_other_key(store: Store, tmp_path: Path) -> None:
+    build(tmp_path / "built", ZLIB)
+    harvest(tmp_path / "built", store, KEYS, [ZLIB], contents="c" * 64)
+    path = store.path(ZLIB, KEYS[ZLIB])
+    path.write_bytes(b"x" * path.stat().st_size)
+    assert not store.adopt(ZLIB, "d" * 64, "c" * 64)
+    assert not store.path(ZLIB, "d" * 64).exists()
+
+
 def test_only_what_was_wanted_is_taken(store: Store, tmp_path: Path) -> None:
     build(tmp_path / "built", ZLIB, MUSL)
     assert harvest(tmp_path / "built", store, KEYS, [MUSL]) == [MUSL]

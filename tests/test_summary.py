@@ -32,6 +32,16 @@ def test_of_equal_paths_the_first_that_ended_is_taken() -> None:
     assert longest_path({"libc": 1.0, "tls": 5.0, "shell": 5.0}, INSIDE) == ["libc", "tls"]
 
 
+def test_what_was_kept_as_it_was_is_reused_and_on_no_path() -> None:
+    found = Summary(same={"tls"})
+    for name, own in {"libc": 10.0, "tls": None, "python": 40.0}.items():
+        found.add(name, own)
+    assert lines(found, reused=5) == [
+        "Built 2 packages in 2 min 14 s, 6 reused",
+        "Longest path: 50 s of 2 min 14 s: lab/libc-1 10 s, lab/python-1 40 s",
+    ]
+
+
 def test_nothing_has_no_path_and_no_lines() -> None:
     assert longest_path({}, INSIDE) == []
     assert lines(summary({}), reused=5) == []

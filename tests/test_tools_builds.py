@@ -32,9 +32,9 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     return lab
 
 
-def version(folder: Path, text: str) -> None:
+def version(folder: Path, text: str, more: str = "") -> None:
     """Make `special` a program that prints its version."""
-    write(folder, {"special": f"#!/bin/sh\necho version {text}\n"})
+    write(folder, {"special": f"#!/bin/sh\necho version {text}\n{more}"})
     (folder / "special").chmod(0o755)
 
 
@@ -53,6 +53,10 @@ def test_another_version_of_a_tool(lab: Lab) -> None:
         "lab/with-1": "built: dependency lab/uses (tool special changed)",
         "lab/other-1": "reused",
     }
+    version(lab.folder / "bin", "two", "# built otherwise\n")
+    assert lab.build() == ["packages"]
+    if not obstacle():
+        assert lab.emerged() == ["lab/uses-1"]  # it is the same as before
 
 
 @pytest.mark.parametrize("call", ["special", "{folder}/bin/special"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from graphlib import TopologicalSorter
 from operator import or_
@@ -68,14 +68,30 @@ class Ingredients(NamedTuple):
         return {name: _digest([key, host]) for name, key in keys.items() if is_for_host(name)}
 
     def _all_keys(self) -> dict[str, str]:
-        common = _digest([self.written, sorted(self.variables.items()), self.machine])
+        common = self._common()
         keys: dict[str, bytes] = {}
         for name in TopologicalSorter(self.closures).static_order():
-            own = [common, is_for_host(name), self.recipes[name], self.cuts[name], self.tools.get(name, [])]
-            digest = hashlib.sha256(_json(own))
-            digest.update(b"".join(keys[other] for other in self.closures[name]))
-            keys[name] = digest.digest()
+            keys[name] = self._digest_of(name, common, keys)
         return {name: key.hex() for name, key in keys.items()}
+
+    def contents_digest(self, name: str, contents: Mapping[str, bytes]) -> str:
+        """A digest of all that the package `name` (an id) is built from: 64 hexadecimal digits.
+
+        Where its key has the keys of what it is built with, this has their `contents`: by id, the SHA-256 of each
+        binary package. Packages for which it is the same are the same.
+        """
+        return self._digest_of(name, f"contents {self._common()}", contents).hex()
+
+    def _common(self) -> str:
+        """A digest of what is the same for all."""
+        return _digest([self.written, sorted(self.variables.items()), self.machine])
+
+    def _digest_of(self, name: str, common: str, built_with: Mapping[str, bytes]) -> bytes:
+        """A digest of what one package is built from; `built_with` has 32 bytes for each package, by id."""
+        own = [common, is_for_host(name), self.recipes[name], self.cuts[name], self.tools.get(name, [])]
+        digest = hashlib.sha256(_json(own))
+        digest.update(b"".join(built_with[other] for other in self.closures[name]))
+        return digest.digest()
 
     def behind(self) -> dict[str, list[str]]:
         """By id, what each package depends on (ids): what it is built with, what that is built with, and so on."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 INDEX = "Packages"
 SUFFIX = ".gpkg.tar"
 BINHOST = "BINHOST"  # in a stanza, ours: where a package comes from that quern did not build
+CONTENTS = "CONTENTS_DIGEST"  # in a record, ours: see `Ingredients.contents_digest`
 CONSTANT = {"TIMESTAMP": "0"}  # the head of an index that only one emerge will read
 LARGEST = 32 << 30  # bytes of a package; a file with holes may say that it has any number
 KEY_DIGITS = 32  # of the 64 in a file's name
@@ -61,12 +62,7 @@ class Store:
     def stanza(self, cpv: str, key: str) -> dict[str, str] | None:
         """The index stanza of a package that is there and whole (by its size), else None."""
         path = self.path(cpv, key)
-        try:
-            stanza = parse_stanza(self.record(path).read_text("utf-8"))
-            is_whole = path.stat().st_size == int(stanza["SIZE"]) and stanza["CPV"] == cpv and "BUILD_ID" in stanza
-            return stanza if is_whole else None
-        except (OSError, KeyError, ValueError):
-            return None
+        return _read_record(path, self.record(path), cpv)
 
     def sound(self, cpv: str, key: str) -> dict[str, str] | None:
         """The stanza of a package whose content is what it was built as; one that is damaged is dropped."""
@@ -104,30 +100,54 @@ class Store:
         stanza: Mapping[str, str],
         by_root: bool = True,
         known: Numbers | None = None,
+        contents: str = "",
     ) -> None:
         """Take in a package, an open file, that emerge has just built; a call cut short leaves nothing that counts.
 
         It is written anew, so that the same content is the same file. `by_root` says whether root has built it, or this
-        user, whose files stand for root's; `known` are the only owners that its files may have. Raises BuildError where
-        it is no package, or has what this user cannot give, or files of others.
+        user, whose files stand for root's; `known` are the only owners that its files may have; `contents` is its
+        `contents_digest`, if that is known. Raises BuildError where it is no package, or has what this user cannot
+        give, or files of others.
         """
         path = self.path(stanza["CPV"], key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        record = self.record(path)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.new")  # another run may do the same
         try:
             with naming(temporary):
                 with temporary.open("wb") as copy:
                     self._write_anew(stanza["CPV"], package, copy, by_root, known)
-                described = {**metadata.stanza(stanza, PACKAGE_EPOCH), **digests(temporary)}
-                if self.stanza(stanza["CPV"], key):  # another run was quicker
-                    return
-                record.unlink(missing_ok=True)  # an old one would vouch for the new package
-                temporary.replace(path)
-                temporary.write_text(format_stanza(described), encoding="utf-8")
-                temporary.replace(record)
+                described = {**metadata.stanza(stanza, PACKAGE_EPOCH), **digests(temporary), CONTENTS: contents}
+                self._put(temporary, path, described)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def _put(self, temporary: Path, path: Path, stanza: Mapping[str, str]) -> None:
+        """Have the package in the file `temporary` at `path`, with its record."""
+        record = self.record(path)
+        if _read_record(path, record, stanza["CPV"]):  # another run was quicker
+            return
+        record.unlink(missing_ok=True)  # an old one would vouch for the new package
+        temporary.replace(path)
+        temporary.write_text(format_stanza(stanza), encoding="utf-8")
+        temporary.replace(record)
+
+    def adopt(self, cpv: str, key: str, contents: str) -> bool:
+        """Take what was built from the same `contents` under another key for the package with this key, if there is."""
+        path = self.path(cpv, key)
+        for record in sorted(path.parent.glob(f"{cpv.split('/')[1]}-{'?' * KEY_DIGITS}.index")):
+            former = record.with_name(record.name.removesuffix(".index") + SUFFIX)
+            stanza = _read_record(former, record, cpv)
+            if not stanza or stanza.get(CONTENTS) != contents or _sha1(former) != stanza.get("SHA1"):
+                continue
+            temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+            try:
+                with naming(temporary):
+                    _link_or_copy(former, temporary)
+                    self._put(temporary, path, stanza)
+            finally:
+                temporary.unlink(missing_ok=True)
+            return True
+        return False
 
     def _write_anew(self, cpv: str, package: BinaryIO, copy: BinaryIO, by_root: bool, known: Numbers | None) -> None:
         from quern.worker import WorkerError, gpkg, gpkg_write
@@ -140,6 +160,16 @@ class Store:
                 gpkg_write.write(found, copy, spool, PACKAGE_EPOCH, by_root, known)
         except WorkerError as error:
             raise BuildError(f"the binary package of {cpv}: {error}") from None
+
+
+def _read_record(path: Path, record: Path, cpv: str) -> dict[str, str] | None:
+    """The stanza in the record of the package `cpv` at `path`, if it is there and whole (by its size), else None."""
+    try:
+        stanza = parse_stanza(record.read_text("utf-8"))
+        is_whole = path.stat().st_size == int(stanza["SIZE"]) and stanza["CPV"] == cpv and "BUILD_ID" in stanza
+        return stanza if is_whole else None
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def make_view(folder: Path, store: Store, keys: Mapping[str, str]) -> list[str]:
@@ -161,7 +191,7 @@ def make_view(folder: Path, store: Store, keys: Mapping[str, str]) -> list[str]:
         except FileNotFoundError:  # another run has just found it damaged
             missing.append(cpv)
             continue
-        stanzas.append({**stanza, "PATH": path})
+        stanzas.append({**{name: value for name, value in stanza.items() if name != CONTENTS}, "PATH": path})
     write_index(folder, stanzas)
     return missing
 
@@ -174,11 +204,13 @@ def harvest(
     origins: Mapping[tuple[str, str], str] | None = None,
     by_root: bool = True,
     known: Numbers | None = None,
+    contents: str = "",
 ) -> list[str]:
     """Take the packages `wanted` (cpvs) that emerge has added to the view at `folder` into the store.
 
-    `origins` says by cpv and SHA-1 which of them emerge may have got from which binhost, `by_root` and `known` as in
-    `Store.add`. Returns those taken; called after a failed emerge too, so that what was built is not built again.
+    `origins` says by cpv and SHA-1 which of them emerge may have got from which binhost, `by_root`, `known` and
+    `contents` are as in `Store.add`. Returns those taken; called after a failed emerge too, so that what was built is
+    not built again.
     """
     remaining = set(wanted)
     taken = []
@@ -192,7 +224,7 @@ def harvest(
             if package is not None:
                 origin = (origins or {}).get((cpv, stanza.get("SHA1", "")))
                 described = {**stanza, BINHOST: origin} if origin else stanza
-                store.add(keys[cpv], package, described, by_root=by_root, known=known)
+                store.add(keys[cpv], package, described, by_root=by_root, known=known, contents=contents)
                 remaining.discard(cpv)
                 taken.append(cpv)
     return taken
@@ -241,13 +273,13 @@ def copy_view(source: Path, target: Path) -> None:
 
 def digests(package: Path) -> dict[str, str]:
     """What an index says of a package's file."""
-    md5, sha1 = (hashlib.new(name, usedforsecurity=False) for name in ("md5", "sha1"))
+    found = {name: hashlib.new(name, usedforsecurity=name == "SHA256") for name in ("MD5", "SHA1", "SHA256")}
     with package.open("rb") as file:
         while block := file.read(1 << 20):
-            md5.update(block)
-            sha1.update(block)
+            for digest in found.values():
+                digest.update(block)
         size = file.tell()
-    return {"SIZE": str(size), "MD5": md5.hexdigest(), "SHA1": sha1.hexdigest()}
+    return {"SIZE": str(size), **{name: digest.hexdigest() for name, digest in found.items()}}
 
 
 def _inode(path: Path) -> int | None:
@@ -314,8 +346,12 @@ def format_stanza(stanza: Mapping[str, str]) -> str:
 def _replace_by_link(source: Path, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.new")
     temporary.unlink(missing_ok=True)
-    try:
-        temporary.hardlink_to(source)
-    except OSError:  # another file system
-        shutil.copyfile(source, temporary)
+    _link_or_copy(source, temporary)
     temporary.replace(target)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)

@@ -34,6 +34,7 @@ BASE = 2.0  # seconds that a package takes at least, where no earlier build says
 RATE = 200_000  # bytes of source files that take a second then
 NOT_BUILT = "not built for want of {name}: {packages}"
 NOT_BEGUN = "not begun after the failure: {packages}"
+AS_BEFORE = "{name} is kept: what it is built with has the same content as before"
 ELSEWHERE = "{reason}\nIt was built for the image {image}, which has it too{shell}"
 
 
@@ -73,12 +74,16 @@ class Builder:
         self._waited_for: set[str] = set()
         self._begun = self._total = 0
         self._summary = Summary()
+        self._looked_for: set[str] = set()  # packages that would be the same as what was built under another key
         self._refused: dict[str, str] = {}
         self._failures: list[QuernError] = []
         self._lost: dict[str, list[str]] = {}  # by what failed: what was not built for that
 
-    def build(self, packages: Sequence[Package]) -> None:
-        """Build packages, each of which is listed after those that it is built with. Raises BuildError."""
+    def build(self, packages: Sequence[Package]) -> set[str]:
+        """Build packages, each of which is listed after those that it is built with. Raises BuildError.
+
+        Returns those (ids) that are the same as before, as what they are built with turned out to be.
+        """
         names = [package.id for package in packages]
         todo = schedule.Schedule(names, self._order.plan.closures.inside, self._expected(packages))
         around, self._total, since = self._order.around, len(packages), monotonic()
@@ -101,6 +106,7 @@ class Builder:
             self._common.leave(self)
         self._summarise(packages, monotonic() - since, len(todo.left) + sum(map(len, self._lost.values())))
         self._report([ledger.name_of(self._order.plan[name]) for name in todo.left])
+        return self._summary.same
 
     def _expected(self, packages: Sequence[Package]) -> dict[str, float]:
         """The seconds that each package may take, by id: as before, or by the size of its sources."""
@@ -130,14 +136,27 @@ class Builder:
                 return
 
     def _outcome(self, name: str) -> Ended | None:
-        """What became of a package that another builder had, if it is over."""
-        key = self._order.keys[name]
-        if self._order.packages.stanza(self._order.plan[name].cpv, key) is not None:
+        """What became of a package that need not be built here: another builder had it, or it is as before."""
+        key, package = self._order.keys[name], self._order.plan[name]
+        if self._order.packages.stanza(package.cpv, key) is not None:
+            return Ended(name, {}, None)
+        if self._is_as_before(package):
+            self._summary.same.add(name)
+            self._order.around.run.say(AS_BEFORE.format(name=ledger.name_of(package)))
             return Ended(name, {}, None)
         if failed := self._common.failed.get(key):
             shell = f": doit shell:{failed.image}" if isinstance(failed.reason, PackageError) else ""
             return Ended(name, {}, BuildError(ELSEWHERE.format(**failed._asdict(), shell=shell)))
         return None
+
+    def _is_as_before(self, package: Package) -> bool:
+        """Whether it was built from the same content under another key: then it is taken from there."""
+        if package.id in self._looked_for:
+            return False
+        self._looked_for.add(package.id)
+        contents = self._order.contents_digest(package.id)
+        key = self._order.keys[package.id]
+        return bool(contents) and self._order.packages.adopt(package.cpv, key, contents)
 
     def _is_taken(self, name: str) -> bool:
         """Whether another builder, of this run or of another, was last seen at work on it."""

@@ -72,6 +72,18 @@ class Order:
         """By id: the packages (category/package) whose phases or programs run while it is built."""
         return running(self.plan)
 
+    def contents_digest(self, name: str) -> str:
+        """The digest of all that the package `name` (an id) is built from; see `Ingredients`.
+
+        All that it is built with is in the store. Empty where the digest of one of these is not known, and where what
+        is built depends on where that is.
+        """
+        found = dict[str, bytes]()
+        for other in self.plan.closures.inside[name]:
+            stanza = self.packages.stanza(self.plan[other].cpv, self.keys[other]) or {}
+            found[other] = bytes.fromhex(stanza.get("SHA256", ""))
+        return self.made_of.contents_digest(name, found) if self.apart and all(found.values()) else ""
+
     def check(self) -> None:
         """Raise Stopped if all builds are to end."""
         if self.stopped.is_set():
@@ -228,7 +240,8 @@ class PackageBuild:
             raise BuildError(CHANGED.format(package=package.cpv))
         key, by_root = {package.cpv: order.keys[package.id]}, place.machine.root
         known = accounts.numbers(str(place.root)) if by_root and not package.on_host else None
-        if not store.harvest(place.view, order.packages, key, key, by_root=by_root, known=known):
+        contents = order.contents_digest(package.id)
+        if not store.harvest(place.view, order.packages, key, key, by_root=by_root, known=known, contents=contents):
             raise BuildError(f"emerge succeeded but made no binary package of {package.cpv}; see {place.log}")
 
     def _undeclared(self) -> Iterator[str]:

@@ -196,7 +196,8 @@ class PackagesStep(Step):
             if order := self._to_build(plan, packages, made_of, every, missing):
                 self._announce(build, plan, {each.id: reasons.of(each.id) for each in order})
                 now = self._machine_now(machine, build.run.driver)
-                self._build_missing(Order(build, plan, packages, made_of, every, now), order)
+                for name in self._build_missing(Order(build, plan, packages, made_of, every, now), order):
+                    why.pop(name, None)
                 receipts.sync_file_system(packages.folder)  # it may be on another disk than the work folder
                 discard(build.view, build.staging, build.run)
                 missing = store.make_view(build.view, packages, keys)
@@ -251,8 +252,8 @@ class PackagesStep(Step):
             confirm("Build these packages?")
         history.plan(self.place.times, [package.name for package in found])
 
-    def _build_missing(self, order: Order, packages: list[Package]) -> None:
-        """Get the packages into the store."""
+    def _build_missing(self, order: Order, packages: list[Package]) -> set[str]:
+        """Get the packages into the store; returns those (ids) that need not be built after all."""
         from quern.steps import history
         from quern.steps.building import Builder
 
@@ -260,7 +261,7 @@ class PackagesStep(Step):
         self._check_manifests(packages)
         packages = self._fetch(order.around, order.plan, order.packages, order.keys, packages)
         settings, seconds = self.setup.image.settings, history.read(self.place.times).packages
-        Builder(order, seconds, settings.build.keep_going, settings.emerge.memory_per_job).build(packages)
+        return Builder(order, seconds, settings.build.keep_going, settings.emerge.memory_per_job).build(packages)
 
     def _machine_now(self, machine: MachineIdentity, driver: Driver) -> Callable[[], MachineIdentity]:
         """What gives the machine's identity as it is then; a builder image cannot change."""

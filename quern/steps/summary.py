@@ -18,17 +18,18 @@ class Summary:
     """The result for each package that a run had to build.
 
     `built` has the seconds by package id, in the order in which the builds ended; `elsewhere` the ids of packages that
-    another run or image built meanwhile.
+    another run or image built meanwhile, and `same` those that were kept because what they are built with is the same.
     """
 
     built: dict[str, float] = field(default_factory=dict)
     elsewhere: set[str] = field(default_factory=set)
+    same: set[str] = field(default_factory=set)
     failed: int = 0
 
     def add(self, name: str, seconds: float | None) -> None:
-        """Note that a package (id) is built; `seconds` is None if another run or image built it."""
+        """Note that a package (id) is there; `seconds` is None if it was not built here."""
         self.built[name] = seconds or 0.0
-        if seconds is None:
+        if seconds is None and name not in self.same:
             self.elsewhere.add(name)
 
     def lines(
@@ -38,11 +39,11 @@ class Summary:
 
         `seconds` is the wall time, `inside` the ids that each package is built with, `names` what to show for an id.
         """
-        own = len(self.built) - len(self.elsewhere)
+        own = len(self.built) - len(self.elsewhere) - len(self.same)
         if not own + self.failed or len(self.built) + self.failed + not_built == 1:
             return
         counts = {
-            "reused": reused,
+            "reused": reused + len(self.same),
             "built by another run or image": len(self.elsewhere),
             "failed": self.failed,
             "not built": not_built,
@@ -50,7 +51,7 @@ class Summary:
         rest = "".join(f", {number} {word}" for word, number in counts.items() if number)
         yield f"Built {counted(own, 'package')} in {duration(seconds)}{rest}"
         if own > 1:
-            path = [name for name in longest_path(self.built, inside) if name not in self.elsewhere]
+            path = [name for name in longest_path(self.built, inside) if name not in self.elsewhere | self.same]
             parts = ", ".join(f"{names[name]} {duration(self.built[name])}" for name in path)
             total = sum(self.built[name] for name in path)
             yield f"Longest path: {duration(total)} of {duration(seconds)}: {parts}"
