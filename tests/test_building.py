@@ -12,6 +12,7 @@ import pytest
 
 from quern.drivers.confinement import obstacle
 from quern.errors import BuildError
+from quern.questions.explain import explain
 from quern.steps.building import AS_BEFORE
 from quern.steps.undeclared import HINT
 from quern.worker import gpkg
@@ -276,6 +277,11 @@ def test_what_is_built_with_the_same_content_is_kept(lab: Lab) -> None:
     image(lab, *ebuilds, **ebuilds)
     assert lab.build() == ["portage", "packages", "root", "strip", "tarball"]
     write(lab.tree, {"lab/low/files/unused.patch": "not applied"})
+    verdict = next(each for each in explain(lab.image) if each.step == "packages")
+    assert (list(verdict.built), verdict.maybe) == (
+        ["lab/low-1", "lab/mid-1", "lab/high-1"],
+        ["lab/mid-1", "lab/high-1"],
+    )
     assert lab.build() == ["packages", "root"]  # the lock has the digest of files/
     assert lab.emerged() == ["lab/low-1"]
     kept = [AS_BEFORE.format(name=f"lab/{name}-1") for name in ("mid", "high")]
@@ -288,6 +294,9 @@ def test_what_is_built_with_the_same_content_is_kept(lab: Lab) -> None:
     assert lab.build() == []
 
     write(lab.tree, {"lab/low/low-1.ebuild": ebuild(body='echo more >> "${ED}/usr/share/lab/low" || die')})
+    verdict = next(each for each in explain(lab.image) if each.step == "packages")
+    assert list(verdict.built) == ["lab/low-1", "lab/mid-1", "lab/high-1"]
+    assert verdict.maybe == ["lab/high-1"]
     assert lab.build() == ["packages", "root", "strip", "tarball"]
     assert lab.emerged() == ["lab/low-1", "lab/mid-1"]
     assert [line for line in lab.said if line in kept] == kept[1:]

@@ -26,6 +26,7 @@ from quern.portage.changes import Change, changes, of_mapping, pairs
 from quern.portage.keys import UNCONFINED, Ingredients, is_confined, is_for_host
 from quern.portage.lockfile import Locked, of_recipe
 
+SHOWING = ("version", "repository", "slot", "use", "ebuild")  # changes that the package itself shows: it has its ebuild
 CONFINED = "confined"  # what a machine is that is not UNCONFINED
 _COMPILER = re.compile(r".*/(?:lib|libexec)/gcc/.*|.*/(?:[^/]+-)?gcc(?:-[0-9.]+)?")
 
@@ -68,6 +69,19 @@ class Reasons:
         if both not in self._known:
             self._known[both] = (*changes(was, now), *_of_tools(before, was.cpv, after, now.cpv))
         return self._known[both]
+
+
+def may_be_kept(found: Mapping[str, Iterable[Change]], inside: Mapping[str, Iterable[str]]) -> set[str]:
+    """Of the packages of `found` (ids) with the reasons why they have no binary package, those that may be kept.
+
+    They are if what they are built with (`inside`) turns out to have the same content as before.
+    """
+    others = {name for name, changes in found.items() if any(change.kind in SHOWING for change in changes)}
+    return {
+        name
+        for name, changes in found.items()
+        if all(change.kind == "dependency" and change.why for change in changes) and others.isdisjoint(inside[name])
+    }
 
 
 class _Side:

@@ -8,7 +8,7 @@ bytes stops the chain there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -37,17 +37,19 @@ SHOWN = 8  # reasons of one step in the text
 class Verdict(NamedTuple):
     """What a step would do and why, in words; `built` are the packages it would build, with their reasons.
 
-    One that "puts back" has its output, and links, loads or writes again what was made of it.
+    Those of `maybe` are kept if what they are built with turns out to have the same content as before. A step that
+    "puts back" has its output, and links, loads or writes again what was made of it.
     """
 
     step: str
     state: State
     reasons: list[str]
     built: Mapping[str, list[str]] = {}
+    maybe: Sequence[str] = ()
 
 
 def answer(image: Image, run: Run, *, json: bool) -> None:
-    """Say what would run; with `json` as one line of JSON: [{"step", "state", "reasons", "built"}, ...]."""
+    """Say what would run; with `json` as one line of JSON: [{"step", "state", "reasons", "built", "maybe"}, ...]."""
     verdicts = explain(image)
     if json:
         tell_machines([verdict._asdict() for verdict in verdicts])
@@ -131,18 +133,19 @@ class _Explanation:
         from quern.questions.foresight import Foresight
 
         built: Mapping[str, list[str]] = {}
+        maybe: Sequence[str] = ()
         digest: str | None = NOT_KNOWN
         if isinstance(step, PortageStep):
             digest = Foresight(self.image, self.scratch).portage()
         elif isinstance(step, PackagesStep):
             packages = Foresight(self.image, self.scratch).packages()
-            digest, built, self.moves = packages.digest, packages.built, packages.moves
+            digest, built, maybe, self.moves = packages.digest, packages.built, packages.maybe, packages.moves
             reasons = self._of_packages(step, reasons)
         elif step.name == "root" and self.moves:
             others = [reason for reason in reasons if reason != PACKAGES_CHANGED]
             reasons = [*(f"packages.lock: {move}" for move in self.moves), *others]
         self.coming[step.name] = ANOTHER if digest is None else digest
-        return Verdict(step.name, "runs", reasons, built)
+        return Verdict(step.name, "runs", reasons, built, maybe)
 
     def _of_packages(self, step: PackagesStep, reasons: list[str]) -> list[str]:
         """What it would say: what moves, else what changed among the files it depends on."""
@@ -175,7 +178,8 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     for reason in reasons[1:]:
         yield f"{'':8}  {reason}"
     for cpv, why in verdict.built.items():
-        yield f"{'':8}  builds {cpv}{': ' if why else ''}{', '.join(why)}"
+        word = "may build" if cpv in verdict.maybe else "builds"
+        yield f"{'':8}  {word} {cpv}{': ' if why else ''}{', '.join(why)}"
 
 
 EXPLAIN = Question(

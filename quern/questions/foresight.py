@@ -36,12 +36,14 @@ LARGEST = 1 << 20  # bytes of the metadata of one ebuild
 class Packages(NamedTuple):
     """What the packages step would do.
 
-    `moves` is how its lock would differ from the present one, `built` why each package that is built would be, by cpv;
-    `digest` that of its output, None where building gives another one.
+    `moves` is how its lock would differ from the present one, `built` why each package that is built would be, by cpv,
+    and `maybe` which of them are kept if what they are built with turns out to be the same; `digest` that of its
+    output, None where building gives another one, and empty where it may.
     """
 
     moves: list[str]
     built: dict[str, list[str]]
+    maybe: list[str]
     digest: str | None
 
 
@@ -112,7 +114,7 @@ class Foresight:
         from quern.portage import changes, ledger, lockfile, root_plan
         from quern.portage.closures import to_build
         from quern.portage.keys import read_ingredients
-        from quern.portage.reasons import Reasons
+        from quern.portage.reasons import Reasons, may_be_kept
         from quern.portage.store import Store
 
         plan, now = self._resolved()
@@ -128,13 +130,18 @@ class Foresight:
         for_root = [each.id for each in root_plan.on_host(plan) if each.id in lacking]
         built = [plan[name] for name in to_build(now.closures, [*missing, *for_root], lacking)]
         reasons = Reasons(before, now)
+        why = {each.id: reasons.of(each.id) for each in built}
+        maybe = may_be_kept(why, now.closures)
         there = [stanzas[cpv] for cpv in sorted(stanzas)]
         for_host = sorted((each.cpv, keys[each.id]) for each in root_plan.on_host(plan))
         on_host = [stanza for cpv, key in for_host if (stanza := store.stanza(cpv, key))]
+        moves = changes.moves(_read(own / LOCK), lock, self._place)
+        unknown = None if moves else ""
         return Packages(
-            changes.moves(_read(own / LOCK), lock, self._place),
-            {ledger.name_of(each): changes.phrases(reasons.of(each.id)) for each in built},
-            None if missing or for_root else _digest(there, on_host, lock, plan),
+            moves,
+            {ledger.name_of(each): changes.phrases(why[each.id]) for each in built},
+            [ledger.name_of(each) for each in built if each.id in maybe],
+            unknown if missing or for_root else _digest(there, on_host, lock, plan),
         )
 
     @property
