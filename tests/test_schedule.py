@@ -6,9 +6,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quern.steps import common as commons
 from quern.steps.common import Common
 from quern.steps.schedule import Schedule, free_memory, share, within
 from tests.projects import write
@@ -98,14 +100,14 @@ def test_free_memory_is_that_of_the_control_group_where_it_is_less(tmp_path: Pat
 def test_builders_share_the_machine() -> None:
     """Of eight processors, half of which are given twice; what one gives back the other can have."""
     common, woken = Common(), list[str]()
-    for name, number in (("one", 2), ("two", 1)):
+    for name, keys in (("one", "ab"), ("two", "c")):
         common.join(name, partial(woken.append, name))
-        common.could_begin(name, number)
+        common.could_begin(name, dict.fromkeys(keys, 1.0))
     shares = [common.take(name, key, 8, 0) for name, key in (("one", "a"), ("one", "b"), ("two", "c"))]
     assert shares == [4, 4, 4]
     assert common.builds("c")
     assert not common.builds("d")
-    common.could_begin("two", 1)
+    common.could_begin("two", {"d": 1.0})
     assert common.take("two", "d", 2, 0) == 0
     common.give_back("one", "a")
     common.wake_others("one")
@@ -114,3 +116,34 @@ def test_builders_share_the_machine() -> None:
     common.leave("two")
     assert not common.builds("c")
     assert common.take("one", "e", 8, sys.maxsize) == 0  # there is not the memory
+
+
+def test_the_longest_path_goes_first_whosever_it_is() -> None:
+    common = Common()
+    common.could_begin("short", {"hello": 2.0, "libc": 3.0})
+    common.could_begin("long", {"libc": 90.0, "tls": 40.0})
+    assert common.take("short", "hello", 2, 0) == 0
+    assert common.take("long", "tls", 2, 0) == 0
+    assert common.take("short", "libc", 2, 0) == 2  # another image needs it longer: it goes first, for both
+    assert common.take("short", "hello", 2, 0) == 0
+    assert common.take("long", "tls", 2, 0) == 1
+    common.give_back("short", "libc")
+    assert common.take("short", "hello", 2, 0) == 2
+    common.could_begin("long", {"python": 40.0})
+    common.leave("long")
+    common.give_back("short", "hello")
+    common.could_begin("short", {"world": 1.0})
+    assert common.take("short", "world", 2, 0) == 2
+
+
+def test_the_first_waits_until_all_images_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    common = Common(["one", "two"])
+    common.could_begin("one", {"a": 1.0})
+    common.resolved("one")
+    assert common.take("one", "a", 2, 0) == 0
+    common.resolved("two")
+    assert common.take("one", "a", 2, 0) == 2
+    monkeypatch.setattr(commons, "PATIENCE", 0.0)
+    impatient = Common(["one", "two"])
+    impatient.could_begin("one", {"a": 1.0})
+    assert impatient.take("one", "a", 2, 0) == 2

@@ -120,7 +120,8 @@ class Builder:
     def _begin(self, todo: schedule.Schedule) -> None:
         """Begin what can be begun now."""
         ready = [] if self._is_stopped else todo.ready
-        self._common.could_begin(self, sum(not self._is_taken(name) for name in ready))
+        could_begin = [name for name in ready if not self._is_taken(name) and (self._order.apart or not self._running)]
+        self._common.could_begin(self, {self._order.keys[name]: todo.behind(name) for name in could_begin})
         while ready:
             name = ready[0]
             if outcome := self._outcome(name):
@@ -206,6 +207,7 @@ class Builder:
         self._say(f"Emerging {self._about(package.id)}")
         self._threads.append(Thread(target=self._build, args=(build,)))
         self._threads[-1].start()
+        self._common.wake_others(self)  # there may be room for what had to wait for this one
 
     def _build(self, build: PackageBuild) -> None:
         """Build one package, in a thread of its own."""

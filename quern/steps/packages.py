@@ -257,6 +257,8 @@ class PackagesStep(Step):
         from quern.steps import history
         from quern.steps.building import Builder
 
+        if common := order.around.run.common:
+            common.resolved(self.setup.image.name)
         order.around.check_target()
         self._check_manifests(packages)
         packages = self._fetch(order.around, order.plan, order.packages, order.keys, packages)

@@ -31,6 +31,10 @@ class Schedule:
         free = [name for name, waits in self._waits.items() if not waits]
         return sorted(free, key=lambda name: -self._behind[name])  # stable
 
+    def behind(self, name: str) -> float:
+        """The seconds from the beginning of a package to the end of the last that waits for it."""
+        return self._behind[name]
+
     @property
     def left(self) -> list[str]:
         """What is not begun."""

@@ -88,7 +88,7 @@ class Together:
 
         expected, self._expected = self._expected, []
         others = [each for each in expected if each != name and _is_due(self.known[each])]
-        common = Common()
+        common = Common(self.known[each].image.name for each in (name, *others))
         runs = {each: context(self.known[each].image, common) for each in (name, *others)}
         # daemons: once we are interrupted, what is slow to end must not keep us
         threads = [threading.Thread(target=self._run, args=(each, runs[each]), daemon=True) for each in others]
@@ -115,6 +115,9 @@ class Together:
             if not isinstance(caught, Exception) and threading.current_thread() is threading.main_thread():
                 raise  # we are interrupted
             built, error = False, caught
+        finally:
+            if run.common:
+                run.common.resolved(self.known[name].image.name)
         self._outcomes[name] = Outcome(built, monotonic() - started, error)
 
 
