@@ -31,7 +31,7 @@ def _entry(option: Option) -> str:
     default = option.default if option.shown is None else option.shown
     default = f"``{default}``" if default else "unset"
     also = "".join(f"; also ``{alias}``" for alias in option.aliases)
-    text = textwrap.fill(f"{option.doc}.", 120, initial_indent="    ", subsequent_indent="    ")
+    text = textwrap.fill(f"{option.doc}.", 79, initial_indent="    ", subsequent_indent="    ")
     return f"``{option.key}`` : {option.kind}, {default}{also}\n{text}\n"
 
 
