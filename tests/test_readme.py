@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -135,7 +136,8 @@ def test_what_runs_on_a_checkout() -> None:
     assert all(find_spec(module) for module in modules)
     argv = [sys.executable, "-m", "pytest", "-m", "not emerge", "--collect-only", "-q"]
     assert f"pytest {argv[3]} '{argv[4]}'" in commands()
-    collected = subprocess.run(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    quiet = {**os.environ, "PYTEST_ADDOPTS": ""}
+    collected = subprocess.run(argv, cwd=CHECKOUT, env=quiet, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert "tests/test_readme.py::test_what_runs_on_a_checkout" in collected
     assert "tests/test_images.py" not in collected
     printed = subprocess.run([sys.executable, "-m", "tests.reference"], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
