@@ -1,7 +1,8 @@
-"""quern-builder: build the one image of a configuration file, without a project around it; or begin a project.
+"""quern-builder: build the image of one configuration file without a project, begin a project, or print the manual.
 
 quern-builder FILE.conf
 quern-builder init [FOLDER]
+quern-builder manual [TOPIC]
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ WORKDIR = Path("/tmp/quern")
 
 USAGE = """\
 quern-builder [-h] [--version] FILE.conf
-       quern-builder init [-h] [FOLDER]"""
+       quern-builder init [-h] [FOLDER]
+       quern-builder manual [-h] [TOPIC]"""
 DESCRIPTION = """\
 Build the image that FILE.conf describes, and print where it is. With `init`, make a project instead: a folder with one
-small image, for doit."""
+small image, for doit. With `manual`, print a topic of the manual, or the list of topics."""
 EPILOG = """\
 Options are read from /etc/quern.conf, FILE.conf and the file that $QUERN_CONFIG names; the later one wins, and an
 environment variable wins over them all. These are the options, with their variables and defaults:
@@ -44,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         take_all(sys.stdout)
         if words[:1] == ["init"]:
             _init(words[1:])
+        elif words[:1] == ["manual"]:
+            _manual(words[1:])
         else:
             build(_image(_parse(words)))
     except QuernError as error:
@@ -82,6 +86,19 @@ def _init(words: Sequence[str]) -> None:
     where = "where to make it; by default here"
     parser.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=Path(), help=where)
     print(make_project(parser.parse_args(words).folder))
+
+
+def _manual(words: Sequence[str]) -> None:
+    import argparse
+
+    from quern import manual
+
+    parser = argparse.ArgumentParser(
+        prog="quern-builder manual", description="Print a topic of the manual; without TOPIC, the list of topics."
+    )
+    parser.add_argument("topic", metavar="TOPIC", nargs="?", help="a name from the list of topics")
+    topic: str | None = parser.parse_args(words).topic
+    manual.show(manual.contents() if topic is None else manual.text_of(topic))
 
 
 def _parse(arguments: Sequence[str]) -> Path:

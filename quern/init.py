@@ -61,7 +61,7 @@ NEXT = """\
 {made}
 Next:
     {enter}doit image:{name}
-An image is a folder of {profiles}/; `doit list` shows what there is to do."""
+An image is a folder of {profiles}/. `doit list` shows the tasks, `quern-builder manual tutorial` the next steps."""
 
 
 def make_project(folder: Path) -> str:

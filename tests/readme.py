@@ -1,4 +1,7 @@
-"""README.rst in parts: its literal blocks, by the title of their section, its commands, and the files that it shows."""
+"""README.rst and the manual in parts: literal blocks by section, commands, and the files that a block shows.
+
+A document is "README", or a topic of the manual.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
+from quern.manual import FOLDER, TOPICS
 from tests.building import CHECKOUT, TIME, Project
 from tests.dockerd import Dockerd
-from tests.reference import README
+
+DOCUMENTS = {"README": CHECKOUT / "README.rst"} | {topic: FOLDER / f"{topic}.rst" for topic in TOPICS}
 
 TITLE = re.compile(r"^(.+)\n[=-]{3,}\n", re.MULTILINE)
 BLOCK = re.compile(r"^(?!\.\. ).*::\n\n((?:(?: {4}.*)?\n)+)", re.MULTILINE)
@@ -31,15 +36,20 @@ VARYING = [
 ]
 
 
-def sections() -> dict[str, str]:
-    """The text below each title."""
-    _, *parts = TITLE.split(README.read_text())
+def sections(document: str) -> dict[str, str]:
+    """Split a document: the text below each title, by title."""
+    _, *parts = TITLE.split(DOCUMENTS[document].read_text())
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-def blocks(title: str) -> list[str]:
+def blocks(document: str, title: str) -> list[str]:
     """The literal blocks of a section, as they stand."""
-    return [f"{textwrap.dedent(found).strip()}\n" for found in BLOCK.findall(sections()[title])]
+    return [f"{textwrap.dedent(found).strip()}\n" for found in BLOCK.findall(sections(document)[title])]
+
+
+def all_blocks(document: str) -> list[str]:
+    """The literal blocks of a document, as they stand."""
+    return [text for title in sections(document) for text in blocks(document, title)]
 
 
 def files(text: str) -> tuple[str, dict[str, str]]:
@@ -49,9 +59,10 @@ def files(text: str) -> tuple[str, dict[str, str]]:
 
 
 def commands() -> list[str]:
-    """The commands that stand in the text, each once."""
-    text = BLOCK.sub("", README.read_text())
-    return list(dict.fromkeys(" ".join(found.split()) for found in COMMAND.findall(text)))
+    """List the commands in the text of all documents, each once, without synopses (`[--json]`)."""
+    text = "\n".join(BLOCK.sub("", path.read_text()) for path in DOCUMENTS.values())
+    found = dict.fromkeys(" ".join(command.split()) for command in COMMAND.findall(text))
+    return [command for command in found if " [" not in command]
 
 
 def shape(text: str) -> list[str]:

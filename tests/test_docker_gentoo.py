@@ -1,6 +1,6 @@
 """The docker driver with a builder that Portage owns, as a Gentoo stage is: its `/` serves the build.
 
-It is imported, and the project is configured, as README.rst shows it for a stage.
+It is imported, and the project is configured, as the manual shows it for a stage (gentoo).
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ TREE = {
 }
 
 
-IMPORT, CONFIGURATION = files(blocks("How to")[0])
+IMPORT, CONFIGURATION = files(blocks("gentoo", "In a Gentoo stage")[0])
 
 
 @pytest.fixture(scope="module")
 def gentoo(builder: Builder, tmp_path_factory: pytest.TempPathFactory) -> Builder:
-    """A builder that looks like Gentoo to Portage, made of a file by README's command.
+    """A builder that looks like Gentoo to Portage, made of a file by the manual's command.
 
     The file is not compressed, whatever its name: that alone would take a minute.
     """
@@ -85,7 +85,7 @@ def gentoo(builder: Builder, tmp_path_factory: pytest.TempPathFactory) -> Builde
 
 @pytest.fixture
 def project(tmp_path: Path, gentoo: Builder) -> Project:
-    """A project of one image, with README's configuration but for the place of the tree."""
+    """A project of one image, with the manual's configuration but for the place of the tree."""
     shown = {name.replace("NAME", "one"): text for name, text in CONFIGURATION.items()}
     variables = {"DOCKER_HOST": gentoo.daemon.address, "QUERN_POSTBUILD_ENGINES": "none"}
     variables["QUERN_PORTAGE_REPOSITORIES"] = "./tree"

@@ -134,7 +134,7 @@ class PackagesStep(EmergingStep):
     name: ClassVar[str] = "packages"
 
 
-def test_the_screen_that_the_readme_shows(
+def test_the_screen_that_the_manual_shows(
     drawn: Callable[[int, int], tuple[Live, Look]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But for times: a finished step, what was said after it, and packages at work for the next."""
@@ -156,5 +156,5 @@ def test_the_screen_that_the_readme_shows(
             emerge(step, f">>> {word} ({number} of 16) {cpv}::lab to /w/")
     write(logs, {"dev-libs:openssl-3.0.20:20261123-142532.log": ">>> Compiling source...\n"})
     write(logs, {"sys-libs:zlib-1.3.1:20261123-142532.log": ">>> Configuring source...\n"})
-    assert shape("\n".join(look())) == shape(blocks("What is shown")[0])
+    assert shape("\n".join(look())) == shape(blocks("tasks", "Output on a terminal")[0])
     drawing.close()

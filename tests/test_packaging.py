@@ -1,4 +1,4 @@
-"""What a wheel holds, built without the network."""
+"""What a wheel and an sdist hold, built without the network."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,18 @@ CHECKOUT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder into which a wheel of this checkout was installed."""
-    source = tmp_path_factory.mktemp("source")  # building in the checkout would leave files there
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is packaged; building in the checkout would leave files there."""
+    source = tmp_path_factory.mktemp("source")
     for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.rst"):
         shutil.copy(CHECKOUT / name, source / name)
     shutil.copytree(CHECKOUT / "quern", source / "quern", ignore=shutil.ignore_patterns("__pycache__"))
+    return source
+
+
+@pytest.fixture(scope="session")
+def installed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which a wheel of this checkout was installed."""
     wheels = tmp_path_factory.mktemp("wheels")
     pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(source))
     (wheel,) = wheels.glob(f"quern_builder-{__version__}-py3-none-any.whl")
@@ -51,6 +58,25 @@ def files(top: Path) -> dict[str, bool]:
 def test_wheel_has_every_file_and_executable_bit(installed: Path) -> None:
     """Those of the starter's toolchain above all."""
     assert files(installed / "quern") == files(CHECKOUT / "quern")
+
+
+def test_sdist_has_every_file(source: Path, tmp_path: Path) -> None:
+    script = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", script, tmp_path], cwd=source, stdout=subprocess.DEVNULL, check=True)
+    with tarfile.open(tmp_path / f"quern_builder-{__version__}.tar.gz") as sdist:
+        names = {member.name.partition("/")[2] for member in sdist if member.isfile()}
+    assert {name for name in names if name.startswith("quern/")} == {
+        f"quern/{name}" for name in files(source / "quern")
+    }
+
+
+def test_installed_manual_can_be_read(installed: Path) -> None:
+    ran = subprocess.run(
+        [installed / "bin/quern-builder", "manual", "tutorial"],
+        env={**os.environ, "PYTHONPATH": str(installed)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == (CHECKOUT / "quern/manual/tutorial.rst").read_text()
 
 
 def test_installed_wheel_runs(installed: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands and examples of README.rst that build something, as they stand there."""
+"""The commands and examples of README.rst and the manual that build something, as they stand there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def base(first: tuple[Project, str], tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_a_test_that_fails(base: Project) -> None:
-    (shown,) = blocks("Testing an image")
+    (shown,) = blocks("testing", "Run the tests")
     test = base.folder / f"profiles/{IMAGE}/tests/tls"
     good = test.read_text()
     base.edit(str(test), "urlopen(address)", "urlopen(address, context=trusting)")
@@ -55,7 +55,7 @@ class Changed(NamedTuple):
 @pytest.fixture(scope="module")
 def changed(base: Project) -> Changed:
     """The first change that README shows, built."""
-    (text,) = blocks("Change something")
+    (text,) = blocks("README", "Change something")
     change, command = text.strip().rsplit("\n", 1)
     shell(base, change)
     explained = shell(base, f"doit explain:{IMAGE}")
@@ -63,7 +63,7 @@ def changed(base: Project) -> Changed:
 
 
 def test_a_change_is_explained(changed: Changed) -> None:
-    assert changed.explained.strip() == blocks("What would run, and why")[0].strip()
+    assert changed.explained.strip() == blocks("explain", "An answer")[0].strip()
 
 
 def test_only_what_is_new_or_changed_is_built(base: Project, changed: Changed) -> None:
@@ -82,18 +82,18 @@ def test_what_is_not_wanted_any_more_leaves_no_trace(base: Project, changed: Cha
 
 def test_the_ledger(base: Project, changed: Changed) -> None:
     ledger = (base.folder / f"build/{IMAGE}/packages/ledger.txt").read_text()
-    (shown,) = blocks("The steps")
+    (shown,) = blocks("explain", "The ledger")
     assert [line for line in shape(shown) if line not in shape(ledger)] == []
 
 
 def test_the_difference(base: Project, changed: Changed) -> None:
     said = answer(shell(base, f"doit diff:{IMAGE}"), f"diff:{IMAGE}")
-    assert shape(said.strip()) == shape(blocks("What is in an image")[1])
+    assert shape(said.strip()) == shape(blocks("contents", "Differences")[0])
 
 
 def test_documentation_comes_back_without_emerge(base: Project, changed: Changed) -> None:
     """What `doc = on` leaves out was in the root all the time."""
-    assert "``doc = off``" in sections()["Change something"]
+    assert "``doc = off``" in sections("README")["Change something"]
     assert "/usr/share/man/man1/python3.13.1" not in base.names(IMAGE)
     base.edit(f"profiles/{IMAGE}/quern.conf", "doc = on", "doc = off")
     output = base.doit(f"image:{IMAGE}")
@@ -112,7 +112,7 @@ def test_taken_back_nothing_is_built(base: Project, changed: Changed) -> None:
 
 def test_a_lock_that_does_not_hold(first: tuple[Project, str], tmp_path: Path) -> None:
     """What the lock is said to have been is written into it; nothing is built."""
-    option, refusal = blocks("The lock")
+    option, refusal = blocks("lock", "The lock")
     project = first[0].copy(tmp_path / "project")
     for name in ("hello", "musl-busybox"):  # each image has its own, where the environment says `locked`
         shutil.rmtree(project.folder / "profiles" / name)
@@ -160,20 +160,20 @@ def test_a_package_that_fails(first: tuple[Project, str], tmp_path: Path) -> Non
     project = first[0].copy(tmp_path / "project")
     write(project.folder, BROKEN)
     project.edit("profiles/hello/quern.conf", "repositories = starter", MINE)
-    (shown,) = blocks("When a package fails")
+    (shown,) = blocks("failures", "The message")
     said = shell(project, "doit image:hello", status=1).split("packages:hello\n")[-1]
     assert shape(said.strip()) == shape(shown.replace("/home/user/project", str(project.folder)))
-    assert "``--command='emake V=1'``" in sections()["When a package fails"]
+    assert "``--command='emake V=1'``" in sections("failures")["The shell"]
     again = shell(project, "doit shell:hello --command='emake V=1'", status=1)
     assert shown.splitlines()[2].strip() in again
 
 
 @pytest.fixture(scope="module")
 def small(first: tuple[Project, str], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project of one's own that README shows."""
-    title = "A project of your own"
-    names = re.findall(r"``(profiles/small/\S+)``", sections()[title])
-    shown = dict(zip(["dodo.py", *names], blocks(title), strict=True))
+    """The project that the manual shows file by file."""
+    title = "The smallest image of your own"
+    names = re.findall(r"``(profiles/small/\S+)``", sections("tutorial")[title])
+    shown = dict(zip(["dodo.py", *names], blocks("tutorial", title), strict=True))
     folder = write(tmp_path_factory.mktemp("small") / "project", {**shown, "profiles/repo_name": "mine\n"})
     return Project(folder, first[0].variables)
 
@@ -182,6 +182,30 @@ def test_a_project_of_ones_own(small: Project) -> None:
     output = shell(small, "doit image:small")
     assert built(output) == []  # they were, for another image
     assert {"/bin/busybox", "/lib/ld-musl-x86_64.so.1"} <= small.names("small")
+
+
+@pytest.fixture(scope="module")
+def tutored(first: tuple[Project, str], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project of the tutorial before its change; busybox is not in the store."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    store = linked_store(Path(first[0].variables["QUERN_PORTAGE_BINPKG"]), folder / "binpkgs", without="busybox-*")
+    outside = Project(folder, {**first[0].variables, "QUERN_PORTAGE_BINPKG": str(store)})
+    assert "make and tag the image hello" in shell(outside, blocks("tutorial", "Make a project")[0])
+    project = Project(folder / "first", outside.variables)
+    assert built(shell(project, blocks("tutorial", "Build the image")[0])) == []
+    return project
+
+
+def test_the_tutorial(tutored: Project, first: tuple[Project, str]) -> None:
+    """Its change is explained as shown; it is built, tested and taken back."""
+    change, explained, build = blocks("tutorial", "Change the image")
+    assert answer(shell(tutored, change), "explain:hello").strip() == explained.strip()
+    with_busybox = Project(tutored.folder, first[0].variables)  # to compile it is tested elsewhere
+    shell(with_busybox, build)
+    assert "/bin/busybox" in tutored.names("hello")
+    assert "works: passed" in shell(with_busybox, blocks("tutorial", "Test the image")[0])
+    assert built(shell(with_busybox, blocks("tutorial", "Take the change back")[0])) == []
+    assert "/bin/busybox" not in tutored.names("hello")
 
 
 GIT = "git -c init.defaultBranch=main -c user.name=x -c user.email=x@example.org"
@@ -196,11 +220,11 @@ STAND_IN = "#!/bin/sh\n[ \"$*\" = 'log -1 --format=%ct' ] && echo 1700000000\n"
 
 def test_in_ci(small: Project) -> None:
     """The time is that of the commit, and the lock decides."""
-    lock = blocks("The lock")[0].replace(IMAGE, "small")
+    lock = blocks("lock", "The lock")[0].replace(IMAGE, "small")
     with (small.folder / "profiles/small/quern.conf").open("a") as file:
         file.write(lock)
     small.doit("lock:small")
-    command = blocks("How to")[4].replace("NAME", "small")
+    command = blocks("ci", "Locked builds")[0].replace("NAME", "small")
     if shutil.which("git"):
         shell(small, COMMIT)
     else:  # builds do without it, and so do the tests
@@ -256,7 +280,7 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_an_image_that_does_not_come_out_the_same(clock: Project) -> None:
     said = shell(clock, "doit verify:clock", status=1)
-    shown = blocks("The same bytes again")[1].splitlines()
+    shown = blocks("reproducible", "Verify")[1].splitlines()
     assert [line for line in answer(said, "verify:clock").splitlines() if line in shown] == shown
     assert (clock.folder / "build/clock/verify").is_dir()
 
@@ -265,12 +289,13 @@ def test_an_image_that_does(clock: Project) -> None:
     write(clock.folder, {"tree/app-misc/clock/clock-1.ebuild": CLOCK})
     clock.doit("image:clock")
     said = answer(shell(clock, "doit verify:clock"), "verify:clock")
-    assert shape(said)[-1:] == shape(blocks("The same bytes again")[0])
+    assert shape(said)[-1:] == shape(blocks("reproducible", "Verify")[0])
     assert not (clock.folder / "build/clock/verify").exists()
 
 
-ELSEWHERE = {"doit image:hello", "doit verify:NAME"}  # these are tested above
+ELSEWHERE = {"doit verify:NAME"}  # tested above
 FAILING = {"doit shell:NAME": "no package of clock has failed"}
+PLACEHOLDER = re.compile(rf"NAME|\bhello\b|{IMAGE}")
 
 
 COMMANDS = [command for command in commands() if command.startswith("doit ") and command not in ELSEWHERE]
@@ -280,7 +305,8 @@ COMMANDS.sort(key=lambda command: command.startswith("doit clean"))  # what it r
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command(clock: Project, command: str) -> None:
     """Each does something, for an image that was built and changed before."""
-    output = shell(clock, command.replace("NAME", "clock"), status=1 if command in FAILING else 0)
+    script = PLACEHOLDER.sub("clock", command).replace("TASK", "size:clock")
+    output = shell(clock, script, status=1 if command in FAILING else 0)
     assert FAILING.get(command, "") in output
     if "--json" in command:
         json.loads(output)

@@ -38,8 +38,8 @@ _BUILD = (
         "confine",
         "auto",
         values.one_of("auto", "on", "off"),
-        "Builds by the raw driver have no network, and write to their own folders only: auto (with a warning where this"
-        " machine forbids it), on (or fail), off",
+        "Confine builds of the raw driver (no network, writes to their own folders only): auto (warn if this machine"
+        " forbids it), on (fail if it does) or off",
     ),
     _text(
         "build", "outdir", "", values.folder, "Folder where the generated image will be written; in a project images/"
@@ -85,22 +85,22 @@ _BUILD = (
         values.epoch,
         variable="SOURCE_DATE_EPOCH",
     ),
-    _switch("build", "keep_failed", "on", "Keep what a failed step made, for inspection"),
-    _switch("build", "keep_going", "on", "After a package has failed, build all that is not built with it"),
+    _switch("build", "keep_failed", "on", "Keep the files of a failed step for inspection"),
+    _switch("build", "keep_going", "on", "After a package has failed, build the packages that do not need it to build"),
     _text(
         "build",
         "lock",
         "",
         values.lock,
-        "File, for version control, of what was resolved, like profiles/NAME/packages.lock; builds keep it up to date",
+        "File of the project that builds write the lock to, like profiles/NAME/packages.lock, for version control",
     ),
-    _switch("build", "locked", "off", "Build only what the lock says: what resolves to anything else is an error"),
+    _switch("build", "locked", "off", "Build only what the lock says: a different resolution is an error"),
     _text(
         "build",
         "closure",
         "warn",
         values.one_of("warn", "error"),
-        "What files of the image name, libraries, interpreters, targets of links, and is not in it: warn, or error",
+        "Check for missing libraries, interpreters and symlink targets: warn or error",
     ),
 )
 
@@ -148,7 +148,7 @@ _EMERGE = (
         "memory_per_job",
         "512m",
         container.memory,
-        "Free memory to begin another package, for each of its processes: bytes, or a number with k, m or g",
+        "Free memory that another package needs to begin, per process: bytes, or a number with k, m or g",
     ),
 )
 
@@ -197,7 +197,7 @@ _PORTAGE = (
         "signing_key",
         "",
         values.line,
-        "Secret key of gpg's, by fingerprint or address, that signs the packages which doit binhost:NAME writes",
+        "Secret gpg key, by fingerprint or address, that signs the packages of doit binhost:NAME",
     ),
 )
 
@@ -239,10 +239,10 @@ _TESTS = (
         "timeout",
         "int",
         "60",
-        "Seconds that each program in profiles/NAME/tests may take; 0 means any number",
+        "Seconds that each program in profiles/NAME/tests may take; 0 means no limit",
         values.count,
     ),
-    _switch("tests", "network", "off", "Tests have a network"),
+    _switch("tests", "network", "off", "Give tests a network"),
 )
 
 OPTIONS: tuple[Option, ...] = (*_BUILD, *_DOCKER, *_EMERGE, *_PORTAGE, *_STRIP, *_POSTBUILD, *_DOCKERGEN, *_TESTS)
