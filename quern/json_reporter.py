@@ -1,10 +1,11 @@
 """Show a run as one JSON object a line, for CI: a doit reporter, `quern-json` by its name for `doit -r`.
 
   {"event": "start", "task": "packages:hello"}
-  {"event": "say", "image": "hello", "text": "Building 3 of 16 packages: no binary package yet"}
+  {"event": "say", "image": "hello", "text": "Configuring build/hello/portage"}
+  {"event": "package", "image": "hello", "package": "sys-libs/musl-1.2.5", "state": "built", "seconds": 40.1}
   {"event": "done", "task": "packages:hello", "seconds": 134.2}
 
-Tasks that answer questions print their text as ever.
+A step says lines of text, and what `steps.events` lists. Tasks that answer questions print their text as ever.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from quern.errors import display
 from quern.interrupts import heard
 from quern.steps import receipt as receipts
 from quern.steps.base import Step
+from quern.steps.events import Event
 from quern.steps.together import TOGETHER, Member
 from quern.terminal import harmless
 
@@ -60,13 +61,16 @@ def say(way: Way, line: str, image: str = "") -> None:
 
     On a terminal stages go to standard output, which doit keeps to itself there unless told `-v 2`.
     """
+    kind, fields = (line.kind, line.fields) if isinstance(line, Event) else ("say", {"text": harmless(line).strip()})
     line = harmless(line)
-    if way == "terminal":
+    if way == "json":
+        with heard():
+            print(json_line(kind, **({"image": image} if image else {}), **fields), end="", flush=True)
+    elif not line:
+        return
+    elif way == "terminal":
         stream = sys.stdout if STAGE.match(line) else sys.stderr
         write(stream, folded(stream, line, f"    {image}  ") if image else f"{line}\n")
-    elif way == "json":
-        with heard():
-            print(json_line("say", **({"image": image} if image else {}), text=line.strip()), end="", flush=True)
     else:
         text = f"   {image}: {line}" if image else line
         with heard():

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from quern.reporter import json_line, say
+from tests.conftest import tool
 from tests.projects import write
+from tests.test_emerging import ebuild
 from tests.test_reporter import Project
 
 DODO = """
@@ -74,3 +76,28 @@ def test_events_of_steps(tmp_path: Path, words: list[str]) -> None:
     last = json.loads(lines[-1])
     assert (status, last["event"], last["task"]) == (1, "failed", "portage:one")
     assert "there is no profile lab:imag; did you mean lab:image?" in last["text"]
+
+
+@pytest.mark.emerge
+def test_events_of_packages(tmp_path: Path) -> None:
+    """The reasons before, then each package that begins and ends; a failure with the package that has it."""
+    tool("scanelf", "pax-utils")
+    project = Project(tmp_path)
+    project.go_on.touch()
+    status, lines = project.lines("-r", "quern-json", "packages:one")
+    assert status == 0
+    events = [json.loads(line) for line in lines]
+    of_packages = [event for event in events if event["event"] in ("plan", "package")]
+    seconds = of_packages[-1].pop("seconds")
+    assert 0 < seconds < events[-1]["seconds"]
+    assert of_packages == [
+        {"event": "plan", "image": "one", "packages": {"lab/one-1": ["no binary package yet"]}, "total": 1},
+        {"event": "package", "image": "one", "package": "lab/one-1", "state": "begun"},
+        {"event": "package", "image": "one", "package": "lab/one-1", "state": "built"},
+    ]
+    write(project.folder, {"tree/lab/one/one-1.ebuild": ebuild(body="die no")})
+    status, lines = project.lines("-r", "quern-json", "packages:one")
+    events = [json.loads(line) for line in lines]
+    assert status == 1
+    assert [event["packages"] for event in events if event["event"] == "plan"] == [{"lab/one-1": ["ebuild changed"]}]
+    assert [event["state"] for event in events if event["event"] == "package"] == ["begun", "failed"]

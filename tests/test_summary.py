@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quern.steps.events import Event
 from quern.steps.summary import Summary, longest_path
 
 INSIDE = {"libc": [], "tiny": [], "tls": ["libc"], "shell": ["libc"], "python": ["libc", "tls"]}
@@ -40,6 +41,25 @@ def test_what_was_kept_as_it_was_is_reused_and_on_no_path() -> None:
         "Built 2 packages in 2 min 14 s, 6 reused",
         "Longest path: 50 s of 2 min 14 s: lab/libc-1 10 s, lab/python-1 40 s",
     ]
+
+
+def test_programs_get_it_as_an_object() -> None:
+    found = Summary(same={"shell"}, failed=1)
+    for name, own in {"libc": 10.0, "tiny": None, "shell": None, "tls": 30.04321}.items():
+        found.add(name, own)
+    (event, _) = lines(found, reused=5, not_built=2)
+    assert isinstance(event, Event)
+    assert (event.kind, event.fields) == (
+        "summary",
+        {
+            "seconds": 134,
+            "counts": {"built": 2, "reused": 6, "elsewhere": 1, "failed": 1, "not_built": 2},
+            "longest_path": [["lab/libc-1", 10.0], ["lab/tls-1", 30.043]],
+        },
+    )
+    assert {name: found.state(name) for name in found.built} == {
+        "libc": "built", "tiny": "elsewhere", "shell": "kept", "tls": "built",
+    }  # fmt: skip
 
 
 def test_nothing_has_no_path_and_no_lines() -> None:

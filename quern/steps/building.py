@@ -25,6 +25,7 @@ from quern.portage.tally import BUILDING
 from quern.steps import schedule
 from quern.steps.base import counted
 from quern.steps.common import Common, Failed
+from quern.steps.events import Event
 from quern.steps.package_build import Order, PackageBuild
 from quern.steps.summary import Summary
 from quern.worker import regular
@@ -204,7 +205,9 @@ class Builder:
         build = PackageBuild(replace(order, around=around), package, jobs)
         self._begun += 1
         self._running[package.id] = Running(build, self._begun, claim, monotonic())
-        self._say(f"Emerging {self._about(package.id)}")
+        line = f">>> Emerging {self._about(package.id)}"
+        self._note(line)
+        order.around.run.say(Event(line, "package", package=ledger.name_of(package), state="begun"))
         self._threads.append(Thread(target=self._build, args=(build,)))
         self._threads[-1].start()
         self._common.wake_others(self)  # there may be room for what had to wait for this one
@@ -243,13 +246,16 @@ class Builder:
             self._keep_output(running.build)
             self._common.give_back(self, self._order.keys[ended.name])
             self._common.wake_others(self)
+        package = self._order.plan[ended.name]
+        seconds = monotonic() - running.since if running else None
         if reason is None and not ended.refused:
             todo.end(ended.name)
-            self._summary.add(ended.name, monotonic() - running.since if running else None)
+            self._summary.add(ended.name, seconds)
             self._note(f">>> Completed {about}")
+            self._tell(package, self._summary.state(ended.name), seconds)
             return
         self._summary.failed += 1
-        package = self._order.plan[ended.name]
+        self._tell(package, "failed", seconds)
         self._note(f">>> Failed to emerge {package.cpv}, {about}")
         lost = [ledger.name_of(self._order.plan[name]) for name in todo.fail(ended.name)]
         self._refused |= ended.refused
@@ -261,6 +267,12 @@ class Builder:
         if self._running or not todo.is_over:
             going_on = "what is not built with it" if self._keep_going else "what is being built"
             self._order.around.run.say(f"{package.cpv} failed; going on with {going_on}")
+
+    def _tell(self, package: Package, state: str, seconds: float | None) -> None:
+        """Tell programs that a package has ended."""
+        fields = {"package": ledger.name_of(package), "state": state}
+        time = {} if seconds is None else {"seconds": round(seconds, 3)}
+        self._order.around.run.say(Event("", "package", **fields, **time))
 
     @property
     def _image(self) -> str:
@@ -279,10 +291,6 @@ class Builder:
             with build.output.open("rb") as source, naming(log), log.open("ab") as target:
                 target.writelines(f"{build.package.cpv}: ".encode() + line for line in source)
             build.output.unlink()
-
-    def _say(self, line: str) -> None:
-        self._order.around.run.say(f">>> {line}")
-        self._note(f">>> {line}")
 
     def _note(self, line: str) -> None:
         """Write a line into the step's log, from which the progress is read, too."""

@@ -240,13 +240,18 @@ class PackagesStep(Step):
 
     def _announce(self, build: Build, plan: Plan, why: Mapping[str, list[Change]]) -> None:
         """Say what is going to be built, and why (by id); ask, where the user wants to be asked."""
-        from quern.portage import ledger
+        from quern.portage import changes, ledger
         from quern.steps import history
         from quern.steps.confirm import confirm
+        from quern.steps.events import Event
 
         found = [plan[name] for name in why]
         total = len(plan.packages) + sum(package.on_host for package in found)
-        for line in ledger.announcement({ledger.name_of(each): why[each.id] for each in found}, total):
+        reasons = {ledger.name_of(each): why[each.id] for each in found}
+        head, *lines = ledger.announcement(reasons, total)
+        phrased = {name: changes.phrases(each) for name, each in reasons.items()}
+        build.run.say(Event(head, "plan", packages=phrased, total=total))
+        for line in lines:
             build.run.say(line)
         if self.setup.image.settings.emerge.ask:
             confirm("Build these packages?")

@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 
 from quern.progress import duration
 from quern.steps.base import counted
+from quern.steps.events import Event
+
+
+WORDS = {"elsewhere": "built by another run or image", "not_built": "not built"}  # how states are called
 
 
 @dataclass
@@ -32,6 +36,10 @@ class Summary:
         if seconds is None and name not in self.same:
             self.elsewhere.add(name)
 
+    def state(self, name: str) -> str:
+        """Say what became of a package (id) that is there: `built` here, `elsewhere`, or `kept` as it was."""
+        return "kept" if name in self.same else "elsewhere" if name in self.elsewhere else "built"
+
     def lines(
         self, seconds: float, reused: int, not_built: int, inside: Mapping[str, Iterable[str]], names: Mapping[str, str]
     ) -> Iterator[str]:
@@ -44,14 +52,16 @@ class Summary:
             return
         counts = {
             "reused": reused + len(self.same),
-            "built by another run or image": len(self.elsewhere),
+            "elsewhere": len(self.elsewhere),
             "failed": self.failed,
-            "not built": not_built,
+            "not_built": not_built,
         }
-        rest = "".join(f", {number} {word}" for word, number in counts.items() if number)
-        yield f"Built {counted(own, 'package')} in {duration(seconds)}{rest}"
+        rest = "".join(f", {number} {WORDS.get(state, state)}" for state, number in counts.items() if number)
+        path = [name for name in longest_path(self.built, inside) if self.state(name) == "built"]
+        head = f"Built {counted(own, 'package')} in {duration(seconds)}{rest}"
+        times = [[names[name], round(self.built[name], 3)] for name in path]
+        yield Event(head, "summary", seconds=round(seconds, 3), counts={"built": own, **counts}, longest_path=times)
         if own > 1:
-            path = [name for name in longest_path(self.built, inside) if name not in self.elsewhere | self.same]
             parts = ", ".join(f"{names[name]} {duration(self.built[name])}" for name in path)
             total = sum(self.built[name] for name in path)
             yield f"Longest path: {duration(total)} of {duration(seconds)}: {parts}"
