@@ -251,7 +251,8 @@ def test_whose_tools_a_build_may_use(tree: Path) -> None:
         replace(each, build_deps=(*each.build_deps, tool.id)) if each.id == "lib/hello-1" else each for each in packages
     )
     quiet = replace(one, packages=packages, host=(tool,), variables=features)
-    assert running(quiet) == {
+    every = {each.name for each in one.packages}
+    assert running(quiet, every) == {
         "lib/musl-1": {"lib/musl"},
         "lib/zlib-1": {"lib/zlib", "lib/musl"},
         "lib/python-1": {"lib/python", "lib/musl"},
@@ -260,7 +261,9 @@ def test_whose_tools_a_build_may_use(tree: Path) -> None:
         "/lib/docs-1": {"lib/docs"},
     }
     hooked = replace(quiet, variables={**features, "profile.bashrc 0": "0" * 64})
-    assert running(hooked)["lib/python-1"] == {"lib/python", "lib/musl", "lib/zlib"}
+    assert running(hooked, every)["lib/python-1"] == {"lib/python", "lib/musl", "lib/zlib"}
+    assert running(quiet, {"lib/musl", "lib/other"})["lib/python-1"] == {"lib/musl"}
+    assert running(quiet, {"lib/zlib"})["lib/python-1"] == set()
 
 
 @given(st.dictionaries(st.sampled_from(sorted(TREE)), st.sampled_from(["changed", "again", ""]), min_size=1))

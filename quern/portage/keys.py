@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import reduce
-from graphlib import TopologicalSorter
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -70,9 +69,24 @@ class Ingredients(NamedTuple):
     def _all_keys(self) -> dict[str, str]:
         common = self._common()
         keys: dict[str, bytes] = {}
-        for name in TopologicalSorter(self.closures).static_order():
+        for name in self._order():
             keys[name] = self._digest_of(name, common, keys)
         return {name: key.hex() for name, key in keys.items()}
+
+    def _order(self) -> Iterable[str]:
+        """All ids, each after those that it is built with. Raises ValueError if that goes round."""
+        found: dict[str, None] = {}
+        left = list(self.closures)
+        while left:  # once, where they are in such an order
+            todo, left = left, []
+            for name in todo:
+                if all(map(found.__contains__, self.closures[name])):
+                    found[name] = None
+                else:
+                    left.append(name)
+            if len(left) == len(todo):
+                raise ValueError(f"what packages are built with goes round: {', '.join(sorted(left))}")
+        return found
 
     def contents_digest(self, name: str, contents: Mapping[str, bytes]) -> str:
         """A digest of all that the package `name` (an id) is built from: 64 hexadecimal digits.
@@ -90,7 +104,7 @@ class Ingredients(NamedTuple):
         """A digest of what one package is built from; `built_with` has 32 bytes for each package, by id."""
         own = [common, is_for_host(name), self.recipes[name], self.cuts[name], self.tools.get(name, [])]
         digest = hashlib.sha256(_json(own))
-        digest.update(b"".join(built_with[other] for other in self.closures[name]))
+        digest.update(b"".join(map(built_with.__getitem__, self.closures[name])))
         return digest.digest()
 
     def behind(self) -> dict[str, list[str]]:
@@ -98,7 +112,7 @@ class Ingredients(NamedTuple):
         found: dict[str, int] = {}  # each id a bit: of 600 packages most have hundreds behind them
         names = sorted(self.closures)
         bits = {name: 1 << number for number, name in enumerate(names)}
-        for name in TopologicalSorter(self.closures).static_order():
+        for name in self._order():
             found[name] = reduce(or_, (bits[each] | found[each] for each in self.closures[name]), 0)
         return {name: [each for each in names if found[name] & bits[each]] for name in names}
 
@@ -106,24 +120,34 @@ class Ingredients(NamedTuple):
 def ingredients(plan: Plan, machine: MachineIdentity) -> Ingredients:
     """What the packages of the plan are built from; `machine` as for `package_keys`."""
     recipes = {package.id: recipe(package) for package in (*plan.packages, *plan.host)}
-    inside, cut, _ = plan.closures
-    tools = {name: rows for name, names in running(plan).items() if (rows := machine.of(names))}
+    inside, cut, order = plan.closures
+    tools = {name: machine.of(names) for name, names in running(plan, machine.tools).items() if names}
     return Ingredients(
-        dict(plan.variables), machine.rows, recipes, dict(inside), dict(cut), _written(), tools, __version__
+        dict(plan.variables),
+        machine.rows,
+        recipes,
+        {name: inside[name] for name in order},
+        dict(cut),
+        _written(),
+        tools,
+        __version__,
     )
 
 
-def running(plan: Plan) -> dict[str, set[str]]:
-    """By id: the packages (category/package) whose phases or programs run while it is built.
+def running(plan: Plan, names: Collection[str]) -> dict[str, set[str]]:
+    """By id: of the packages `names` (category/package) those whose phases or programs run while it is built.
 
-    These are its own, those on the host side, and those merged into ROOT that have phases for that.
+    They do if they are itself, on the host side, or merged into ROOT with phases for that.
     """
     from quern.portage.root_plan import with_phases
 
     run = {package.id for package in plan.host} | with_phases(plan)
-    names = {name: plan[name].name for name in plan.closures.inside}
-    inside = plan.closures.inside
-    return {name: {names[name], *(names[each] for each in run.intersection(inside[name]))} for name in inside}
+    named = {name: plan[name].name for name in plan.closures.inside if plan[name].name in names}
+    run.intersection_update(named)
+    return {
+        name: {named[each] for each in (*run.intersection(inside), name) if each in named}
+        for name, inside in plan.closures.inside.items()
+    }
 
 
 def _written() -> list[Any]:

@@ -69,8 +69,9 @@ class Order:
 
     @cached_property
     def running(self) -> dict[str, set[str]]:
-        """By id: the packages (category/package) whose phases or programs run while it is built."""
-        return running(self.plan)
+        """By id: of the packages (category/package) that tools are declared for, those that run while it is built."""
+        tools = self.around.setup.tools()
+        return running(self.plan, {name for tool in tools for name in tool.packages})
 
     def contents_digest(self, name: str) -> str:
         """The digest of all that the package `name` (an id) is built from; see `Ingredients`.

@@ -13,7 +13,6 @@ from quern.progress import duration
 from quern.steps.base import counted
 from quern.steps.events import Event
 
-
 WORDS = {"elsewhere": "built by another run or image", "not_built": "not built"}  # how states are called
 
 

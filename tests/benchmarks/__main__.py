@@ -7,6 +7,10 @@
                                                    of 500 packages, by the package
     python -m tests.benchmarks driver PROJECT TASK BUILDER
         a `doit TASK` from warm binary packages in containers of the image BUILDER, against the same on this machine
+    python -m tests.benchmarks keys                the keys of 600 packages, against 100, by the package
+    python -m tests.benchmarks graph PROJECT IMAGE ...
+        the packages of images from source, in one run of doit, against a run for each
+    python -m tests.benchmarks ten                 the same of ten images with a common base
     python -m tests.benchmarks trees               a no-op with a tree of Gentoo's size, against doit and a small tree
 
 PROJECT is a folder with dodo.py; for noop TASK has been built there. The two sides take turns, so that a busy machine
@@ -20,10 +24,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.benchmarks import seconds
 from tests.benchmarks.driver import sides
 
 TRIVIAL = """\
@@ -31,13 +35,6 @@ DOIT_CONFIG = {"backend": "json", "dep_file": ".doit.db"}
 def task_trivial():
     return {"actions": ["touch out"], "file_dep": ["dodo.py"], "targets": ["out"]}
 """
-
-
-def seconds(action: Callable[[], object]) -> float:
-    """How long `action` takes."""
-    before = time.perf_counter()
-    action()
-    return time.perf_counter() - before
 
 
 def compare(name: str, ours: Callable[[], object], yardstick: Callable[[], object], rounds: int) -> None:
@@ -102,6 +99,11 @@ def main() -> None:
     of_root.add_argument("project", type=Path)
     of_root.add_argument("image")
     commands.add_parser("lab")
+    commands.add_parser("keys")
+    commands.add_parser("ten")
+    of_graph = commands.add_parser("graph")
+    of_graph.add_argument("project", type=Path)
+    of_graph.add_argument("images", nargs="+")
     of_driver = commands.add_parser("driver")
     of_driver.add_argument("project", type=Path)
     of_driver.add_argument("task")
@@ -119,6 +121,17 @@ def main() -> None:
         from tests.benchmarks.lab import lab  # imports quern, as the others do not
 
         lab(words.rounds or 3)
+    elif words.command == "keys":
+        from tests.benchmarks.keys import keys  # imports quern, as the others do not
+
+        keys(words.rounds or 10)
+    elif words.command in ("graph", "ten"):
+        from tests.benchmarks.graph import graph, ten  # imports quern, as the others do not
+
+        if words.command == "ten":
+            ten()
+        else:
+            graph(words.project.resolve(), words.images)
     elif words.command == "driver":
         docker, raw = sides(words.project.resolve(), words.task, words.builder)
         compare(f"{words.task} in containers", docker, raw, words.rounds or 5)

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks.__main__ import TRIVIAL, doit, seconds
+from tests.benchmarks import seconds
+from tests.benchmarks.__main__ import TRIVIAL, doit
 from tests.projects import write
 from tests.test_emerging import TREE, ebuild
 
