@@ -26,9 +26,10 @@ MACHINE = MachineIdentity(
         "/usr/bin/x86_64-linux-gnu-gcc-12 20 2",
         "/usr/lib/gcc/x86_64-linux-gnu/12/cc1 30 3",
         "x86_64-linux-musl-gcc 2e3d2b",
+        "/usr/lib/x86_64-linux-gnu/libc.so.6 50 5",
     ]
 )
-ROW = dict(zip(("portage", "make", "gcc", "cc1", "wrapper"), MACHINE.rows, strict=True))
+ROW = dict(zip(("portage", "make", "gcc", "cc1", "wrapper", "libc"), MACHINE.rows, strict=True))
 
 
 @pytest.fixture
@@ -135,6 +136,7 @@ def test_dependencies_that_come_and_go(tree: Path) -> None:
         (ROW["gcc"], "/usr/bin/x86_64-linux-gnu-gcc-12 21 2", "tool gcc changed"),
         (ROW["gcc"], "/usr/bin/x86_64-linux-gnu-gcc-13 20 2", "tool gcc changed"),
         (ROW["cc1"], "/usr/lib/gcc/x86_64-linux-gnu/12/cc1 31 3", "tool gcc changed"),
+        (ROW["libc"], "/usr/lib/x86_64-linux-gnu/libc.so.6 51 6", "libc.so.6 of this machine changed"),
         (ROW["wrapper"], "x86_64-linux-musl-gcc 000000", "tool x86_64-linux-musl-gcc changed"),
         (None, "/usr/bin/awk 1 1", "tool awk added"),
         (None, "unconfined /home/me/build/one", "confinement changed"),

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from quern.errors import DriverError, RepositoryError
+from quern.portage.linked import Linked
 from quern.portage.setup import STARTER
 from quern.portage.tools import MachineIdentity, Tool, declared_tools, found_tools, identity, usable
 from tests.projects import write
 
+NOTHING_KNOWN = Linked(Path("/nonexistent"))
 GCC, PERL = Tool("gcc", "gcc", "everything"), Tool("perl", "perl", "openssl")
 
 
@@ -75,10 +77,12 @@ def test_tools_that_some_packages_may_use(tmp_path: Path) -> None:
     assert usable([GCC, perl], ["dev-db/sqlite", "a/b"]) == [GCC, perl]
     assert usable([GCC, perl], ["a/b"]) == [GCC]
     found = found_tools([GCC, perl], programs(tmp_path, "gcc", "perl"))
-    of_all = identity([GCC], found)
+    of_all = identity([GCC], found, NOTHING_KNOWN)
     rows = [f"{tmp_path}/perl 10 {int((tmp_path / 'perl').stat().st_mtime)}"]
-    assert identity([GCC, perl], found) == of_all._replace(tools={"dev-libs/openssl": rows, "dev-db/sqlite": rows})
-    assert identity([GCC, perl], found).every_row() == [*of_all.rows, *rows]
+    assert identity([GCC, perl], found, NOTHING_KNOWN) == of_all._replace(
+        tools={"dev-libs/openssl": rows, "dev-db/sqlite": rows}
+    )
+    assert identity([GCC, perl], found, NOTHING_KNOWN).every_row() == [*of_all.rows, *rows]
     assert MachineIdentity([], {"a/b": ["2"], "a/c": ["1", "2"]}).of(["a/c", "a/b", "a/d"]) == ["1", "2"]
 
 
@@ -97,21 +101,21 @@ def test_identity_is_of_what_is_behind_a_link(tmp_path: Path) -> None:
     os.utime(tmp_path / "gcc-12", (1, 1))
     os.utime(tmp_path / "gcc-13", (1, 1))
     found = found_tools([GCC], str(tmp_path))
-    before = identity([GCC], found)
+    before = identity([GCC], found, NOTHING_KNOWN)
     assert any(row.startswith(f"{tmp_path}/gcc-12 ") for row in before.rows)
-    assert identity([GCC], found) == before
+    assert identity([GCC], found, NOTHING_KNOWN) == before
     os.utime(tmp_path / "gcc-12", (2, 2))
-    touched = identity([GCC], found)
+    touched = identity([GCC], found, NOTHING_KNOWN)
     (tmp_path / "gcc").unlink()
     (tmp_path / "gcc").symlink_to("gcc-13")
-    assert len({tuple(each.rows) for each in (before, touched, identity([GCC], found))}) == 3
+    assert len({tuple(each.rows) for each in (before, touched, identity([GCC], found, NOTHING_KNOWN))}) == 3
 
 
 def test_identity_has_the_compiler_proper() -> None:
     gcc = shutil.which("gcc")
     if gcc is None:
         pytest.skip("gcc is missing (Debian package gcc)")
-    assert any("/cc1 " in row for row in identity([GCC], {"gcc": Path(gcc)}).rows)
+    assert any("/cc1 " in row for row in identity([GCC], {"gcc": Path(gcc)}, NOTHING_KNOWN).rows)
 
 
 def test_identity_has_the_compiler_wherever_the_distribution_puts_it(
@@ -122,7 +126,7 @@ def test_identity_has_the_compiler_wherever_the_distribution_puts_it(
     write(folders[0] / "x86_64-linux-gnu/14", {"libgcc.a": "", "crtbegin.o": "", "plugin": ""})
     write(folders[1] / "x86_64-linux-gnu/14", {"cc1": "", "collect2": ""})
     monkeypatch.setattr("quern.portage.tools.COMPILER", [str(folder) for folder in folders])
-    names = [Path(row.split()[0]).name for row in identity([], {}).rows]
+    names = [Path(row.split()[0]).name for row in identity([], {}, NOTHING_KNOWN).rows]
     assert names == ["crtbegin.o", "libgcc.a", "cc1", "collect2"]
 
 

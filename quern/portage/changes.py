@@ -130,7 +130,7 @@ def _some(kind: str, changes: Iterable[Change]) -> list[str]:
     return [*found[:_NAMED], f"{more} more {_MANY.get(kind, f'{kind}s')}"] if more > 0 else found
 
 
-_MANY = {"dependency": "dependencies"}
+_MANY = {"dependency": "dependencies", "library": "libraries of this machine"}
 _OF_ALL = ("version", "repository", "slot")
 _WHOLE = {"new": "no binary package yet", "lost": "its binary package is gone or damaged"}
 _NAMES = {
@@ -140,6 +140,7 @@ _NAMES = {
     "distfile": "DIST {}",
     "variable": "{}",
     "tool": "tool {}",
+    "library": "{} of this machine",
     "portage": "Portage",
     "builder": "builder image",
     "confinement": "confinement",

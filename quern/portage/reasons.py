@@ -7,7 +7,7 @@ that a package itself has, there are
     lost          nothing changed, so its binary package was lost
     variable      of make.conf and the profile: CFLAGS; profile.bashrc counts as one,
                   and bashrc-sources, the files that it may source
-    tool, portage, builder      of the place where it is built
+    tool, library, portage, builder     of the place where it is built; the library is one of a tool's
     confinement   whether builds are confined there
     binhost       where else packages may come from
     quern         of how quern itself builds packages: its release
@@ -28,6 +28,7 @@ from quern.portage.lockfile import Locked, of_recipe
 
 SHOWING = ("version", "repository", "slot", "use", "ebuild")  # changes that the package itself shows: it has its ebuild
 CONFINED = "confined"  # what a machine is that is not UNCONFINED
+_LIBRARY = re.compile(r"/.*/[^/]+\.so(?:\.[^/]*)?")
 _COMPILER = re.compile(r".*/(?:lib|libexec)/gcc/.*|.*/(?:[^/]+-)?gcc(?:-[0-9.]+)?")
 
 
@@ -147,13 +148,15 @@ def _kind_and_item(row: str) -> tuple[str, str]:
     if " " not in row:
         return ("builder" if row.startswith("sha256:") else "portage"), ""
     path = row.rsplit(" ", 2)[0] if row.startswith("/") else row.split()[0]
+    if _LIBRARY.fullmatch(path):
+        return "library", path.rsplit("/", 1)[-1]
     return "tool", "gcc" if row.startswith("/") and _COMPILER.fullmatch(path) else path.rsplit("/", 1)[-1]
 
 
 def _of_tools(before: _Side, former: str, after: _Side, cpv: str) -> Iterator[Change]:
     """The changes of the tools that a dependency may use and not all may, for the image or for the host side."""
     old, new = ([*side.tools(name), *side.tools(f"/{name}")] for side, name in ((before, former), (after, cpv)))
-    return (change for change in _of_machine(old, new) if change.kind == "tool")
+    return (change for change in _of_machine(old, new) if change.kind in ("tool", "library"))
 
 
 def _of_all(before: Ingredients, after: Ingredients) -> Iterator[Change]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from quern.portage import installation, tools
 from quern.portage.atom import package_of
 from quern.portage.keys import file_digest
+from quern.portage.linked import Linked
 from quern.portage.profile import ProfileStack, find_profile, read_profile_stack
 from quern.portage.repository import Repository, load_repositories, overlay_repository
 from quern.portage.tools import MachineIdentity, Tool
@@ -96,13 +97,13 @@ class Setup(NamedTuple):
         builder = self.builder()
         return builder or installation.find(self.path).identity
 
-    def machine_identity(self) -> MachineIdentity:
-        """What identifies all that builds use of where they run. Raises QuernError."""
+    def machine_identity(self, linked: Linked) -> MachineIdentity:
+        """What identifies all that builds use of where they run; `linked` looks up libraries. Raises QuernError."""
         builder = self.builder()
         if builder:
             return MachineIdentity([builder, *self.toolchain_identity()])
         portage, declared = self.portage_identity(), self.tools()
-        found = tools.identity(declared, tools.found_tools(declared, self.path))
+        found = tools.identity(declared, tools.found_tools(declared, self.path), linked)
         user = ["user ordinary"] if os.geteuid() else []  # merged by root, what is in his packages would be his
         return found._replace(rows=[portage, *found.rows, *self.toolchain_identity(), *user])
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from quern.errors import DriverError, RepositoryError
 from quern.portage import reading
+from quern.portage.linked import Linked
 
 TOOLS = "metadata/quern-tools"  # in a repository: tool<TAB>Debian package<TAB>what needs it
 COMPILER = ("/usr/lib/gcc", "/usr/libexec/gcc")  # gcc's own files; Debian 13 has the programs in the second
@@ -124,26 +125,33 @@ def missing_message(missing: Sequence[Tool]) -> str:
     return f"tools that the build needs are missing:\n{rows}\nOn Debian: apt-get install {packages}"
 
 
-def identity(tools: Iterable[Tool], found: Mapping[str, Path]) -> MachineIdentity:
-    """What identifies the tools, each found at the path `found` has for its name, and the compiler behind `gcc`."""
-    common, special = list[Path](), dict[str, list[Path]]()
+def identity(tools: Iterable[Tool], found: Mapping[str, Path], linked: Linked) -> MachineIdentity:
+    """What identifies the tools, each found at the path `found` has for its name, and the compiler behind `gcc`.
+
+    The libraries of a program, which are looked up in `linked`, are part of it.
+    """
+    common, special = set[Path](), dict[str, set[Path]]()
     for tool in tools:
+        file = found[tool.name].resolve()
         for name in tool.packages:
-            special.setdefault(name, []).append(found[tool.name])
+            special.setdefault(name, set()).add(file)
         if not tool.packages:
-            common.append(found[tool.name])
+            common.add(file)
     compiler = ("cc1", "collect2", "lto1", "libgcc*.a", "crt*.o")
-    common += [file for folder in COMPILER for pattern in compiler for file in Path(folder).glob(f"*/*/{pattern}")]
-    return MachineIdentity(_rows(common), {name: _rows(files) for name, files in special.items()})
+    found_there = (file for folder in COMPILER for name in compiler for file in Path(folder).glob(f"*/*/{name}"))
+    common.update(file.resolve() for file in found_there)
+    common |= linked.of(common)
+    return MachineIdentity(
+        _rows(common), {name: _rows(files | linked.of(files) - common) for name, files in special.items()}
+    )
 
 
-def _rows(paths: Iterable[Path]) -> list[str]:
+def _rows(files: Iterable[Path]) -> list[str]:
     """Path, size in bytes and time of each file, sorted.
 
     A distribution's package fixes all three, and reading 40 MB of compiler at every no-op would cost more than
     everything else together.
     """
-    files = {path.resolve() for path in paths}
     rows = []
     for file in sorted(files):
         stat = file.stat()

@@ -11,6 +11,7 @@ build/NAME/packages/
   ledger.txt       what the last run reused, and what it built and why
   provenance.json  where the sources are from, and what needs what to run
   root-plan.json   what of it is installed, in order
+  linked.json      the libraries of the machine's tools
   on-host/         packages that phases need where they run (IDEPEND), if there are any
 """
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +28,7 @@ from quern.compress import identity
 from quern.errors import BuildError, ConfigError, ProfileError, display
 from quern.portage import watch
 from quern.portage.keys import UNCONFINED
+from quern.portage.linked import Linked
 from quern.portage.setup import Setup
 from quern.steps import committed
 from quern.steps import receipt as receipts
@@ -49,6 +52,7 @@ INGREDIENTS = "ingredients.json"
 PROVENANCE = "provenance.json"
 LEDGER = "ledger.txt"
 ROOT_PLAN = "root-plan.json"
+LINKED = "linked.json"
 ON_HOST = "on-host"
 
 
@@ -81,6 +85,11 @@ class PackagesStep(Step):
             "baselayout": settings.build.baselayout_atoms,
         }
 
+    @cached_property
+    def linked(self) -> Linked:
+        """The libraries of the machine's tools."""
+        return Linked(self.place.output / LINKED)
+
     def machine(self) -> MachineIdentity:
         """What identifies where the packages come from, besides their recipes. Raises QuernError."""
         binhosts = self.setup.image.settings.portage.binhost
@@ -88,7 +97,7 @@ class PackagesStep(Step):
             from quern.portage.binhost import public
 
             binhosts = tuple(f"binhost {public(url)}" for url in binhosts) + self._keys()
-        found = self.setup.machine_identity()
+        found = self.setup.machine_identity(self.linked)
         return found._replace(rows=[*found.rows, *binhosts])
 
     def machine_of(self, driver: Driver) -> MachineIdentity:
@@ -137,7 +146,15 @@ class PackagesStep(Step):
         stanzas = store.read_index(build.view)
         lock = lockfile.with_origins(lock, stanzas)
         text = lockfile.text(lock)
-        for name in (LOCK, LEDGER, WATCH, INGREDIENTS, PROVENANCE, ROOT_PLAN):  # a build may have put a link there
+        for name in (
+            LOCK,
+            LEDGER,
+            WATCH,
+            INGREDIENTS,
+            PROVENANCE,
+            ROOT_PLAN,
+            LINKED,
+        ):  # a build may have put a link there
             discard(staging / name, staging, run)
         (staging / LOCK).write_text(text, encoding="utf-8")
         (staging / LEDGER).write_text(ledger.text(lock, why), encoding="utf-8")
@@ -145,6 +162,7 @@ class PackagesStep(Step):
         provenance.write(staging / PROVENANCE, plan)
         installed = root_plan.text(root_plan.of_plan(plan))
         (staging / ROOT_PLAN).write_text(installed, encoding="utf-8")
+        self.linked.write(staging / LINKED)
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
         stanzas += store.read_index(staging / ON_HOST)

@@ -1,0 +1,71 @@
+"""The libraries of the machine's programs, as its loader finds them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from quern.portage import linked
+from quern.portage.linked import Linked
+from tests.conftest import tool
+
+NOTHING = Path("/nonexistent")
+
+
+@pytest.mark.parametrize("name", ["bash", "tar", "ld", "perl", "file"])
+def test_as_ldd_says(name: str) -> None:
+    """ldd(1) has the loader itself say it."""
+    program = Path(shutil.which(name) or pytest.skip(f"no {name}")).resolve()
+    said = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    expected = {Path(os.path.realpath(path)) for path in re.findall(r"(/\S+) \(0x", said)}
+    assert expected
+    assert Linked(NOTHING).of([program]) == expected
+
+
+def test_a_search_path_of_its_own(tmp_path: Path) -> None:
+    """A library in a folder that the program names by $ORIGIN, and one that this one needs."""
+    gcc = str(tool("gcc", "gcc"))
+    (tmp_path / "lib").mkdir()
+    own = "-Wl,-rpath,$ORIGIN"
+    for name, text in {"b": "int b(void) { return 1; }", "a": "int b(void); int a(void) { return b(); }"}.items():
+        (tmp_path / f"{name}.c").write_text(text)
+        needs = ["-Llib", "-lb"] if name == "a" else []
+        command = [gcc, "-shared", "-fPIC", "-o", f"lib/lib{name}.so", f"{name}.c", own, *needs]
+        subprocess.run(command, cwd=tmp_path, check=True)
+    (tmp_path / "main.c").write_text("int a(void); int main(void) { return a(); }")
+    subprocess.run([gcc, "-o", "main", "main.c", "-Llib", "-la", f"{own}/lib"], cwd=tmp_path, check=True)
+    found = Linked(NOTHING).of([tmp_path / "main"])
+    assert {path.name for path in found if path.is_relative_to(tmp_path)} == {"liba.so", "libb.so"}
+
+
+def test_scripts_and_what_is_not_there_have_none(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("#!/bin/sh\n")
+    assert Linked(NOTHING).of([tmp_path / "script", tmp_path / "absent"]) == set()
+
+
+def test_what_is_known_is_used_as_long_as_nothing_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, cache, known = tmp_path / "program", tmp_path / "ld.so.cache", tmp_path / "known"
+    bash = shutil.which("bash") or pytest.skip("no bash")
+    shutil.copyfile(bash, program)
+    cache.write_text("1")
+    monkeypatch.setattr(linked, "CACHE", cache)
+    first = Linked(known)
+    libraries = first.of([program])
+    first.write(known)
+    assert libraries
+    monkeypatch.setattr(linked, "_libraries", lambda program: {b"/looked/up"})
+    assert Linked(known).of([program]) == libraries
+    cache.write_text("22")
+    assert Linked(known).of([program]) == {Path("/looked/up")}
+    cache.write_text("1")
+    first.write(known)
+    program.write_text("another one")
+    assert Linked(known).of([program]) == {Path("/looked/up")}
+    for damaged in ("", "[]", '{"cache": 1}', '{"cache": [], "found": 3}'):
+        known.write_text(damaged)
+        assert Linked(known).of([program]) == {Path("/looked/up")}
