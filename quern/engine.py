@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quern.errors import QuernError
@@ -179,8 +180,6 @@ def _get(address: str, path: str, timeout: float) -> tuple[int, bytes]:
 
     HTTP/1.0, so the answer is neither chunked nor kept open: it ends where the connection does.
     """
-    from time import monotonic
-
     deadline = monotonic() + timeout
     request = f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode()
     try:
@@ -231,8 +230,6 @@ def _exchange(connection: socket.socket, request: bytes, deadline: float) -> byt
 
     Raises EngineError if it is more than ANSWER.
     """
-    from time import monotonic
-
     connection.sendall(request)
     answer = b""
     while (left := deadline - monotonic()) > 0:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -89,9 +91,6 @@ def of_the_machine(error: OSError) -> QuernError | None:
 
 def _first_of(error: OSError) -> OSError:
     """The first of the errors that shutil.copytree has collected, of which it keeps the text; any other as it is."""
-    import re
-    import shutil
-
     if not isinstance(error, shutil.Error) or not isinstance(error.args[0], list):
         return error
     _, target, text = error.args[0][0]

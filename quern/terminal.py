@@ -7,6 +7,8 @@ hold passwords.
 
 from __future__ import annotations
 
+import re
+
 _SEQUENCE = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]*[0-~])"
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udc7f\udd00-\udfff]|\r(?!\n)"
 _USERINFO = r"(?<=://)[^/\s]*@"  # RFC 3986, 3.2.1
@@ -19,7 +21,6 @@ def harmless(text: str) -> str:
     """
     if text.replace("\n", "").replace("\t", "").isprintable() and "@" not in text:
         return text  # as nearly every line, and every line passes here
-    import re
 
     before = None
     while before != text:  # what is removed may have kept two bytes from being one character, a control

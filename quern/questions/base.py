@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quern.interrupts import heard
 from quern.project import Image
 from quern.steps.base import Run
 
@@ -32,10 +34,6 @@ def no_files(image: Image) -> tuple[Path, ...]:
 
 def tell_machines(value: object) -> None:
     """Answer with one line of JSON."""
-    import json
-
-    from quern.interrupts import heard
-
     with heard():
         print(json.dumps(value), flush=True)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from quern.errors import BuildError, ConfigError, display
 from quern.project import CONFIG, Image
 from quern.questions.base import Question, Switch
+from quern.steps import committed
 from quern.steps.base import Run
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ def answer(image: Image, run: Run, *, check: bool) -> None:
     """
     from quern.portage import changes, lockfile
     from quern.questions.resolving import resolved
-    from quern.steps import committed
 
     lock = image.settings.build.lock
     if lock is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from quern.errors import display
 from quern.project import Image
 from quern.questions.base import Question, Switch, check_outdir, tell_machines
+from quern.steps import receipt as receipts
 from quern.steps.base import Run
 
 
@@ -17,7 +18,6 @@ def answer(image: Image, run: Run, *, html: bool, json: bool) -> None:
     """Say it; with `json` as one line of JSON (see size_text.py), with `html` as a page. Raises BuildError."""
     from quern.questions import size_page, size_text
     from quern.questions.measured import measure
-    from quern.steps import receipt as receipts
 
     if html:
         check_outdir(image)

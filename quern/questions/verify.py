@@ -11,6 +11,7 @@ locked.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from typing import NamedTuple
 from quern.errors import BuildError, QuernError, display
 from quern.project import Image
 from quern.questions.base import Question
+from quern.questions.explain import explain
 from quern.steps import receipt as receipts
 from quern.steps.base import Run, discard, run_step
 from quern.steps.chain import driver_of, steps_of
@@ -72,8 +74,6 @@ def answer(image: Image, run: Run) -> None:
 
 def _check_current(image: Image) -> None:
     """Refuse to compare with what would not be built now anyway. Raises BuildError."""
-    from quern.questions.explain import explain
-
     asked = image.settings.postbuild._replace(engines="none")  # whether it is loaded is no matter
     for verdict in explain(image._replace(settings=image.settings._replace(postbuild=asked))):
         if verdict.state != "up to date":
@@ -92,8 +92,6 @@ def _result(image: Image) -> Result:
 
 
 def _digest(file: Path) -> str:
-    import hashlib
-
     found = hashlib.sha256()
     with file.open("rb") as stream:
         while piece := stream.read(1 << 20):

@@ -20,6 +20,7 @@ from quern.portage.setup import Setup
 from quern.project import Image
 from quern.steps import receipt as receipts
 from quern.steps.base import Made, Run, Step
+from quern.steps.packages import LOCK
 from quern.steps.receipt import Receipt
 from quern.steps.tarball import tarball_of
 
@@ -90,7 +91,6 @@ class ImageStep(Step):
     def _content(self, run: Run) -> tuple[str, list[File]]:
         """The lock of the installed packages, and the files."""
         from quern.inventory import lock_of, of_rows
-        from quern.steps.packages import LOCK
 
         if receipts.of_one_build(self.work, ("packages", "root", "strip", "tarball")) is None:
             raise BuildError(f"{self.setup.image.name} is being built by another run as well; run it again")
