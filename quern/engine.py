@@ -14,29 +14,17 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from quern.errors import QuernError
+from quern.errors import EngineError, EngineSilent, EngineUnavailable, one_line
 
 if TYPE_CHECKING:
     import socket
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 ANSWER = 1 << 20  # bytes of an answer at most; what docker says of an image are some thousand
-SHOWN, LINE = 200, 500  # characters of an answer, and of another's message, in ours
+SHOWN = 200  # characters of an answer in a message of ours
 Kind = TypeVar("Kind", str, int, bool, dict[str, Any], list[Any])
 ASK_TIMEOUT = 0.5  # seconds for a question at every run; a daemon that is well answers in 0.002
 LOAD_TIMEOUT = 600  # seconds without a word while loading; 600 MB took 15 s
-
-
-class EngineError(QuernError):
-    """The daemon refused, or did something else than asked."""
-
-
-class EngineUnavailable(EngineError):
-    """No daemon can be reached: none there, no permission, or none that answers."""
-
-
-class EngineSilent(EngineUnavailable):
-    """Something listens and does not answer in time."""
 
 
 def tagged_image_id(address: str | None, reference: str, timeout: float = ASK_TIMEOUT) -> str | None:
@@ -167,12 +155,6 @@ def _without(*variables: str) -> Iterator[None]:
         yield
     finally:
         os.environ.update(kept)
-
-
-def one_line(error: object) -> str:
-    """A message of others, in one line that is not too long."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= LINE else f"{text[:LINE]}..."
 
 
 def _get(address: str, path: str, timeout: float) -> tuple[int, bytes]:

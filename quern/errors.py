@@ -26,6 +26,9 @@ __all__ = [
     "BuildError",
     "ConfigError",
     "DriverError",
+    "EngineError",
+    "EngineSilent",
+    "EngineUnavailable",
     "PackageError",
     "ProfileError",
     "QuernError",
@@ -35,11 +38,13 @@ __all__ = [
     "naming",
     "nearest",
     "of_the_machine",
+    "one_line",
     "removed_meanwhile",
     "spelled",
 ]
 
 _SHOWN = 30  # choices in a message
+LONGEST = 500  # characters of another's message in ours
 
 
 class QuernError(Exception):
@@ -65,12 +70,30 @@ class DriverError(QuernError):
     """The place where commands run lacks something: a host tool, a daemon, a permission."""
 
 
+class EngineError(QuernError):
+    """The daemon refused, or did something else than asked."""
+
+
+class EngineUnavailable(EngineError):
+    """No daemon can be reached: none there, no permission, or none that answers."""
+
+
+class EngineSilent(EngineUnavailable):
+    """Something listens and does not answer in time."""
+
+
 class BuildError(QuernError):
     """A step ran and did not give its output."""
 
 
 class PackageError(BuildError):
     """A package failed while it was built, and its build folder is kept: a shell can be opened there."""
+
+
+def one_line(error: object) -> str:
+    """A message of others, in one line that is not too long."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def of_the_machine(error: OSError) -> QuernError | None:

@@ -15,8 +15,8 @@ from quern.config.settings import Docker, Storage
 from quern.drivers import terminal
 from quern.drivers.raw import undisturbed
 from quern.drivers.stream import Attached
-from quern.engine import DEFAULT_ADDRESS, EngineUnavailable, connect, field, one_line
-from quern.errors import ConfigError, DriverError
+from quern.engine import DEFAULT_ADDRESS, connect, field
+from quern.errors import ConfigError, DriverError, EngineUnavailable, one_line
 
 # what emerge needs as root: to give files their owners and modes, and to run as another user where it is told to
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID")

@@ -37,8 +37,7 @@ from quern.drivers.confinement import WORKER, no_network
 from quern.drivers.containers import Container
 from quern.drivers.raw import RawDriver, terminable
 from quern.drivers.stream import STDOUT, Lines
-from quern.engine import EngineUnavailable
-from quern.errors import DriverError, naming
+from quern.errors import DriverError, EngineUnavailable, naming
 from quern.portage.repository import main_repository
 from quern.terminal import harmless, harmless_bytes
 from quern.worker.supervise import NO_ROOM

@@ -72,6 +72,7 @@ class RootStep(Step):
     def _take_view(self, view: Path) -> None:
         """Copy the packages; if they are not what `packages` made, have that step run again at the next occasion."""
         from quern.portage import lockfile, store
+        from quern.steps import merging
 
         packages = self.place.beside("packages")
         try:
@@ -85,4 +86,4 @@ class RootStep(Step):
             raise
         store.copy_view(packages.output / "view", view)
         if on_host.is_dir():
-            store.copy_view(on_host, view.with_name(ON_HOST))
+            store.copy_view(on_host, view.with_name(merging.ON_HOST))
