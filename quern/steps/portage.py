@@ -75,8 +75,6 @@ class PortageStep(Step):
         configroot.write_profile(etc / "make.profile", setup.profile)
         for warning in setup.stack().warnings:
             run.say(f"Warning: {warning}")
-        if setup.image.settings.portage.autofix and not setup.in_container:
-            run.say("Warning: portage.autofix is for builds in a container; this machine's /usr/portage is left alone")
         return Made({})
 
     def _copy_overlay(self, overlay: Path) -> None:
