@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from quern import untrusted_json
 from quern.errors import EngineError, EngineSilent, EngineUnavailable, one_line
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ def tagged_image_id(address: str | None, reference: str, timeout: float = ASK_TI
     status, body = _get(address or DEFAULT_ADDRESS, f"/images/{reference}/json", timeout)
     if status == 404:
         return None
-    from quern import untrusted_json
 
     try:
         answer = untrusted_json.parse(body)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +57,17 @@ def read_tree(run: Run, verb: Callable[..., dict[str, Any]], **params: Any) -> d
         return verb(**params)
     except PermissionError:
         return run.driver.call(verb.__name__, **params)
+
+
+@dataclass(frozen=True)
+class Later:
+    """A function of a module of this package, which is loaded when it is called: tasks are listed at every start."""
+
+    module: str
+    function: str = "answer"
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (those of the function)
+        return getattr(import_module(f"quern.questions.{self.module}"), self.function)(*arguments, **options)
 
 
 class Question(NamedTuple):

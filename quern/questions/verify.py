@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from quern.errors import BuildError, QuernError, display
 from quern.project import Image
-from quern.questions.base import Question
 from quern.questions.explain import explain
 from quern.steps import receipt as receipts
 from quern.steps.base import Run, discard, run_step
@@ -139,12 +138,3 @@ def _line(difference: Mapping[str, str]) -> str:
     path = display(Path(difference["path"]))
     shown = path if path.isprintable() else repr(path)
     return f"{difference['package'] or 'no package'}: {shown}: {difference['what']}"
-
-
-VERIFY = Question(
-    name="verify",
-    doc="build again from source elsewhere, and compare, for",
-    after=None,
-    options=(),
-    answer=answer,
-)
