@@ -10,21 +10,20 @@ import bz2
 import gzip
 import lzma
 import re
-import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
-from quern.errors import DriverError
+from quern.compress import zstd_module
+from quern.worker import zstd
 
 READ = 1 << 37  # bytes that are read at most of one archive, those that are unpacked on the way included
 ENTRIES = 1 << 21  # members at most; a big image has some hundred thousand
 HEADER = 1 << 20  # bytes of one member's headers at most, as Go's archive/tar has it
 DIGITS = 256  # at most in a row in a header: tarfile's time grows with their square (CVE-2024-6232)
 NAME = 4096  # bytes of a path at most, as the kernel has it (PATH_MAX)
-WINDOW = 1 << 27  # bytes of memory to unpack zstd, as its own command has it
 CHUNK = 1 << 20
 SHOWN = 200  # characters of a name in a message
 
@@ -61,9 +60,8 @@ def shown(name: str) -> str:
 
 def oddities() -> tuple[type[Exception], ...]:
     """What tarfile and the decompressors raise of damaged data."""
-    zstandard = sys.modules.get("zstandard")
     known = (tarfile.TarError, EOFError, OSError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError)
-    return (*known, zlib.error, lzma.LZMAError, *((zstandard.ZstdError,) if zstandard else ()))
+    return (*known, zlib.error, lzma.LZMAError, *((module.ZstdError,) if (module := zstd.module()) else ()))
 
 
 @contextmanager
@@ -83,21 +81,12 @@ def reason(error: Exception) -> str:
     return " ".join(said.split())[:SHOWN]
 
 
-def _zstd(source: IO[bytes]) -> Any:  # noqa: ANN401 (a stream)
-    try:
-        import zstandard
-    except ImportError:
-        raise DriverError("zstandard is not installed; `pip install 'quern-builder[zstd]'` reads zstd") from None
-    reader = zstandard.ZstdDecompressor(max_window_size=WINDOW)
-    return reader.stream_reader(source, closefd=False, read_across_frames=True)
-
-
 ZSTD = b"\x28\xb5\x2f\xfd"
 FORMATS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda source: gzip.GzipFile(fileobj=source),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\0": lzma.LZMAFile,
-    ZSTD: _zstd,
+    ZSTD: lambda source: zstd_module().ZstdFile(source),  # a window of at most 128 MiB, as its own command has it
 }
 
 

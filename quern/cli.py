@@ -7,6 +7,7 @@ quern-builder manual [TOPIC]
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from quern import __version__, config
 from quern.encoding import take_all, use_utf8
 from quern.errors import ConfigError, QuernError, of_the_machine
+from quern.init import make_project
 from quern.project import CONFIG, PROFILES, Image, check_image, check_name
 from quern.steps.base import Run, run_step
 from quern.steps.chain import driver_of, steps_of
@@ -75,10 +77,6 @@ def build(image: Image) -> None:
 
 
 def _init(words: Sequence[str]) -> None:
-    import argparse
-
-    from quern.init import make_project
-
     parser = argparse.ArgumentParser(
         prog="quern-builder init",
         description="Make a project with one small image, which can be built at once, and say how.",
@@ -102,8 +100,6 @@ def _manual(words: Sequence[str]) -> None:
 
 
 def _parse(arguments: Sequence[str]) -> Path:
-    import argparse
-
     parser = argparse.ArgumentParser(
         prog="quern-builder",
         usage=USAGE,

@@ -9,11 +9,11 @@ import os
 import zlib
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
-from typing import IO, TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from quern.errors import DriverError
-from quern.worker import WorkerError, zstd
+from quern.worker import zstd
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -52,7 +52,7 @@ class Compressor(AbstractContextManager["Compressor"]):
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let threads and processes go, finished or not."""
+        """Let threads go, finished or not."""
 
     def __exit__(self, kind: object, *rest: object) -> None:
         try:
@@ -107,18 +107,14 @@ def _deflate(block: bytes, window: bytes, flush: int) -> bytes:
     return stream.compress(block) + stream.flush(flush)
 
 
-class ZstdModule(Compressor):
-    """zstd by a Python module, in one thread: with more the bytes are others."""
+class Zstd(Compressor):
+    """zstd in one thread: with more the bytes are others."""
 
-    def __init__(self, sink: Sink, found: zstd.Zstd) -> None:
+    def __init__(self, sink: Sink) -> None:
         super().__init__(sink)
-        module: Any = found.module
-        if found.name == "zstandard":
-            self.stream = module.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compressobj()
-        else:
-            parameter = module.CompressionParameter
-            options = {parameter.compression_level: ZSTD_LEVEL, parameter.checksum_flag: 1}
-            self.stream = module.ZstdCompressor(options=options)
+        module = zstd_module()
+        name = module.CompressionParameter
+        self.stream = module.ZstdCompressor(options={name.compression_level: ZSTD_LEVEL, name.checksum_flag: 1})
 
     def block(self, data: bytes) -> None:
         self.sink(self.stream.compress(data))
@@ -128,88 +124,28 @@ class ZstdModule(Compressor):
         self.sink(self.stream.flush())
 
 
-class ZstdCommand(Compressor):
-    """zstd by the `zstd` command, where no module is installed."""
-
-    def __init__(self, sink: Sink, command: str) -> None:
-        import subprocess
-        from concurrent.futures import ThreadPoolExecutor
-
-        super().__init__(sink)
-        self.process = subprocess.Popen(
-            # One thread: with more the bytes are others.
-            [command, "--quiet", "--stdout", f"-{ZSTD_LEVEL}", "--single-thread", "--check"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        self.pool = ThreadPoolExecutor(1)  # reads while we write: two full pipes would wait for each other
-        self.reader = self.pool.submit(self._read)
-
-    @property
-    def stdin(self) -> IO[bytes]:
-        assert self.process.stdin is not None
-        return self.process.stdin
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as stream:
-            while data := stream.read(BLOCK):
-                self.sink(data)
-
-    def block(self, data: bytes) -> None:
-        with suppress(BrokenPipeError):  # finish() says why
-            self.stdin.write(data)
-        if self.reader.done():
-            self._check()
-
-    def finish(self, data: bytes) -> None:
-        self.block(data)
-        with suppress(BrokenPipeError):
-            self.stdin.close()
-        self._check()
-
-    def _check(self) -> None:
-        self.reader.result()  # raises what our own sink raised
-        if self.process.wait():
-            raise DriverError(f"zstd stopped with status {self.process.returncode}")
-
-    def close(self) -> None:
-        self.process.kill()  # nothing to a process that has been waited for
-        with suppress(BrokenPipeError):
-            self.stdin.close()
-        self.process.wait()
-        self.pool.shutdown(wait=True)
+COMPRESSORS = {"gzip": Gzip, "zstd": Zstd}
 
 
 def compressor(name: str, sink: Sink) -> Compressor:
     """The compressor called `name` in the configuration, writing to `sink`. Raises DriverError if there is none."""
-    if name == "gzip":
-        return Gzip(sink)
-    found = _zstd(name)
-    return ZstdModule(sink, found) if found.module else ZstdCommand(sink, found.command)
+    return COMPRESSORS[name](sink)
 
 
 def identity(name: str) -> str:
-    """What decides on the bytes besides the input: program, version, level. Part of the tarball's key.
+    """What decides on the bytes besides the input: library, version, level. Part of the tarball's key.
 
-    Asked of this process's own modules, because this process compresses. Raises DriverError if there is none.
+    Raises DriverError if there is no such library.
     """
     if name == "gzip":
         return f"gzip zlib-{zlib.ZLIB_RUNTIME_VERSION} level {GZIP_LEVEL} block {BLOCK}"
-    found = _zstd(name)
-    if found.module is None:
-        import subprocess
-
-        said = subprocess.run([found.command, "--version"], capture_output=True, text=True, check=True)
-        return f"zstd command {said.stdout.strip()} level {ZSTD_LEVEL}"
-    module: Any = found.module
-    version = ".".join(map(str, module.ZSTD_VERSION)) if found.name == "zstandard" else module.zstd_version
-    return f"zstd {found.name} libzstd-{version} level {ZSTD_LEVEL}"
+    module = zstd_module()
+    return f"zstd {module.__name__} libzstd-{module.zstd_version} level {ZSTD_LEVEL}"
 
 
-def _zstd(name: str) -> zstd.Zstd:
-    assert name == "zstd", name
-    try:
-        return zstd.find()
-    except WorkerError as error:
-        raise DriverError(str(error)) from None
+def zstd_module() -> Any:  # noqa: ANN401 (see zstd.module)
+    """The module that packs and unpacks zstd here. Raises DriverError if this Python has none."""
+    module = zstd.module()
+    if module is None:
+        raise DriverError("this Python cannot pack or unpack zstd: `pip install backports.zstd` brings it up to 3.13")
+    return module

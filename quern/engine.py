@@ -11,31 +11,21 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from quern.errors import QuernError
+from quern import untrusted_json
+from quern.errors import EngineError, EngineSilent, EngineUnavailable, one_line
 
 if TYPE_CHECKING:
     import socket
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 ANSWER = 1 << 20  # bytes of an answer at most; what docker says of an image are some thousand
-SHOWN, LINE = 200, 500  # characters of an answer, and of another's message, in ours
+SHOWN = 200  # characters of an answer in a message of ours
 Kind = TypeVar("Kind", str, int, bool, dict[str, Any], list[Any])
 ASK_TIMEOUT = 0.5  # seconds for a question at every run; a daemon that is well answers in 0.002
 LOAD_TIMEOUT = 600  # seconds without a word while loading; 600 MB took 15 s
-
-
-class EngineError(QuernError):
-    """The daemon refused, or did something else than asked."""
-
-
-class EngineUnavailable(EngineError):
-    """No daemon can be reached: none there, no permission, or none that answers."""
-
-
-class EngineSilent(EngineUnavailable):
-    """Something listens and does not answer in time."""
 
 
 def tagged_image_id(address: str | None, reference: str, timeout: float = ASK_TIMEOUT) -> str | None:
@@ -52,7 +42,6 @@ def tagged_image_id(address: str | None, reference: str, timeout: float = ASK_TI
     status, body = _get(address or DEFAULT_ADDRESS, f"/images/{reference}/json", timeout)
     if status == 404:
         return None
-    from quern import untrusted_json
 
     try:
         answer = untrusted_json.parse(body)
@@ -168,19 +157,11 @@ def _without(*variables: str) -> Iterator[None]:
         os.environ.update(kept)
 
 
-def one_line(error: object) -> str:
-    """A message of others, in one line that is not too long."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= LINE else f"{text[:LINE]}..."
-
-
 def _get(address: str, path: str, timeout: float) -> tuple[int, bytes]:
     """Status and body of a GET over the Unix or TCP socket of `address`, within `timeout` seconds in all.
 
     HTTP/1.0, so the answer is neither chunked nor kept open: it ends where the connection does.
     """
-    from time import monotonic
-
     deadline = monotonic() + timeout
     request = f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode()
     try:
@@ -231,8 +212,6 @@ def _exchange(connection: socket.socket, request: bytes, deadline: float) -> byt
 
     Raises EngineError if it is more than ANSWER.
     """
-    from time import monotonic
-
     connection.sendall(request)
     answer = b""
     while (left := deadline - monotonic()) > 0:

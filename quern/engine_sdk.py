@@ -16,7 +16,7 @@ import requests
 from docker.utils import kwargs_from_env
 
 from quern import untrusted_json
-from quern.engine import EngineError, one_line
+from quern.errors import EngineError, one_line
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +26,9 @@ __all__ = [
     "BuildError",
     "ConfigError",
     "DriverError",
+    "EngineError",
+    "EngineSilent",
+    "EngineUnavailable",
     "PackageError",
     "ProfileError",
     "QuernError",
@@ -33,11 +38,13 @@ __all__ = [
     "naming",
     "nearest",
     "of_the_machine",
+    "one_line",
     "removed_meanwhile",
     "spelled",
 ]
 
 _SHOWN = 30  # choices in a message
+LONGEST = 500  # characters of another's message in ours
 
 
 class QuernError(Exception):
@@ -63,12 +70,30 @@ class DriverError(QuernError):
     """The place where commands run lacks something: a host tool, a daemon, a permission."""
 
 
+class EngineError(QuernError):
+    """The daemon refused, or did something else than asked."""
+
+
+class EngineUnavailable(EngineError):
+    """No daemon can be reached: none there, no permission, or none that answers."""
+
+
+class EngineSilent(EngineUnavailable):
+    """Something listens and does not answer in time."""
+
+
 class BuildError(QuernError):
     """A step ran and did not give its output."""
 
 
 class PackageError(BuildError):
     """A package failed while it was built, and its build folder is kept: a shell can be opened there."""
+
+
+def one_line(error: object) -> str:
+    """A message of others, in one line that is not too long."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def of_the_machine(error: OSError) -> QuernError | None:
@@ -89,9 +114,6 @@ def of_the_machine(error: OSError) -> QuernError | None:
 
 def _first_of(error: OSError) -> OSError:
     """The first of the errors that shutil.copytree has collected, of which it keeps the text; any other as it is."""
-    import re
-    import shutil
-
     if not isinstance(error, shutil.Error) or not isinstance(error.args[0], list):
         return error
     _, target, text = error.args[0][0]

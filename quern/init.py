@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from quern.errors import ConfigError, display
@@ -86,8 +87,6 @@ def make_project(folder: Path) -> str:
 
 
 def _report(folder: Path, made: list[str]) -> str:
-    import shlex
-
     here = folder.resolve() == Path.cwd()
     lines = [f"{display(folder / name)} is written" for name in made]
     if ".gitignore" not in made:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic
+from time import monotonic, sleep
 from types import FrameType
 
 ECHO = 5.0  # seconds in which a further signal is taken for the same interruption
@@ -58,8 +59,6 @@ _relaying: set[int] = set()  # the process that has a relay; a fork has none
 
 def listen() -> None:
     """From now on SIGINT and SIGTERM raise Interrupted, where nobody else handles or ignores them."""
-    import threading
-
     if threading.current_thread() is not threading.main_thread():
         return
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -79,8 +78,6 @@ def _relay() -> None:
     A child process of doit has more threads, and the kernel may give both signals to one of those: the main thread's
     system call, say to read what emerge prints next, is then restarted as if nothing had been (signal(7)).
     """
-    import threading
-
     heard, written = os.pipe()
     os.set_blocking(written, False)
     signal.signal(signal.SIGURG, _nothing)
@@ -93,8 +90,6 @@ def _nothing(number: int, frame: FrameType | None) -> None:
 
 
 def _nudge(heard: int, main: int) -> None:
-    from time import sleep
-
     while numbers := os.read(heard, 512):
         if set(numbers) - {int(signal.SIGURG)}:  # its own comes back as well
             for _ in range(NUDGES):

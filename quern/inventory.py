@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from quern.errors import BuildError, display
+from quern.portage import lockfile
 
 NAME, FORMER = "inventory.json.gz", "former.json.gz"
 FORMAT = 2
@@ -51,8 +52,6 @@ class Inventory(NamedTuple):
 
 def lock_of(lock: Path, packages: Container[str]) -> str:
     """The part of the lock at `lock` that is about the packages with these cpvs."""
-    from quern.portage import lockfile
-
     known = lockfile.parse(lock.read_text(encoding="utf-8"), str(lock))
     return lockfile.text(package for package in known if package.cpv in packages)
 

@@ -26,8 +26,8 @@ from rich.text import Text
 
 from quern.errors import display
 from quern.progress import Progress, about, duration
-from quern.reporter import CLEAR, folded, size
 from quern.steps.base import Step
+from quern.terminal import CLEAR, folded, size
 
 INTERVAL = 0.25  # seconds between two looks
 SHORT = 5.0  # seconds of which no estimate is worth a word

@@ -14,17 +14,18 @@ written in canonical form: the image id, which is the digest of the configuratio
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
+from quern import __version__
 from quern.errors import BuildError
-
-if TYPE_CHECKING:
-    import tarfile
 
 Pairs = tuple[tuple[str, str], ...]
 Json = dict[str, object]
@@ -92,8 +93,6 @@ class Document:
 
 def timestamp(epoch: int) -> str:
     """Seconds since 1970 as OCI writes a time (RFC 3339)."""
-    from datetime import datetime, timezone
-
     return datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -102,8 +101,6 @@ def image_labels(own: Pairs, *, name: str, tag: str, profile: str, author: str |
 
     `tag` and `author` may be empty: then their labels are not there.
     """
-    from quern import __version__
-
     labels = {
         "quern-version": __version__,
         "quern-profile": profile,
@@ -143,8 +140,6 @@ def attach(target: Path, archive: Path, layer: Layer, documents: Iterable[Docume
 
     `epoch` is as for `write_archive`. BuildError if the layer is not what its digest says.
     """
-    import tarfile
-
     with tarfile.open(archive) as tar:
         members = [member for member in tar if member.isreg() and member.name != _blob(layer.digest)]
         small = {member.name: stream.read() for member in members if (stream := tar.extractfile(member))}
@@ -254,9 +249,6 @@ def _encode(value: object) -> bytes:
 
 
 def _write_tar(target: Path, small: dict[str, bytes], layer: Layer, epoch: int) -> None:
-    import io
-    import tarfile
-
     with target.open("xb") as stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for folder in ("blobs", "blobs/sha256"):
             archive.addfile(_member(folder, tarfile.DIRTYPE, 0, epoch))
@@ -271,8 +263,6 @@ def _write_tar(target: Path, small: dict[str, bytes], layer: Layer, epoch: int) 
 
 
 def _add_layer(archive: tarfile.TarFile, name: str, layer: Layer, epoch: int) -> None:
-    import tarfile
-
     with layer.path.open("rb") as stream:
         if _stream_digest(stream) != layer.digest:
             raise BuildError(f"{layer.path} is not what was packed (its digest is not {layer.digest}); remove it")
@@ -281,8 +271,6 @@ def _add_layer(archive: tarfile.TarFile, name: str, layer: Layer, epoch: int) ->
 
 
 def _member(name: str, kind: bytes, size: int, epoch: int) -> tarfile.TarInfo:
-    import tarfile
-
     info = tarfile.TarInfo(name)
     info.type, info.size, info.mtime = kind, size, epoch
     info.mode = 0o755 if kind == tarfile.DIRTYPE else 0o644

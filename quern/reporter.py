@@ -15,7 +15,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from textwrap import TextWrapper
 from time import strftime
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -28,7 +27,7 @@ from quern.steps import receipt as receipts
 from quern.steps.base import Step
 from quern.steps.events import Event
 from quern.steps.together import TOGETHER, Member
-from quern.terminal import harmless
+from quern.terminal import folded, harmless, is_terminal, write
 
 if TYPE_CHECKING:
     from quern.live import Live
@@ -37,23 +36,11 @@ if TYPE_CHECKING:
 Way = Literal["terminal", "lines", "json"] | None  # how this reporter shows things; None where another one does
 WAY, SECONDS = "quern_way", "quern_seconds"  # in a task's meta, which goes to the process that runs it, and back
 SHOWN = 5  # names of up-to-date images in their line
-CLEAR = "\r\x1b[J"
 # What a terminal shows in another way: the stages of a build, as they have been said from the first version on.
 STAGE = re.compile(
     r"Successfully loaded |Configuring |Enabling |Calling |>>> |Pruning |Collecting |Starting |Waiting for container"
     r"|Connecting to |Building full |Image .* successfully built|Creating |Removing |  logs: "
 )
-
-
-def is_terminal(stream: IO[str]) -> bool:
-    """Whether lines can be rewritten there."""
-    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
-
-
-def size(stream: IO[str]) -> tuple[int, int]:
-    """The columns and lines of a terminal; of what is none, or does not know, the usual ones."""
-    found = os.get_terminal_size(stream.fileno()) if is_terminal(stream) else (0, 0)
-    return found[0] or 80, found[1] or 24
 
 
 def say(way: Way, line: str, image: str = "") -> None:
@@ -81,22 +68,6 @@ def say(way: Way, line: str, image: str = "") -> None:
 def json_line(event: str, **fields: object) -> str:
     """Spell an event as a line of ASCII; what was no UTF-8 in a name is escaped as Python has it (PEP 383)."""
     return f"{json.dumps({'event': event, **fields})}\n"
-
-
-def folded(stream: IO[str], line: str, head: str) -> str:
-    """Put `head` before a line for the terminal `stream`, and the same room before what does not fit beside it.
-
-    Words stay whole, since a path may be copied.
-    """
-    room = " " * (len(head) + len(line) - len(line.lstrip()))
-    wrapper = TextWrapper(size(stream)[0], break_long_words=False, break_on_hyphens=False, subsequent_indent=room)
-    return wrapper.fill(head + line) + "\n"
-
-
-def write(stream: IO[str], text: str) -> None:
-    """Write in one piece, since other processes may write to the same terminal."""
-    stream.write(f"{CLEAR}{text}" if is_terminal(stream) else text)
-    stream.flush()
 
 
 class Reporter(ConsoleReporter):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 SIZE = 4 << 20  # bytes; what containers/image and docker's registry allow a manifest
@@ -14,8 +15,6 @@ class Excessive(ValueError):
 
 def parse(data: bytes) -> Any:  # noqa: ANN401 (JSON)
     """The value of a JSON text. Raises ValueError, with the reason; Excessive if it is too big or nested too deeply."""
-    import json
-
     if len(data) > SIZE:
         raise Excessive(f"JSON of more than {SIZE >> 20} MiB")
     try:

@@ -19,7 +19,6 @@ from quern.worker.vdb import DATABASE, finish, owners
 from tests.projects import run
 from tests.test_emerging import TREE as TREE_OF_LAB
 
-AFTER = "after"  # which another one brings
 KINDS = Path(__file__).parent / "data/kinds"  # a repository's packages: one of every kind
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from quern import archive_stream
 from quern.archive_reading import read_archive
@@ -22,7 +21,7 @@ from quern.inventory import File
 from quern.questions.compared import difference, moves
 from tests.archives import Member, descriptor, docker, files, layout, member, tar, text
 from tests.projects import image_of, write
-from tests.trees import CAPABILITY
+from tests.trees import CAPABILITY, ZSTD
 
 DEEP = b"[" * 100_000
 A_MINUTE = 60  # seconds, in which the worst is over on a slow machine
@@ -134,10 +133,8 @@ def test_the_same_id_with_another_layer_is_not_the_same(tmp_path: Path) -> None:
         gzip.compress,
         bz2.compress,
         lzma.compress,
-        zstandard.ZstdCompressor().compress,
-        lambda data: b"".join(
-            zstandard.ZstdCompressor().compress(data[at : at + 700]) for at in range(0, len(data), 700)
-        ),
+        ZSTD.compress,
+        lambda data: b"".join(ZSTD.compress(data[at : at + 700]) for at in range(0, len(data), 700)),
         lambda data: gzip.compress(data[:700]) + gzip.compress(data[700:]),
     ],
 )
@@ -332,7 +329,7 @@ def test_headers_without_an_end(tmp_path: Path) -> None:
     assert "expected headers of at most 1 MiB" in refused(docker(tmp_path / "x.tar", endless))
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstandard.ZstdCompressor().compress])
+@pytest.mark.parametrize("pack", [gzip.compress, ZSTD.compress])
 def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]) -> None:
     """What unpacks to more than is read in all, though none of it is kept; the limits are less here."""
     monkeypatch.setattr(archive_stream, "READ", 1 << 27)
@@ -353,10 +350,9 @@ def test_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_window_bigger_than_memory(tmp_path: Path) -> None:
-    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=30)
-    stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    stream = ZSTD.ZstdCompressor(options={ZSTD.CompressionParameter.window_log: 30})
     data = stream.compress(files({"x": b"1"})) + stream.flush()
-    assert refused(docker(tmp_path / "x.tar", data)).startswith("0/layer.tar: cannot read it: zstd decompress error")
+    assert "requires too much memory" in refused(docker(tmp_path / "x.tar", data))
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:

@@ -127,6 +127,19 @@ def test_without_files_everything_has_its_default() -> None:
     assert found.portage.mirrors == ()
 
 
+def test_what_has_no_effect_any_more_is_accepted_and_said() -> None:
+    found = read("[portage]\nautofix = yes\n", {"QUERN_BUILD_CHECKPOINTS": "3"})
+    first, second = found.warnings
+    assert first == (
+        "Warning: QUERN_BUILD_CHECKPOINTS: build.checkpoints has no effect any more:"
+        " a root takes a second or two, no copies are kept"
+    )
+    assert second.endswith(
+        "quern.conf:2: portage.autofix has no effect any more:"
+        " /usr/portage is the main repository in containers, and untouched elsewhere"
+    )
+
+
 def options(settings: Settings) -> Settings:
     """The options alone, without where they are from."""
     return settings._replace(sources=(), origins=())

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quern import engine, oci
+from quern import engine, errors, oci
 from quern.worker.compare import compare
 from tests.conftest import needs_root, tool
 from tests.dockerd import Dockerd
@@ -89,9 +89,9 @@ def test_no_such_image(tmp_path: Path) -> None:
     ],
 )
 def test_answers_that_make_no_sense(tmp_path: Path, said: bytes, message: str) -> None:
-    with listener(tmp_path, said) as address, pytest.raises(engine.EngineError, match=message) as caught:
+    with listener(tmp_path, said) as address, pytest.raises(errors.EngineError, match=message) as caught:
         engine.tagged_image_id(address, "name:1")
-    assert not isinstance(caught.value, engine.EngineUnavailable)
+    assert not isinstance(caught.value, errors.EngineUnavailable)
 
 
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
@@ -100,7 +100,7 @@ def test_a_daemon_that_hangs_or_drips(tmp_path: Path, drip: float, kind: str) ->
     said = answer("200 OK", {"Id": "sha256:abc"}) if drip else None
     with listener(tmp_path, said, drip=drip, kind=kind) as address:
         before = time.monotonic()
-        with pytest.raises(engine.EngineSilent, match=r"does not answer within 0\.3 s"):
+        with pytest.raises(errors.EngineSilent, match=r"does not answer within 0\.3 s"):
             engine.tagged_image_id(address, "name:1", timeout=0.3)
         assert time.monotonic() - before < 2
 
@@ -110,7 +110,7 @@ def test_a_daemon_whose_backlog_is_full(tmp_path: Path) -> None:
         server.bind(str(tmp_path / "s"))
         server.listen(0)
         first.connect(str(tmp_path / "s"))
-        with pytest.raises(engine.EngineSilent):
+        with pytest.raises(errors.EngineSilent):
             engine.ping(f"unix://{tmp_path}/s", timeout=0.3)
 
 
@@ -121,15 +121,15 @@ def test_tls_is_the_sdk_s_and_as_impatient(monkeypatch: pytest.MonkeyPatch, name
     @contextmanager
     def client(address: str | None, timeout: float) -> Iterator[None]:
         asked.append((address, timeout))
-        raise engine.EngineSilent("silent")
+        raise errors.EngineSilent("silent")
         yield
 
     monkeypatch.setattr(engine, "connect", client)
     monkeypatch.setenv(name, "1")
     for address in ("tcp://127.0.0.1:9", "ssh://host", "tcp://host:1/path"):
-        with pytest.raises(engine.EngineSilent):
+        with pytest.raises(errors.EngineSilent):
             engine.ping(address, timeout=0.3)
-        with pytest.raises(engine.EngineSilent):
+        with pytest.raises(errors.EngineSilent):
             engine.tagged_image_id(address, "name:1", timeout=0.4)
         assert asked == [(address, 0.3), (address, 0.4)]
         asked.clear()
@@ -139,7 +139,7 @@ def test_the_sdk_s_client_has_the_time_that_it_is_given(tmp_path: Path) -> None:
     with listener(tmp_path, None, kind="tcp") as address:
         before = time.monotonic()
         with (
-            pytest.raises(engine.EngineSilent, match=r"does not answer within 0\.3 s"),
+            pytest.raises(errors.EngineSilent, match=r"does not answer within 0\.3 s"),
             engine.connect(address, 0.3) as client,
         ):
             client.ping()
@@ -149,7 +149,7 @@ def test_the_sdk_s_client_has_the_time_that_it_is_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "tcp://[::1]:9/", "tcp://127.0.0.1:99999", "tcp://a..b:1"])
 def test_no_daemon_by_tcp(address: str) -> None:
     for ask in (engine.ping, lambda address: engine.tagged_image_id(address, "name:1")):
-        with pytest.raises(engine.EngineUnavailable, match="no docker daemon at tcp://") as caught:
+        with pytest.raises(errors.EngineUnavailable, match="no docker daemon at tcp://") as caught:
             ask(address)
         assert "\n" not in str(caught.value)
 
@@ -158,13 +158,13 @@ def test_no_daemon(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name in ("nothing", "file", "x" * 200):
         for ask in (engine.ping, lambda address: engine.tagged_image_id(address, "name:1")):
-            with pytest.raises(engine.EngineUnavailable, match="no docker daemon at unix://"):
+            with pytest.raises(errors.EngineUnavailable, match="no docker daemon at unix://"):
                 ask(f"unix://{tmp_path}/{name}")
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "unix:///nowhere/docker.sock", "nonsense://x"])
 def test_no_daemon_by_the_sdk_is_one_line(tmp_path: Path, address: str) -> None:
-    with pytest.raises(engine.EngineUnavailable) as caught:
+    with pytest.raises(errors.EngineUnavailable) as caught:
         engine.load_and_tag(address, tmp_path / "x", ["name:1"], ["sha256:0"])
     assert str(caught.value).startswith(f"no docker daemon at {address}: ")
     assert "\n" not in str(caught.value)
@@ -172,7 +172,7 @@ def test_no_daemon_by_the_sdk_is_one_line(tmp_path: Path, address: str) -> None:
 
 @pytest.mark.parametrize("reference", ["a b:1", "a\r\nX: y:1", "é:1", "a%2f:1"])
 def test_a_name_cannot_leave_the_request_line(reference: str) -> None:
-    with pytest.raises(engine.EngineError, match="cannot be the name of an image"):
+    with pytest.raises(errors.EngineError, match="cannot be the name of an image"):
         engine.tagged_image_id(None, reference)
 
 
@@ -273,11 +273,11 @@ def test_a_real_daemon_loads_an_image_with_documents(tmp_path: Path, dockerd: Do
 @pytest.mark.docker
 def test_what_a_real_daemon_refuses(tmp_path: Path, dockerd: Dockerd, small_layer: oci.Layer) -> None:
     (tmp_path / "junk").write_bytes(b"junk" * 1000)
-    with pytest.raises(engine.EngineError, match=r"docker daemon at .*: ") as caught:
+    with pytest.raises(errors.EngineError, match=r"docker daemon at .*: ") as caught:
         engine.load_and_tag(dockerd.address, tmp_path / "junk", [], [])
     assert "\n" not in str(caught.value)
     oci.write_archive(tmp_path / "x.tar", small_layer, oci.ImageConfig(), "quern-test/other:1", 0)
-    with pytest.raises(engine.EngineError, match=r"the daemon loaded sha256:\w+, expected sha256:0"):
+    with pytest.raises(errors.EngineError, match=r"the daemon loaded sha256:\w+, expected sha256:0"):
         engine.load_and_tag(dockerd.address, tmp_path / "x.tar", [], ["sha256:0"])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from quern import engine, oci
+from quern import engine, errors, oci
 from tests.conftest import tool
 from tests.dockerd import Dockerd
 from tests.projects import write
@@ -112,6 +112,6 @@ def test_a_stranger(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """One whom our authority does not vouch for is no daemon of ours."""
     certify(tmp_path / "other", "client")
     (tmp_path / "certificates/ca.pem").write_text((tmp_path / "other/ca.pem").read_text())
-    with pytest.raises(engine.EngineUnavailable, match="CERTIFICATE_VERIFY_FAILED") as error:
+    with pytest.raises(errors.EngineUnavailable, match="CERTIFICATE_VERIFY_FAILED") as error:
         engine.ping(address)
     assert "\n" not in str(error.value)

@@ -19,7 +19,6 @@ from tests.projects import write
 from tests.test_emerging import TREE, ebuild
 
 NAMES = [step.name for step in STEPS]
-AFTER = {name: NAMES[NAMES.index(name) :] for name in NAMES}
 
 CONF = """\
 [portage]

@@ -20,7 +20,7 @@ from quern.worker.gpkg import XATTR, opened
 from quern.worker.members import unpack
 from tests.conftest import needs_root, tool
 from tests.packages import tar
-from tests.trees import CAPABILITY, ZSTD, use_zstd
+from tests.trees import CAPABILITY, without_zstd
 
 Member = tuple[tarfile.TarInfo, bytes]
 METADATA = {"CATEGORY": b"lab\n", "PF": b"one-1\n"}
@@ -97,10 +97,11 @@ def test_a_package_is_unpacked(tmp_path: Path, suffix: str) -> None:
     assert (top / "opt/deep/ünïcode").read_text() == "x"
 
 
-@pytest.mark.parametrize("name", ZSTD)
-def test_zstd_by_each_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize("by", ["module", "command"])
+def test_zstd_by_each_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     """In several frames too, and damage is noticed."""
-    use_zstd(monkeypatch, name)
+    if by == "command":
+        without_zstd(monkeypatch)
     content = [*CONTENT, member("image/more", os.urandom(100_000))]
     path = Path(gpkg(tmp_path / "one.gpkg.tar", *content, suffix=".zst"))
     assert (unpacked(str(path), tmp_path / "image") / "opt/deep/ünïcode").read_text() == "x"

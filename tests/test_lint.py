@@ -12,8 +12,8 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 WORKER = sorted((CHECKOUT / "quern/worker").glob("*.py"))
 
-# imported where they are, besides the standard library: Portage by the verbs that are about it, one of zstd's modules
-OPTIONAL = {"portage", "_emerge", "zstandard", "compression", "backports"}
+# imported where they are, besides the standard library: Portage by the verbs that are about it
+OPTIONAL = {"portage", "_emerge"}
 
 
 @pytest.mark.parametrize("command", [["ruff", "check", "--no-cache"], ["mypy"]], ids=["ruff", "mypy"])

@@ -17,8 +17,8 @@ import pytest
 from quern import live
 from quern.live import Live
 from quern.portage.tally import FETCHING
-from quern.reporter import folded
 from quern.steps import history
+from quern.terminal import folded
 from tests.projects import write
 from tests.readme import blocks, shape
 from tests.test_progress import EmergingStep, emerge

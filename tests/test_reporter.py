@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from quern.reporter import STAGE, folded
+from quern.reporter import STAGE
+from quern.terminal import folded
 from tests.building import CHECKOUT
 from tests.conftest import tool
 from tests.projects import write

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from quern.questions import SIZE
 from quern.questions.measured import measure
-from quern.questions.size import SIZE
 from quern.questions.size_text import amount, lines
 from tests.building import CHECKOUT, Project, snapshot
 from tests.conftest import Stock

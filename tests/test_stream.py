@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quern.drivers.stream import STDERR, STDOUT, Attached, Lines
-from quern.engine import EngineError
+from quern.errors import EngineError
 
 
 def frame(stream: int, content: bytes) -> bytes:

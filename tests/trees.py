@@ -15,12 +15,11 @@ import pytest
 from quern.drivers.raw import RawDriver
 from quern.packing import pack
 from quern.worker import zstd
-from tests.conftest import tool
 
 # struct vfs_cap_data of linux/capability.h: revision 2, effective; permitted CAP_NET_BIND_SERVICE; has NULs in it
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
 
-ZSTD = ("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zstandard", "command")
+ZSTD: Any = zstd.module()
 
 
 def make_tree(top: Path) -> Path:
@@ -65,10 +64,7 @@ def packed(tree: Path, target: Path, compression: str, epoch: int) -> dict[str, 
     return pack(RawDriver(), tree, target, compression, epoch)
 
 
-def use_zstd(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Have `zstd.find` find this one of ZSTD."""
-    if name == "command":
-        tool("zstd", "zstd")
-    for other in zstd.MODULES:
-        if other != name:
-            monkeypatch.setitem(sys.modules, other, None)
+def without_zstd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `zstd.module` find none."""
+    for name in zstd.MODULES:
+        monkeypatch.setitem(sys.modules, name, None)

@@ -6,6 +6,7 @@ ExposedPorts, Env, Volumes, Labels) and docker's documentation of label keys.
 
 from __future__ import annotations
 
+import json
 import re
 
 from quern.config.settings import Pairs, Storage
@@ -144,8 +145,6 @@ def shell_words(text: str) -> tuple[str, ...]:
 
 
 def _json_list(text: str) -> tuple[str, ...]:
-    import json
-
     try:
         words = json.loads(text)
     except ValueError:

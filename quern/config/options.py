@@ -153,7 +153,6 @@ _EMERGE = (
 )
 
 _PORTAGE = (
-    _switch("portage", "autofix", "off", "Point system /usr/portage at main repository"),
     _words("portage", "binhost", gentoo.urls, "Space-separated list of binary package hosts"),
     _text(
         "portage",
@@ -267,7 +266,10 @@ REPOSITORY_OPTIONS: tuple[Option, ...] = (
 
 
 # What earlier versions had: still accepted, with a warning that says why it has no effect any more.
-REMOVED = (Option("build", "checkpoints", "int", "", "a root takes a second or two, no copies are kept", values.count),)
+REMOVED = (
+    Option("build", "checkpoints", "int", "", "a root takes a second or two, no copies are kept", values.count),
+    _switch("portage", "autofix", "", "/usr/portage is the main repository in containers, and untouched elsewhere"),
+)
 
 
 @cache

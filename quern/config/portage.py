@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from quern.config.settings import Pairs, RepositoryRef
 from quern.config.values import Context, Unfit, distinct, items, path, plain
+from quern.portage.atom import problem
 
 _URL = r"(?:https?|ftp)://\S+|file://(?:localhost)?/\S+"
 
@@ -51,8 +53,6 @@ def profile(text: str, context: Context) -> str:
 
 def atoms(text: str, context: Context) -> tuple[str, ...]:
     """Package atoms separated by spaces or commas (not the commas of USE dependencies)."""
-    from quern.portage.atom import problem
-
     found = re.findall(r"[^\s,\[]+(?:\[[^\]]*\])?", text)
     for atom in found:
         reason = problem(atom)
@@ -75,7 +75,6 @@ def _can_be_split(url: str) -> bool:
     """Whether Python can take a URL apart, as it must be later: brackets, say, are for IPv6 addresses alone."""
     if "[" not in url and "]" not in url:
         return True
-    from urllib.parse import urlsplit
 
     try:
         return bool(urlsplit(url).scheme)

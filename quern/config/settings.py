@@ -84,7 +84,6 @@ class Portage(NamedTuple):
     `gentoo_mirrors` are URLs of mirrors of all distfiles, in whose folder `distfiles` these are.
     """
 
-    autofix: bool
     binhost: tuple[str, ...]
     binhost_keys: Path | None
     binpkg: Path | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -69,8 +70,6 @@ def _prefixes(paths: Iterable[Path]) -> list[str]:
 @cache
 def obstacle() -> str:
     """Why commands cannot be confined on this machine; empty if they can."""
-    import subprocess
-
     reach = Reach(shown=[Shown(WORKER, "/run/quern/worker")])  # not where there is no /run
     argv = confined([], reach, Path("/"), sys.executable)
     ran = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={})

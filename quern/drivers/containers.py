@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from quern.config.settings import Docker, Storage
+from quern.drivers import terminal
 from quern.drivers.raw import undisturbed
 from quern.drivers.stream import Attached
-from quern.engine import DEFAULT_ADDRESS, EngineUnavailable, connect, field, one_line
-from quern.errors import ConfigError, DriverError
+from quern.engine import DEFAULT_ADDRESS, connect, field
+from quern.errors import ConfigError, DriverError, EngineUnavailable, one_line
 
 # what emerge needs as root: to give files their owners and modes, and to run as another user where it is told to
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID")
@@ -182,8 +184,6 @@ def _supervised(shell: Sequence[str], network: str) -> dict[str, Any]:
 
 
 def _is_locked(path: Path) -> bool:
-    import fcntl
-
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -264,8 +264,6 @@ class Container:
     def converse(self) -> None:
         """Start it, a shell, and lend it the user's terminal until its end."""
         from docker.errors import APIError
-
-        from quern.drivers import terminal
 
         def resize(lines: int, columns: int) -> None:
             with suppress(APIError):  # it has just ended

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -35,8 +36,9 @@ from quern.drivers.commands import Commands, Stopped
 from quern.drivers.confinement import WORKER, no_network
 from quern.drivers.containers import Container
 from quern.drivers.raw import RawDriver, terminable
-from quern.engine import EngineUnavailable
-from quern.errors import DriverError, naming
+from quern.drivers.stream import STDOUT, Lines
+from quern.errors import DriverError, EngineUnavailable, naming
+from quern.portage.repository import main_repository
 from quern.terminal import harmless, harmless_bytes
 from quern.worker.supervise import NO_ROOM
 
@@ -77,8 +79,6 @@ class DockerDriver:
 
     def run(self, command: Command, line: Callable[[str], None]) -> int:
         """See Driver.run."""
-        import shlex
-
         assert self._ready
         request: dict[str, object] = {"argv": command.argv, "environment": dict(command.environment), "merge": True}
         request |= {"folder": str(command.folder), **self._scratch(command.name)}
@@ -118,8 +118,6 @@ class DockerDriver:
 
     def shell(self, command: Command, line: Callable[[str], None]) -> int:
         """See Driver.shell."""
-        from quern.drivers.stream import Lines
-
         mounts, argv = self._mounts(command.reach), command.argv if command.terminal else ()
         left = containers.as_left(self.image.settings.docker, self.image.work, command.name, self._builder)
         with terminable(), left as image, self._container(mounts, image, argv) as container:
@@ -134,8 +132,6 @@ class DockerDriver:
             return container.wait("")
 
     def _copy(self, container: Container, log: IO[bytes], line: Callable[[str], None]) -> None:
-        from quern.drivers.stream import Lines
-
         def show(text: str) -> None:
             text = harmless(text)
             if text:
@@ -180,8 +176,6 @@ class DockerDriver:
         params: Mapping[str, object],
     ) -> tuple[int, bytes]:
         """Run a verb in a container, its output to `sink`; returns its exit status and what it wrote to stderr."""
-        from quern.drivers.stream import STDOUT
-
         assert verb in READING or self._ready
         noise = b""
         name = f"{self._name}-{verb}-{next(_numbers)}"  # several threads may run the same
@@ -235,8 +229,6 @@ class DockerDriver:
 
     def _mounts(self, reach: Reach) -> list[Any]:
         """What emerge sees of this machine."""
-        from quern.portage.repository import main_repository
-
         bind, work, distfiles = containers.bind, self.image.work, self.image.distfiles
         repositories = self.setup.repositories()
         if reach.recipe:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
+import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quern.drivers import terminal
 from quern.drivers.answers import answer_of, streamed_answer_of
 from quern.drivers.base import Command, Reach
 from quern.drivers.commands import Commands, Stopped
@@ -22,7 +27,6 @@ from quern.errors import DriverError, naming
 from quern.worker import IMPOSSIBLE
 
 if TYPE_CHECKING:
-    import subprocess
     from types import FrameType
 
 PIECE = 1 << 20  # bytes that a verb's output is read in
@@ -67,9 +71,6 @@ class RawDriver:
 
     def run(self, command: Command, line: Callable[[str], None]) -> int:
         """See Driver.run."""
-        import shlex
-        import subprocess
-
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab", buffering=0) as log, terminable():  # it is what is left when we are killed
             with naming(command.log):
@@ -109,11 +110,6 @@ class RawDriver:
 
     def _at_terminal(self, command: Command) -> int:
         """Run a command at a terminal of its own, which the user's shows."""
-        import subprocess
-        from functools import partial
-
-        from quern.drivers import terminal
-
         ours, theirs = os.openpty()
         with open(ours, "rb", buffering=0):
             with open(theirs, "rb", buffering=0):
@@ -135,8 +131,6 @@ class RawDriver:
         self, verb: str, *, environment: Mapping[str, str] | None = None, reach: Reach | None = None, **params: object
     ) -> dict[str, Any]:
         """See Driver.call."""
-        import subprocess
-
         with terminable():
             process = subprocess.Popen(
                 self._call_argv(verb, reach),
@@ -159,9 +153,6 @@ class RawDriver:
 
     def stream(self, verb: str, sink: Callable[[bytes], object], **params: object) -> dict[str, Any]:
         """See Driver.stream."""
-        import subprocess
-        import tempfile
-
         with terminable(), tempfile.TemporaryFile() as noise:  # no pipe: nobody would read it meanwhile
             process = subprocess.Popen(
                 worker(verb, python=self.python),
@@ -233,8 +224,6 @@ def guarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 def _start_guard(group: int) -> subprocess.Popen[bytes]:
     """Start what kills a process group unless told that it is done."""
-    import subprocess
-
     return subprocess.Popen(
         ["/bin/sh", "-c", 'read -r done || kill -KILL "-$0"', str(group)],
         stdin=subprocess.PIPE,
@@ -246,8 +235,6 @@ def _start_guard(group: int) -> subprocess.Popen[bytes]:
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End a command and what it started: SIGTERM, then SIGKILL for what is left."""
-    import subprocess
-
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
@@ -275,8 +262,6 @@ def terminable() -> Iterator[None]:
 
     Not where the caller has a handler of its own.
     """
-    import threading
-
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield

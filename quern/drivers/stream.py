@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from quern.engine import EngineError
+from quern.errors import EngineError
 
 HEADER = struct.Struct(">BxxxL")
 STDOUT, STDERR = 1, 2

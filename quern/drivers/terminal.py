@@ -5,10 +5,13 @@ A terminal of its own, because in ours it could type: TIOCSTI (ioctl_tty(2)) put
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
 import signal
 import struct
 import termios
+import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -28,8 +31,6 @@ def size() -> tuple[int, int]:
 
 def resize(descriptor: int, lines: int, columns: int) -> None:
     """Give another terminal this size (ioctl_tty(2), TIOCSWINSZ)."""
-    import fcntl
-
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
 
@@ -38,8 +39,6 @@ def relay(theirs: int, resize: Callable[[int, int], object], has_ended: Callable
 
     `resize` is told lines and columns, at once and whenever they change.
     """
-    import select
-
     with _passed_on(resize):
         watched = [0, theirs]
         while True:
@@ -60,8 +59,6 @@ def relay(theirs: int, resize: Callable[[int, int], object], has_ended: Callable
 @contextmanager
 def _passed_on(resize: Callable[[int, int], object]) -> Iterator[None]:
     """While inside, every key is passed on as it is, Ctrl-C too; then the terminal is as it was."""
-    import tty
-
     former, handler = termios.tcgetattr(0), signal.getsignal(signal.SIGWINCH)
     try:
         signal.signal(signal.SIGWINCH, lambda number, frame: resize(*size()))

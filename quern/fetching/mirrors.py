@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import shutil
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
@@ -38,8 +39,6 @@ def configured(pairs: Iterable[tuple[str, str]], wanted: Iterable[str]) -> dict[
 
 def apt_mirrors() -> dict[str, list[str]]:
     """The Debian mirrors of this machine's apt configuration, by archive; empty where there is no apt."""
-    import subprocess
-
     apt = shutil.which("apt-get")
     if apt is None:
         return {}

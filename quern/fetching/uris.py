@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from quern.fetching.folder import PARTIAL
 from quern.fetching.mirrors import LOCAL, Mirrors
 
 UNKNOWN_MIRROR = "SRC_URI has mirror://{name}/, and no repository knows a mirror of this name (thirdpartymirrors)"
@@ -98,8 +99,6 @@ def mirror_names(uris: Iterable[str]) -> set[str]:
 
 def is_name(name: str) -> bool:
     """Whether a source file may be called that: a plain name, and none that quern uses in that folder itself."""
-    from quern.fetching.folder import PARTIAL
-
     return (
         bool(name)
         and name.isprintable()

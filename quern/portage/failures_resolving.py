@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -136,8 +137,6 @@ def _unsatisfied(output: str, available: Sequence[str], starter_only: bool) -> F
 
 def _nearest(package: str, available: Sequence[str]) -> str:
     """Name packages that may have been meant: the same, by another category, or by a similar name."""
-    import difflib
-
     if package in available:
         return f"There is {package}, but in no version or slot that fits."
     name = package.rpartition("/")[2]

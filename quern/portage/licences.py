@@ -1,23 +1,21 @@
 """LICENSE of an installed package (PMS 7.3.4) as an SPDX licence expression (SPDX 2.3, annex D).
 
 Portage writes it to its database with the USE conditionals evaluated. Names are those of Gentoo's files in licenses/;
-one that SPDX does not have, or not surely the same, becomes `LicenseRef-NAME`.
+one that is neither an SPDX id nor in KNOWN becomes `LicenseRef-NAME`. SPDX's list, and how an expression is
+written, are license-expression's. Its parser is for SPDX's syntax, not for PMS 8.2, where `||` stands before a group.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any
+
+from license_expression import get_spdx_licensing
+
+SPDX: Any = get_spdx_licensing()
 
 REF = "LicenseRef-"
-
-_SAME = (
-    "0BSD", "AFL-2.1", "AFL-3.0", "Apache-1.0", "Apache-1.1", "Apache-2.0", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-2.5",
-    "CC-BY-SA-3.0", "CC-BY-SA-4.0", "CC0-1.0", "CDDL-1.1", "CPL-1.0", "EPL-1.0", "EPL-2.0", "EUPL-1.1", "EUPL-1.2",
-    "FTL", "HPND", "IJG", "ISC", "Info-ZIP", "LPPL-1.3c", "MIT", "MIT-0", "MPL-1.0", "MPL-1.1", "MPL-2.0", "MS-PL",
-    "OFL-1.1", "PHP-3.01", "QPL-1.0", "SGI-B-2.0", "Sleepycat", "Unlicense", "W3C", "curl",
-)  # fmt: skip
 
 _OTHER = {
     "Apache-2.0-with-LLVM-exceptions": "Apache-2.0 WITH LLVM-exception",
@@ -51,8 +49,8 @@ _FAMILIES = {  # NAME-VERSION is `only` that version, NAME-VERSION+ `or later`
 
 
 def _known() -> dict[str, str]:
-    """Gentoo's names with what they are in SPDX."""
-    known = {**dict(zip(_SAME, _SAME, strict=True)), **_OTHER}
+    """Gentoo's names with the SPDX ids that differ from them."""
+    known = dict(_OTHER)
     for name, (spdx, versions) in _FAMILIES.items():
         for version in versions:
             number = version if "." in version else f"{version}.0"
@@ -64,51 +62,45 @@ def _known() -> dict[str, str]:
 KNOWN = _known()
 
 
-class _Group(NamedTuple):
-    """Licences of which all hold (AND) or one is to be chosen (OR)."""
-
-    operator: str
-    terms: list[str | _Group]
-
-
 def expression(text: str) -> str:
-    """The SPDX expression of a LICENSE without conditionals; empty where there is none."""
-    return _text(_group(iter(text.split()), "AND"))
+    """Translate a LICENSE without conditionals; empty where there is none."""
+    return " ".join(map(str, _joined(SPDX.AND, _terms(iter(text.split())))))
 
 
 def references(text: str) -> dict[str, str]:
     """The names in a LICENSE that SPDX does not have, by the `LicenseRef-` that stands for them, sorted."""
-    names = {token for token in text.split() if token not in ("||", "(", ")") and token not in KNOWN}
-    return {_spdx(name): name for name in sorted(names)}
+    names = sorted(set(text.split()) - {"||", "(", ")"})
+    return {spdx: name for name in names if (spdx := _spdx(name)).startswith(REF)}
 
 
-def _group(tokens: Iterator[str], operator: str) -> _Group:
-    """What stands before the closing bracket, or the end."""
-    group, following = _Group(operator, []), "AND"
+def _terms(tokens: Iterator[str]) -> list[Any]:
+    """Read the licences and groups before the closing bracket, or the end."""
+    terms, operator = [], SPDX.AND
     for token in tokens:
         if token == ")":
             break
         if token == "||":
-            following = "OR"
+            operator = SPDX.OR
         elif token == "(":
-            group.terms.append(_group(tokens, following))
-            following = "AND"
+            terms += _joined(operator, _terms(tokens))
+            operator = SPDX.AND
         else:
-            group.terms.append(_spdx(token))
-    return group
+            terms.append(SPDX.parse(_spdx(token)))
+    return terms
 
 
-def _text(group: _Group, around: str = "") -> str:
-    """The group in SPDX's words, in brackets if it has another operator than what is `around` it."""
-    texts = {(term if isinstance(term, str) else _text(term, group.operator)): term for term in group.terms}
-    texts.pop("", None)  # a group of nothing
-    if len(texts) == 1:
-        ((text, term),) = texts.items()
-        return text if isinstance(term, str) else _text(term, around)
-    joined = f" {group.operator} ".join(texts)
-    return f"({joined})" if texts and around not in ("", group.operator) else joined
+def _joined(operator: Any, terms: list[Any]) -> list[Any]:  # noqa: ANN401 (the library's class AND or OR)
+    """Join different terms by the operator, those of a group that it joins as well; a list of one, or of none."""
+    flat = [inner for term in terms for inner in (term.args if isinstance(term, operator) else [term])]
+    different = list(dict.fromkeys(flat))
+    return [operator(*different)] if len(different) > 1 else different
 
 
 def _spdx(name: str) -> str:
-    """One licence: a reference has letters, digits, `.` and `-`."""
-    return KNOWN.get(name) or REF + re.sub(r"[^A-Za-z0-9.-]", "-", name.replace("+", "-plus"))
+    """Translate one name. A reference has letters, digits, `.` and `-`."""
+    if name in KNOWN:
+        return KNOWN[name]
+    symbol = SPDX.known_symbols.get(name)
+    if symbol and not symbol.is_exception:
+        return name
+    return REF + re.sub(r"[^A-Za-z0-9.-]", "-", name.replace("+", "-plus"))

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from quern.errors import BuildError, naming
 from quern.portage.emerge import PACKAGE_EPOCH
 from quern.portage.plan import package_name
-from quern.worker import metadata, regular
+from quern.worker import WorkerError, gpkg, gpkg_write, metadata, regular
 
 if TYPE_CHECKING:
     from quern.worker.accounts import Numbers
@@ -150,8 +150,6 @@ class Store:
         return False
 
     def _write_anew(self, cpv: str, package: BinaryIO, copy: BinaryIO, by_root: bool, known: Numbers | None) -> None:
-        from quern.worker import WorkerError, gpkg, gpkg_write
-
         try:
             with tempfile.TemporaryFile(dir=self.folder) as spool, gpkg.read(package, "the file") as found:
                 names = (found.metadata.get(name, b"").decode(errors="replace").strip() for name in ("CATEGORY", "PF"))

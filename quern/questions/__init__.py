@@ -4,15 +4,8 @@ A question is answered from the project and the work folder as they are. It may 
 they made as it is. A chore is asked of all images of the project together: `doit prune`.
 """
 
-from quern.questions.binhost import BINHOST
-from quern.questions.diff import DIFF
 from quern.questions.explain import EXPLAIN
-from quern.questions.lock import LOCK
-from quern.questions.prune import PRUNE
-from quern.questions.sbom import SBOM
-from quern.questions.shell import SHELL
-from quern.questions.size import SIZE
-from quern.questions.verify import VERIFY
+from quern.questions.table import BINHOST, DIFF, LOCK, PRUNE, SBOM, SHELL, SIZE, VERIFY
 
 QUESTIONS = (BINHOST, DIFF, EXPLAIN, LOCK, SBOM, SHELL, SIZE, VERIFY)
 CHORES = (PRUNE,)

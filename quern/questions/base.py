@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quern.interrupts import heard
 from quern.project import Image
 from quern.steps.base import Run
 
@@ -32,10 +36,6 @@ def no_files(image: Image) -> tuple[Path, ...]:
 
 def tell_machines(value: object) -> None:
     """Answer with one line of JSON."""
-    import json
-
-    from quern.interrupts import heard
-
     with heard():
         print(json.dumps(value), flush=True)
 
@@ -57,6 +57,17 @@ def read_tree(run: Run, verb: Callable[..., dict[str, Any]], **params: Any) -> d
         return verb(**params)
     except PermissionError:
         return run.driver.call(verb.__name__, **params)
+
+
+@dataclass(frozen=True)
+class Later:
+    """A function of a module of this package, which is loaded when it is called: tasks are listed at every start."""
+
+    module: str
+    function: str = "answer"
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (those of the function)
+        return getattr(import_module(f"quern.questions.{self.module}"), self.function)(*arguments, **options)
 
 
 class Question(NamedTuple):

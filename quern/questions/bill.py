@@ -8,18 +8,23 @@ build/NAME/image.json, tarball.json     the image itself
 
 from __future__ import annotations
 
+import json
 import re
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from quern import __version__
 from quern.errors import BuildError
+from quern.portage import lockfile, provenance
 from quern.project import Image
 from quern.questions.base import read_tree
 from quern.steps import receipt as receipts
 from quern.steps.base import Run
+from quern.steps.packages import LOCK, PROVENANCE
 from quern.steps.receipt import Place
+from quern.worker.vdb import described
 
 CHAIN = ("packages", "root", "strip", "tarball", "image")  # each is made of the one before
 
@@ -97,10 +102,6 @@ def _name_and_address(person: str) -> tuple[str, str]:
 
 
 def _components(work: Path, run: Run) -> list[Component]:
-    from quern.portage import lockfile, provenance
-    from quern.steps.packages import LOCK, PROVENANCE
-    from quern.worker.vdb import described
-
     packages = Place(work, "packages").output
     lock = {each.cpv: each for each in lockfile.parse((packages / LOCK).read_text("utf-8"), str(packages / LOCK))}
     known = provenance.read(packages / PROVENANCE)
@@ -133,7 +134,4 @@ def _source(name: str, line: str, uris: Mapping[str, list[str]]) -> Source:
 
 def identity(bill: Bill) -> str:
     """A UUID of all that the bill says, and of the quern that writes it down."""
-    import json
-    import uuid
-
     return str(uuid.uuid5(uuid.NAMESPACE_URL, json.dumps([__version__, bill])))

@@ -11,9 +11,13 @@ import hashlib
 import time
 from pathlib import Path
 
+from quern.drivers.raw import RawDriver
 from quern.errors import BuildError, display
+from quern.portage import store
+from quern.portage.signing import Key, sign
 from quern.project import Image
-from quern.questions.base import Question, check_outdir
+from quern.questions import written
+from quern.questions.base import check_outdir
 from quern.steps.base import Run, counted
 from quern.steps.lock import locked
 from quern.steps.packages import PackagesStep
@@ -24,11 +28,9 @@ OF = "QUERN"  # in the head of the index, ours: what the folder was made of
 
 def answer(image: Image, run: Run) -> None:
     """Write the folder anew, unless it is what it would be. Raises BuildError, and DriverError without gpg."""
-    from quern.portage import store
-
     view = Place(image.work, PackagesStep.name).output / "view"
     signer = image.settings.portage.signing_key
-    (folder,) = files(image)
+    (folder,) = written.binhost(image)
     check_outdir(image)
     with locked(image.work / "lock", run.say):
         stanzas = store.read_index(view)
@@ -46,15 +48,8 @@ def answer(image: Image, run: Run) -> None:
     run.say(f"{display(folder)} is written: {counted(len(stanzas), 'package')}{signed}")
 
 
-def files(image: Image) -> tuple[Path]:
-    """What is written."""
-    return (image.outdir / f"{image.output_name}.binhost",)
-
-
 def _head(folder: Path) -> dict[str, str]:
     """The head of the index that is there. Raises BuildError if what is there is not ours to replace."""
-    from quern.portage import store
-
     head = store.read_head(folder)
     if not is_own(folder) and (folder.is_symlink() or folder.exists()):
         raise BuildError(f"{display(folder)} was not made by quern; move it away")
@@ -63,15 +58,11 @@ def _head(folder: Path) -> dict[str, str]:
 
 def is_own(folder: Path) -> bool:
     """Whether quern has made the folder."""
-    from quern.portage import store
-
     return not folder.is_symlink() and OF in store.read_head(folder)
 
 
 def _is_whole(folder: Path) -> bool:
     """Whether every package is there, as far as that can be told at a glance."""
-    from quern.portage import store
-
     try:
         return all(
             (folder / stanza["PATH"]).stat().st_size == int(stanza["SIZE"]) for stanza in store.read_index(folder)
@@ -82,7 +73,6 @@ def _is_whole(folder: Path) -> bool:
 
 def _replace(folder: Path, view: Path, signer: str | None, head: dict[str, str]) -> None:
     """Make the folder anew beside itself, and put it in its place."""
-    from quern.drivers.raw import RawDriver
 
     def discard(path: Path) -> None:
         RawDriver().call("remove", path=str(path), within=str(path.parent))
@@ -102,12 +92,9 @@ def _replace(folder: Path, view: Path, signer: str | None, head: dict[str, str])
 
 
 def _fill(folder: Path, view: Path, signer: str | None, head: dict[str, str]) -> None:
-    from quern.portage import store
-
     if signer is None:
         store.link_view(view, folder, head)
         return
-    from quern.portage.signing import Key, sign
 
     stanzas = []
     for stanza in store.read_index(view):
@@ -116,14 +103,3 @@ def _fill(folder: Path, view: Path, signer: str | None, head: dict[str, str]) ->
         sign(view / stanza["PATH"], package, Key(signer))
         stanzas.append({**stanza, **store.digests(package)})
     store.write_index(folder, stanzas, head)
-
-
-BINHOST = Question(
-    name="binhost",
-    doc="write a binary package host, for a web server, with the packages of",
-    after="packages",
-    options=(),
-    answer=answer,
-    files=files,
-    is_own=is_own,
-)

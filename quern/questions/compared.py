@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from quern.errors import BuildError, display
 from quern.inventory import FORMER, File, Inventory, lock_of, read
+from quern.portage import changes, lockfile
+from quern.portage.plan import package_name
 from quern.project import Image
 from quern.questions.base import read_tree
 from quern.questions.bill import CHAIN
@@ -16,6 +18,7 @@ from quern.steps.image import INVENTORY, ImageStep
 from quern.steps.packages import LOCK
 from quern.steps.receipt import Place, of_one_build
 from quern.worker.special import instead
+from quern.worker.vdb import described
 
 NOBODYS = "no package's"
 PACKED = ("rootfs", "history")  # of an image's configuration: how its files are packed
@@ -50,8 +53,6 @@ def kept(image: Image, run: Run) -> tuple[Inventory, Inventory | None]:
 
     Raises BuildError, and DriverError.
     """
-    from quern.worker.vdb import described
-
     folder = Place(image.work, ImageStep.name).output
     last = read(folder / INVENTORY)
     if last is None or of_one_build(image.work, CHAIN) is None:
@@ -62,8 +63,6 @@ def kept(image: Image, run: Run) -> tuple[Inventory, Inventory | None]:
 
 def moves(image: Image, path: Path) -> list[str]:
     """How the image's lock is not as the one at `path`, a line a package. Raises BuildError."""
-    from quern.portage import changes, lockfile
-
     own = Place(image.work, "packages").output / LOCK
     if found := instead(path):
         raise BuildError(f"{display(path)}: expected a lock, found {found}")
@@ -76,8 +75,6 @@ def moves(image: Image, path: Path) -> list[str]:
 
 def difference(before: Inventory, after: Inventory) -> Difference:
     """How `after` is not as `before`."""
-    from quern.portage import changes, lockfile
-
     packages = settings = None
     if before.lock is not None and after.lock is not None:
         packages = changes.moves(lockfile.parse(before.lock, "before"), lockfile.parse(after.lock, "after"))
@@ -119,8 +116,6 @@ def _settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, 
 
 def _files(before: Sequence[File], after: Sequence[File]) -> dict[str, Files]:
     """By package, of whatever version; where a side does not know whose its files are, the other side says it."""
-    from quern.portage.plan import package_name
-
     old, new = {file.path: file for file in before}, {file.path: file for file in after}
     found: dict[str, Files] = {}
     for path in sorted({*old, *new}):

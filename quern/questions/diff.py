@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from quern.archive_reading import read_archive
 from quern.errors import BuildError, ConfigError
 from quern.project import Image
-from quern.questions.base import Question, Switch, Text, tell_machines
+from quern.questions import compared, diff_text
+from quern.questions.base import tell_machines
 from quern.steps.base import Run
 from quern.steps.lock import locked
 
@@ -19,9 +21,6 @@ NONE_BEFORE = """\
 
 def answer(image: Image, run: Run, *, lock: str, archive: str, json: bool) -> None:
     """Say it; with `json` as one line of JSON (see diff_text.py). Raises QuernError."""
-    from quern.archive_reading import read_archive
-    from quern.questions import compared, diff_text
-
     if lock and archive:
         raise ConfigError("diff: expected one of --lock and --archive, got both")
     with locked(image.work / "lock", run.say):
@@ -40,16 +39,3 @@ def answer(image: Image, run: Run, *, lock: str, archive: str, json: bool) -> No
         return
     for line in lines:
         run.say(line)
-
-
-DIFF = Question(
-    name="diff",
-    doc="say what has changed since the last different build of",
-    after="image",
-    options=(
-        Text("lock", "compare the packages with those of this lock instead", "l"),
-        Text("archive", "compare with this archive of an image, or tarball of a root, instead", "a"),
-        Switch("json", "one line of JSON, for machines"),
-    ),
-    answer=answer,
-)

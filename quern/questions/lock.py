@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from quern.errors import BuildError, ConfigError, display
+from quern.portage import changes, lockfile
 from quern.project import CONFIG, Image
-from quern.questions.base import Question, Switch
+from quern.questions.resolving import resolved
+from quern.steps import committed
 from quern.steps.base import Run
 
 if TYPE_CHECKING:
@@ -24,10 +26,6 @@ def answer(image: Image, run: Run, *, check: bool) -> None:
 
     A lock that cannot be read, after a merge say, is written anew. Raises ConfigError if the image has none.
     """
-    from quern.portage import changes, lockfile
-    from quern.questions.resolving import resolved
-    from quern.steps import committed
-
     lock = image.settings.build.lock
     if lock is None:
         raise ConfigError(_unset(image))
@@ -52,8 +50,6 @@ def answer(image: Image, run: Run, *, check: bool) -> None:
 
 def _with_origin(package: Locked, former: Iterable[Locked]) -> Locked:
     """The package with the binhost that the former lock had for the very same."""
-    from quern.portage import changes
-
     same = [each.binhost for each in former if each.cpv == package.cpv and not changes.changes(each, package)]
     return package._replace(binhost=same[0]) if same else package
 
@@ -61,12 +57,3 @@ def _with_origin(package: Locked, former: Iterable[Locked]) -> Locked:
 def _unset(image: Image) -> str:
     folder = image.folder or image.base
     return UNSET.format(config=display(folder / CONFIG), lock=f"{folder.relative_to(image.base)}/packages.lock")
-
-
-LOCK = Question(
-    name="lock",
-    doc="resolve, say what moves, and update the lock of",
-    after="portage",
-    options=(Switch("check", "write nothing, and fail if anything moves"),),
-    answer=answer,
-)

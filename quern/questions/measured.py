@@ -20,6 +20,7 @@ from quern.steps.base import Run, Step, key_of
 from quern.steps.chain import steps_of
 from quern.steps.present import has_parts
 from quern.steps.receipt import Receipt
+from quern.worker.inventory import sizes
 
 NOBODY = ""  # in place of the package of a file that no package owns
 
@@ -75,8 +76,6 @@ class Measured(NamedTuple):
 
 def measure(image: Image, run: Run) -> Measured:
     """Measure the last finished build of `image`. Raises BuildError if there is none, and DriverError."""
-    from quern.worker.inventory import sizes
-
     steps = {step.name: step for step in steps_of(image)}
     made = {name: receipts.read(step.place.receipt) for name, step in steps.items()}
     root, strip = made["root"], made["strip"]

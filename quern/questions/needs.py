@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from quern.portage.keys import read_ingredients
+from quern.portage.store import KEY_DIGITS, read_index
 from quern.project import Image
+from quern.questions.foresight import Foresight
 from quern.steps import receipt as receipts
 from quern.steps.base import key_of
 from quern.steps.chain import steps_of
@@ -33,9 +36,6 @@ class Needs(NamedTuple):
 
 def needs(image: Image, scratch: Path, say: Callable[[str], None]) -> Needs:
     """What `image` needs; `scratch` is a new folder for it alone. Raises QuernError where that cannot be told."""
-    from quern.portage.keys import read_ingredients
-    from quern.portage.store import KEY_DIGITS, read_index
-
     output = Place(image.work, PackagesStep.name).output
     found = Needs(set(), set(), {(each["CPV"], each.get("SHA1", "")) for each in read_index(output / "view")})
     last = read_ingredients(output / INGREDIENTS)
@@ -50,8 +50,6 @@ def _each(image: Image, scratch: Path, last: Ingredients | None, say: Callable[[
     if last:
         yield last
     if last is None or not _is_current(image):
-        from quern.questions.foresight import Foresight
-
         say(f"Resolving {image.name}, to see what its next build needs")
         scratch.mkdir()
         yield Foresight(image, scratch).ingredients()

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from quern.project import Image
 from quern.steps.base import Run, discard
 from quern.steps.chain import setup_of
+from quern.steps.emerging import Build
 from quern.steps.lock import locked
 from quern.steps.packages import PackagesStep
 from quern.steps.receipt import Place
+from quern.steps.resolution import resolve
+from quern.steps.work import claim
 
 if TYPE_CHECKING:
     from quern.portage.plan import Plan
@@ -20,10 +23,6 @@ def resolved(image: Image, run: Run) -> Plan:
 
     Raises BuildError if there is no solution.
     """
-    from quern.steps.emerging import Build
-    from quern.steps.resolution import resolve
-    from quern.steps.work import claim
-
     setup = setup_of(image)
     claim(image.work)
     place = Place(image.work, "resolve")

@@ -9,12 +9,14 @@ The same image gives the same bytes. The archive itself stays as it is: its dige
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quern import oci
 from quern.errors import DriverError, display
 from quern.project import Image
-from quern.questions.base import Question, check_outdir
+from quern.questions import written
+from quern.questions.base import check_outdir
+from quern.questions.bill import bill_of, identity
 from quern.steps import receipt as receipts
 from quern.steps.base import Run
 from quern.steps.image import FILE, ImageStep, layer_of
@@ -32,8 +34,6 @@ def answer(image: Image, run: Run) -> None:
         from quern.questions import sbom_cyclonedx, sbom_spdx
     except ImportError as error:
         raise DriverError(NEEDS.format(f"sbom:{image.name}", error.name)) from None
-    from quern import oci
-    from quern.questions.bill import bill_of, identity
 
     check_outdir(image)
     with locked(image.work / "lock", run.say):
@@ -44,21 +44,14 @@ def answer(image: Image, run: Run) -> None:
             oci.Document("application/vnd.cyclonedx+json", cyclonedx.encode()),
         ]
         _write(image, documents)
-    for path in files(image):
+    for path in written.sbom(image):
         run.say(f"{display(path)} is written")
-
-
-def files(image: Image) -> tuple[Path, ...]:
-    """What is written."""
-    return tuple(image.outdir / f"{image.output_name}{end}" for end in (".spdx.json", ".cdx.json", ".sbom.tar"))
 
 
 def _write(image: Image, documents: list[oci.Document]) -> None:
     """The archive, which may find no room, is whole before one of the three is replaced."""
-    from quern import oci
-
     layer, packed = layer_of(image)
-    *texts, attached = files(image)
+    *texts, attached = written.sbom(image)
     aside = attached.with_name(f".{attached.name}.new")
     aside.unlink(missing_ok=True)
     try:
@@ -69,13 +62,3 @@ def _write(image: Image, documents: list[oci.Document]) -> None:
     finally:
         aside.unlink(missing_ok=True)
     receipts.sync_folder(attached.parent)
-
-
-SBOM = Question(
-    name="sbom",
-    doc="write bills of materials, SPDX and CycloneDX, of",
-    after="image",
-    options=(),
-    answer=answer,
-    files=files,
-)

@@ -6,15 +6,24 @@ by removing that. Until the shell is left, a build of the image waits.
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from quern.drivers import terminal
+from quern.drivers.base import Command
+from quern.drivers.confinement import WORKER
+from quern.errors import BuildError, ConfigError
+from quern.interrupts import Ended, heard
 from quern.project import Image
-from quern.questions.base import Question, Text
+from quern.steps import names
 from quern.steps.base import Run
-
-if TYPE_CHECKING:  # what only an open shell needs is imported there: tasks are named at every start
-    from quern.drivers.base import Command
+from quern.steps.capsule import RECORD
+from quern.steps.chain import STEPS
+from quern.steps.lock import locked
+from quern.steps.receipt import Place
+from quern.worker import regular
 
 NOTHING = "no package of {image} has failed, or nothing is left of it: a shell is where the build of one failed"
 NO_TERMINAL = "there is no terminal for a shell; for one command: doit shell:{image} --command='COMMAND'"
@@ -28,11 +37,6 @@ def answer(image: Image, run: Run, *, command: str) -> None:
 
     Raises BuildError if there is nothing to look at, ConfigError where there is no terminal.
     """
-    from quern.drivers import terminal
-    from quern.errors import ConfigError
-    from quern.interrupts import Ended
-    from quern.steps.lock import locked
-
     _latest(image)  # before there is a work folder, or another build is waited for
     if not command and not terminal.is_there():
         raise ConfigError(NO_TERMINAL.format(image=image.name))
@@ -47,14 +51,6 @@ def answer(image: Image, run: Run, *, command: str) -> None:
 
 def _latest(image: Image) -> tuple[Path, dict[str, Any]]:
     """The record of the failure that is to be looked at, and what it says. Raises BuildError."""
-    import json
-
-    from quern.errors import BuildError
-    from quern.steps.capsule import RECORD
-    from quern.steps.chain import STEPS
-    from quern.steps.receipt import Place
-    from quern.worker import regular
-
     folders = [Place(image.work, step.name).staging / "scratch" for step in STEPS]
     files = [folder / RECORD for folder in folders]
     files += [file for folder in folders for file in folder.glob(f"*/{RECORD}")]
@@ -75,12 +71,6 @@ def _banner(record: dict[str, Any]) -> str:
 
 def _command(run: Run, file: Path, record: dict[str, Any], command: str) -> Command:
     """The worker's `shell`, which may write to the build folder and to ROOT."""
-    import os
-
-    from quern.drivers.base import Command
-    from quern.drivers.confinement import WORKER
-    from quern.steps import names
-
     called = names.from_json(record.get("names", {}))  # of an earlier version
     words = [record["python"], "-I", "-B", run.driver.inside(WORKER), "shell", called.inside(file)]
     words += [command] if command else []
@@ -94,16 +84,5 @@ def _command(run: Run, file: Path, record: dict[str, Any], command: str) -> Comm
 
 
 def _show(line: str) -> None:
-    from quern.interrupts import heard
-
     with heard():
         print(line, flush=True)
-
-
-SHELL = Question(
-    name="shell",
-    doc="open a shell in the failed build of a package of",
-    after=None,
-    options=(Text("command", "run this instead, and end with its exit status", "c"),),
-    answer=answer,
-)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from html import escape
@@ -50,8 +51,6 @@ def _policy(template: str) -> str:
 
 def _data(name: str, measured: Measured) -> str:
     """What the script needs: {"image", "nobodys", "packages": [...], "files": [[path, bytes, index of package]]}."""
-    import json
-
     packages = list(measured.packages)
     numbers = {package: number for number, package in enumerate(packages)}
     files = [[spelt(file.path), file.size, numbers[file.package]] for file in measured.files if file.size]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from quern.fetching.folder import PARTIAL, RECORD
+from quern.portage.store import SUFFIX, Store, parse_stanza
 from quern.project import Image
 from quern.questions.needs import Needs
 from quern.questions.verify import FOLDER as VERIFY
@@ -91,8 +92,6 @@ def _made_in(work: Path) -> list[Path]:
 
 def packages(folder: Path, needed: Iterable[Needs]) -> Iterator[Unneeded]:
     """The binary packages in the store `folder` that nobody needs, and copies that were never finished."""
-    from quern.portage.store import SUFFIX, Store, parse_stanza
-
     needed = list(needed)
     names = {name for each in needed for name in each.packages}
     built = {row for each in needed for row in each.built}

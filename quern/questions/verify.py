@@ -11,13 +11,14 @@ locked.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from quern.errors import BuildError, QuernError, display
 from quern.project import Image
-from quern.questions.base import Question
+from quern.questions.explain import explain
 from quern.steps import receipt as receipts
 from quern.steps.base import Run, discard, run_step
 from quern.steps.chain import driver_of, steps_of
@@ -72,8 +73,6 @@ def answer(image: Image, run: Run) -> None:
 
 def _check_current(image: Image) -> None:
     """Refuse to compare with what would not be built now anyway. Raises BuildError."""
-    from quern.questions.explain import explain
-
     asked = image.settings.postbuild._replace(engines="none")  # whether it is loaded is no matter
     for verdict in explain(image._replace(settings=image.settings._replace(postbuild=asked))):
         if verdict.state != "up to date":
@@ -92,8 +91,6 @@ def _result(image: Image) -> Result:
 
 
 def _digest(file: Path) -> str:
-    import hashlib
-
     found = hashlib.sha256()
     with file.open("rb") as stream:
         while piece := stream.read(1 << 20):
@@ -141,12 +138,3 @@ def _line(difference: Mapping[str, str]) -> str:
     path = display(Path(difference["path"]))
     shown = path if path.isprintable() else repr(path)
     return f"{difference['package'] or 'no package'}: {shown}: {difference['what']}"
-
-
-VERIFY = Question(
-    name="verify",
-    doc="build again from source elsewhere, and compare, for",
-    after=None,
-    options=(),
-    answer=answer,
-)

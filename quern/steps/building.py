@@ -17,8 +17,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from quern.drivers.commands import Stopped
-from quern.engine import EngineUnavailable
-from quern.errors import BuildError, PackageError, QuernError, naming, of_the_machine
+from quern.errors import BuildError, EngineUnavailable, PackageError, QuernError, naming, of_the_machine
 from quern.portage import claims, ledger, refusals
 from quern.portage.plan import Package
 from quern.portage.tally import BUILDING

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from quern.drivers.base import Driver
 from quern.errors import DriverError
+from quern.portage import installation
 from quern.portage.setup import Setup
 from quern.project import Image
 from quern.steps.base import Step
@@ -57,7 +58,6 @@ def driver_of(image: Image, say: Callable[[str], None]) -> Driver:
         checked(image.settings.docker)
         return DockerDriver(setup_of(image), say)
     from quern.drivers.raw import RawDriver
-    from quern.portage import installation
 
     try:
         python = str(installation.find(os.environ.get("PATH", os.defpath)).python)

@@ -9,6 +9,7 @@ STAGING/
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -318,7 +319,5 @@ class Build:
 
     def check_target(self) -> None:
         """Refuse what the starter's toolchain cannot build, before anything is built."""
-        import platform
-
         if self.setup.toolchains() and platform.machine() != "x86_64":
             raise BuildError(f"the starter repository builds on x86_64 only; this machine is {platform.machine()}")

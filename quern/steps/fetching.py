@@ -18,8 +18,10 @@ from quern.fetching import sources as fetching
 from quern.fetching.mirrors import Mirrors
 from quern.fetching.sources import Begun, Fetched, Progress, Source, Unfetched
 from quern.fetching.uris import Places, mirror_names, places, together
+from quern.fetching.web import Web
 from quern.portage import emerge
 from quern.portage.tally import FETCHING
+from quern.steps import binhosts
 from quern.steps.base import counted, megabytes
 from quern.worker import regular
 from quern.worker.namespaces import HIDDEN
@@ -47,8 +49,6 @@ def fetch(build: Build, plan: Plan, packages: Sequence[Package], targets: Sequen
     if not build.setup.image.settings.portage.binhost:
         fetch_sources(build, plan, packages)
         return
-    from quern.steps import binhosts
-
     taken = binhosts.fetch(build, targets)
     fetch_sources(build, plan, [each for each in packages if (each.cpv, each.on_host) not in taken])
     if taken:
@@ -79,8 +79,6 @@ def fetch_sources(build: Build, plan: Plan, packages: Sequence[Package]) -> None
 
 def _fetch(build: Build, lacking: Sequence[Source], known: Mapping[str, Places]) -> None:
     """Fetch what is lacking, and say how far that is. Raises BuildError."""
-    from quern.fetching.web import Web  # a library that takes longer to load than most steps
-
     folder, failed, begun = build.setup.image.distfiles, list[Unfetched](), 0
     size = sum(source.file.size for source in lacking)
     build.run.say(f"Fetching {counted(len(lacking), 'source file')}, {megabytes(size)}")

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from quern import __version__
 from quern.config.container import DATE
-from quern.errors import BuildError, display
+from quern.errors import BuildError, EngineError, EngineUnavailable, display
 from quern.portage.platform import Platform
 from quern.portage.setup import Setup
 from quern.project import Image
 from quern.steps import receipt as receipts
 from quern.steps.base import Made, Run, Step
+from quern.steps.packages import LOCK
 from quern.steps.receipt import Receipt
 from quern.steps.tarball import tarball_of
 
@@ -90,7 +91,6 @@ class ImageStep(Step):
     def _content(self, run: Run) -> tuple[str, list[File]]:
         """The lock of the installed packages, and the files."""
         from quern.inventory import lock_of, of_rows
-        from quern.steps.packages import LOCK
 
         if receipts.of_one_build(self.work, ("packages", "root", "strip", "tarball")) is None:
             raise BuildError(f"{self.setup.image.name} is being built by another run as well; run it again")
@@ -149,7 +149,7 @@ class ImageStep(Step):
 
     def _lacking(self, receipt: Receipt, patience: float) -> str | None:
         """See `lacking`; `patience` is the seconds that the daemon has to answer."""
-        from quern.engine import EngineError, EngineUnavailable, tagged_image_id
+        from quern.engine import tagged_image_id
 
         settings = self.setup.image.settings
         engine, reference = settings.postbuild.engines, receipt.info["reference"]
@@ -165,7 +165,7 @@ class ImageStep(Step):
 
     def settle(self, receipt: Receipt, run: Run) -> None:
         """Load and tag. Raises EngineError if that fails; an absent daemon is an error only where one is required."""
-        from quern.engine import EngineUnavailable, load_and_tag, ping
+        from quern.engine import load_and_tag, ping
 
         settings, archive = self.setup.image.settings, self.setup.image.archive
         reference, daemon = receipt.info["reference"], settings.docker.daemon

@@ -5,6 +5,7 @@ The kernel gives the lock back when the holder dies, however it dies, so there i
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -26,8 +27,6 @@ def locked(path: Path, say: Callable[[str], None], shared: bool = False) -> Iter
 
 def is_held(path: Path) -> bool:
     """Whether some process, this one included, has the lock at `path` now."""
-    import fcntl
-
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -43,8 +42,6 @@ def is_held(path: Path) -> bool:
 
 def _take(path: Path, say: Callable[[str], None], shared: bool) -> int:
     """A descriptor that has the lock. Its holder may have removed the file: then there is a new one, or none yet."""
-    import fcntl
-
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     while True:
         descriptor = _open(path)

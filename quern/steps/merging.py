@@ -13,7 +13,6 @@ from quern.drivers.confinement import WORKER
 from quern.errors import BuildError
 from quern.portage import emerge, refusals, store
 from quern.steps import capsule
-from quern.steps.packages import ON_HOST
 from quern.steps.work import check_folders
 from quern.terminal import harmless
 from quern.worker.merge import FAILED, Request
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from quern.portage.root_plan import RootPlan
     from quern.steps.emerging import Build
 
+ON_HOST = "on-host"  # below scratch: the packages that are merged where emerge runs
 IDEPEND = """\
 {packages} must be on the machine while packages are installed (IDEPEND); that takes a Gentoo system to build in: \
 [build] driver = docker with a stage"""

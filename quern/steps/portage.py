@@ -10,6 +10,7 @@ build/NAME/portage/
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -74,14 +75,10 @@ class PortageStep(Step):
         configroot.write_profile(etc / "make.profile", setup.profile)
         for warning in setup.stack().warnings:
             run.say(f"Warning: {warning}")
-        if setup.image.settings.portage.autofix and not setup.in_container:
-            run.say("Warning: portage.autofix is for builds in a container; this machine's /usr/portage is left alone")
         return Made({})
 
     def _copy_overlay(self, overlay: Path) -> None:
         """Copy what this image uses of the project's profiles: another image's folder is none of its inputs."""
-        import shutil
-
         source = self.setup.image.profiles
         assert source is not None
         (overlay / "metadata").mkdir(parents=True)
@@ -121,8 +118,6 @@ def profile_parts(folder: Path) -> list[Path]:
 
 def _copy_profile(folder: Path, target: Path) -> None:
     """Copy one profile folder, links as what they point to. Another profile may lie below it, copied already."""
-    import shutil
-
     target.mkdir(parents=True, exist_ok=True)
     for entry in profile_parts(folder):
         if entry.is_dir():

@@ -7,6 +7,7 @@ time, because another image may have taken the name since.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -60,8 +61,6 @@ def _link(source: Path, path: Path) -> None:
         try:
             temporary.hardlink_to(source)
         except OSError:  # another file system, or one without hard links
-            import shutil
-
             shutil.copy2(source, temporary)  # its time too: that is how the copy is known again
             with temporary.open("rb") as copy:
                 os.fsync(copy.fileno())  # a receipt that outlives a power cut must not vouch for less

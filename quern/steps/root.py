@@ -14,6 +14,7 @@ from quern.errors import BuildError
 from quern.portage.setup import Setup
 from quern.steps import receipt as receipts
 from quern.steps.base import Made, Run, Step, counted, discard, megabytes
+from quern.steps.packages import ON_HOST, ROOT_PLAN, digest_in
 from quern.steps.receipt import Receipt
 
 
@@ -48,7 +49,6 @@ class RootStep(Step):
         from quern.portage.plan import package_name
         from quern.steps import history, merging
         from quern.steps.emerging import Build
-        from quern.steps.packages import ROOT_PLAN
 
         for warning in self.setup.image.settings.warnings:
             run.say(warning)
@@ -72,7 +72,7 @@ class RootStep(Step):
     def _take_view(self, view: Path) -> None:
         """Copy the packages; if they are not what `packages` made, have that step run again at the next occasion."""
         from quern.portage import lockfile, store
-        from quern.steps.packages import ON_HOST, digest_in
+        from quern.steps import merging
 
         packages = self.place.beside("packages")
         try:
@@ -86,4 +86,4 @@ class RootStep(Step):
             raise
         store.copy_view(packages.output / "view", view)
         if on_host.is_dir():
-            store.copy_view(on_host, view.with_name(ON_HOST))
+            store.copy_view(on_host, view.with_name(merging.ON_HOST))

@@ -7,6 +7,7 @@ OUTDIR/image-NAME-YYYY-MM-DD.tar.gz      a hard link to it
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +101,6 @@ class TarballStep(Step):
 
     def _date(self, digest: str) -> str:
         """The content's day, YYYY-MM-DD in UTC: the declared one, else the day on which these bytes were first made."""
-        import time
-
         declared = self.image.settings.build.source_date_epoch
         former = receipts.read(self.place.receipt)
         if declared is None and former is not None and former.digest == digest:

@@ -9,6 +9,9 @@ Not one of the steps that make an image: `doit image:NAME` never runs it, and no
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -61,8 +64,6 @@ class TrialStep(Step):
 
     def build(self, staging: Path, run: Run) -> Made:
         """Run every test, and raise BuildError if one fails."""
-        import shutil
-
         names = self._names()
         failed: list[str] = []
         if names and self.folder:
@@ -125,8 +126,6 @@ class TrialStep(Step):
         return False
 
     def _reason(self, status: int | None) -> str:
-        import signal
-
         if status is None:
             return f"it did not end within {self.image.settings.tests.timeout} s ([tests] timeout)"
         if status - 128 in set(signal.Signals):
@@ -150,8 +149,6 @@ class _Log:
 
 def _copy(source: Path, target: Path) -> None:
     """Copy the tests as they are now, for any user to read, whoever may read them here."""
-    import shutil
-
     try:
         shutil.copytree(source, target)
     except shutil.Error as error:
@@ -164,8 +161,6 @@ def _copy(source: Path, target: Path) -> None:
 
 def _not_started(test: Path, lines: list[str]) -> str:
     """Why a test could not be started, if that is what its only line says."""
-    import re
-
     if len(lines) != 1 or not re.fullmatch(NOT_STARTED, lines[0]):
         return ""
     with test.open("rb") as file:

@@ -17,8 +17,8 @@ from quern.drivers import containers, seccomp
 from quern.drivers.confinement import WORKER, worker
 from quern.drivers.limit import limited, run_for
 from quern.drivers.raw import RawDriver
-from quern.engine import DEFAULT_ADDRESS, EngineError, tagged_image_id
-from quern.errors import DriverError
+from quern.engine import DEFAULT_ADDRESS, tagged_image_id
+from quern.errors import DriverError, EngineError
 from quern.portage.tracebacks import condensed
 from quern.project import Image
 from quern.steps import receipt as receipts

@@ -6,6 +6,7 @@ And those whose names would be taken for something else by what builds in them.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -86,8 +87,6 @@ def check_sources(distfiles: Path) -> None:
 
 
 def _check_characters(folder: Path, odd: str, option: str) -> None:
-    import re
-
     if found := re.search(odd, str(folder)):
         where, what = spelled(str(folder)), spelled(found[0])
         raise BuildError(f"{where}: '{what}' in its path would end a build in its middle; set {option}")

@@ -21,10 +21,11 @@ import stat
 import tarfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import IO
 
 from . import WorkerError, holes, owners
 from .accounts import Numbers
+from .content import Content
 from .gpkg import XATTR, BinaryPackage, below
 from .gpkg_container import LEVEL, Container, compressed, header, metadata_tar
 from .metadata import BUILD_ID, normalised
@@ -40,17 +41,6 @@ REFUSED = "what is built here takes root, or build.driver = docker; files of an 
 def identity() -> str:
     """What decides on the bytes besides the content: part of every key."""
     return f"gzip zlib-{zlib.ZLIB_RUNTIME_VERSION} level {LEVEL}"
-
-
-class Content(NamedTuple):
-    """One file, folder or link of an image; a regular file's bytes are `info.size` ones of the spool from `start`.
-
-    `first` is the name of the file that this is a hard link to, as the image that was read has it.
-    """
-
-    info: tarfile.TarInfo
-    start: int = 0
-    first: bytes = b""
 
 
 def write(

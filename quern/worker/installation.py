@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -52,8 +54,6 @@ def _name(entry: os.DirEntry[str]) -> str:
 
 def locate(path: str) -> Installation | None:
     """The Portage to use: the first emerge of the search path `path`, else the one beside this Python; if any."""
-    import shutil
-
     beside = Path(sys.executable).parent / "emerge"
     found = shutil.which("emerge", path=path) or (str(beside) if beside.exists() else None)
     package = _package_here()
@@ -88,8 +88,6 @@ def _interpreter(script: Path) -> Path | None:
 
 def _asked(emerge: Path, python: Path) -> Installation | None:
     """The Portage of another Python, as that says itself: one in a virtual environment of its own, or pip's."""
-    import subprocess
-
     try:
         answer = subprocess.run([str(python), "-I", "-B", "-c", QUESTION], stdout=subprocess.PIPE, check=True).stdout
         origin, prefix = json.loads(answer)

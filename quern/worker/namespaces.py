@@ -10,8 +10,10 @@ import base64
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import re
+import socket
 import stat
 import struct
 from collections.abc import Iterable, Mapping
@@ -77,9 +79,6 @@ def unshare(network: bool, identity: tuple[int, int] | None = None) -> None:
 
 def _raise_loopback() -> None:
     """Bring `lo` up: test suites talk to themselves (netdevice(7), SIOCSIFFLAGS, IFF_UP)."""
-    import fcntl
-    import socket
-
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anything:
         fcntl.ioctl(anything, 0x8914, struct.pack("16sH22x", b"lo", 1))
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from . import WorkerError
 from .accounts import LIMIT, Numbers, rows
-
-if TYPE_CHECKING:
-    from .gpkg_write import Content
+from .content import Content
 
 FOREIGN = (
     "{path} belongs to {owner}, which no /etc/passwd or /etc/group that it is built with has{more}; give it an owner"

@@ -49,14 +49,6 @@ def text(path: Name, limit: int = LIMIT) -> str:
     return content(path, limit).decode(errors="replace")
 
 
-def holds(path: Name, expected: str) -> bool:
-    """Whether a regular file is there that has this text."""
-    try:
-        return text(path) == expected
-    except OSError:
-        return False
-
-
 def end(path: Name, size: int) -> bytes:
     """The last bytes of a regular file, up to `size`. Raises OSError."""
     with opened(path) as file:

@@ -7,9 +7,11 @@ child does not have (subprocess, `preexec_fn`).
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
 import sys
+import termios
 from typing import NoReturn
 
 NOT_FOUND = 127
@@ -22,9 +24,6 @@ def begin(parent: int) -> None:
     if os.getppid() != parent:  # it was gone before
         os.kill(os.getpid(), signal.SIGTERM)
     if os.isatty(0):
-        import fcntl
-        import termios
-
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # ioctl_tty(2); this process leads a session without one
 
 

@@ -22,7 +22,6 @@ VARIABLES = (
     "DESCRIPTION", "SRC_URI", "LICENSE", "SLOT", "KEYWORDS", "IUSE", "REQUIRED_USE", "RESTRICT", "PROPERTIES",
     "DEPEND", "RDEPEND", "BDEPEND", "PDEPEND",
 )  # fmt: skip
-INCREMENTAL = ("IUSE", "REQUIRED_USE", "DEPEND", "RDEPEND", "BDEPEND", "PDEPEND", "PROPERTIES", "RESTRICT")
 INSTALL = 'src_install() {\n\techo "${PF}" > "${T}"/installed || die\n}\n'
 
 
