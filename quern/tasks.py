@@ -180,8 +180,8 @@ def _chore(images: list[Image], chore: Chore, names: str) -> dict[str, Any]:
 
 
 def _parameter(option: Switch | Text) -> dict[str, Any]:
-    short = {"short": option.short} if isinstance(option, Text) else {}
-    kind = str if short else bool
+    short = {"short": option.short} if isinstance(option, Text) and option.short else {}
+    kind = str if isinstance(option, Text) else bool
     return {"name": option.name, "long": option.name, **short, "type": kind, "default": kind(), "help": option.doc}
 
 

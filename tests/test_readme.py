@@ -31,7 +31,7 @@ BLOCKS = {
     "What is shown": 1,  # test_live
     "What would run, and why": 1,
     "When a package fails": 1,
-    "What is in an image": 2,
+    "What is in an image": 3,
     "Testing an image": 1,
     "The same bytes again": 2,
     "The lock": 2,

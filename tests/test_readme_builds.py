@@ -88,7 +88,14 @@ def test_the_ledger(base: Project, changed: Changed) -> None:
 
 def test_the_difference(base: Project, changed: Changed) -> None:
     said = answer(shell(base, f"doit diff:{IMAGE}"), f"diff:{IMAGE}")
-    assert shape(said.strip()) == shape(blocks("What is in an image")[1])
+    assert shape(said.strip()) == shape(blocks("What is in an image")[2])
+
+
+def test_why_a_file_is_not_in_an_image(base: Project, changed: Changed) -> None:
+    """Of an image whose packages are there by now."""
+    command, _, shown = blocks("What is in an image")[1].strip().removeprefix("$ ").partition("\n")
+    assert built(base.doit("strip:hello")) == []
+    assert answer(shell(base, command), "why:hello").strip() == shown
 
 
 def test_documentation_comes_back_without_emerge(base: Project, changed: Changed) -> None:

@@ -13,8 +13,22 @@ from quern.questions.sbom import SBOM
 from quern.questions.shell import SHELL
 from quern.questions.size import SIZE
 from quern.questions.verify import VERIFY
+from quern.questions.why import WHY
 
-QUESTIONS = (BINHOST, DIFF, EXPLAIN, LOCK, SBOM, SHELL, SIZE, VERIFY)
+QUESTIONS = (BINHOST, DIFF, EXPLAIN, LOCK, SBOM, SHELL, SIZE, VERIFY, WHY)
 CHORES = (PRUNE,)
 
-__all__ = ["BINHOST", "CHORES", "DIFF", "EXPLAIN", "LOCK", "PRUNE", "QUESTIONS", "SBOM", "SHELL", "SIZE", "VERIFY"]
+__all__ = [
+    "BINHOST",
+    "CHORES",
+    "DIFF",
+    "EXPLAIN",
+    "LOCK",
+    "PRUNE",
+    "QUESTIONS",
+    "SBOM",
+    "SHELL",
+    "SIZE",
+    "VERIFY",
+    "WHY",
+]
