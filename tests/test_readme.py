@@ -38,7 +38,7 @@ BLOCKS = {
     "A project of your own": 4,
     "With Gentoo's tree": 3,
     "In a container": 1,
-    "How to": 5,  # the first in test_docker_gentoo
+    "How to": 6,  # the first in test_docker_gentoo
 }
 
 
