@@ -32,7 +32,7 @@ BLOCKS = {
     "What would run, and why": 1,
     "When a package fails": 1,
     "What is in an image": 3,
-    "Testing an image": 1,
+    "Testing an image": 2,  # the second in test_try
     "The same bytes again": 2,
     "The lock": 2,
     "A project of your own": 4,

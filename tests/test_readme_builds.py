@@ -34,7 +34,7 @@ def base(first: tuple[Project, str], tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_a_test_that_fails(base: Project) -> None:
-    (shown,) = blocks("Testing an image")
+    shown, _ = blocks("Testing an image")
     test = base.folder / f"profiles/{IMAGE}/tests/tls"
     good = test.read_text()
     base.edit(str(test), "urlopen(address)", "urlopen(address, context=trusting)")

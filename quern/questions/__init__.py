@@ -12,10 +12,11 @@ from quern.questions.prune import PRUNE
 from quern.questions.sbom import SBOM
 from quern.questions.shell import SHELL
 from quern.questions.size import SIZE
+from quern.questions.try_image import TRY
 from quern.questions.verify import VERIFY
 from quern.questions.why import WHY
 
-QUESTIONS = (BINHOST, DIFF, EXPLAIN, LOCK, SBOM, SHELL, SIZE, VERIFY, WHY)
+QUESTIONS = (BINHOST, DIFF, EXPLAIN, LOCK, SBOM, SHELL, SIZE, TRY, VERIFY, WHY)
 CHORES = (PRUNE,)
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "SBOM",
     "SHELL",
     "SIZE",
+    "TRY",
     "VERIFY",
     "WHY",
 ]
