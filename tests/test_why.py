@@ -47,9 +47,9 @@ def test_lines_that_were_taken_back_ask_for_nothing(tmp_path: Path) -> None:
     write(tmp_path, {"parent/packages": "x/a\nx/b\n*x/c\n", "own/packages": "# none\n-x/b\n\nx/a\n"})
     found = requests([tmp_path / "parent", tmp_path / "own"], {"x/a", "x/c"})
     assert found == [
-        Request(f"{tmp_path}/parent/packages:1", "x/a"),
-        Request(f"{tmp_path}/own/packages:4", "x/a"),
-        Request(f"{tmp_path}/parent/packages:3", "x/c"),
+        Request(f"{tmp_path}/parent/packages:1", "x/a", tmp_path / "parent"),
+        Request(f"{tmp_path}/own/packages:4", "x/a", tmp_path / "own"),
+        Request(f"{tmp_path}/parent/packages:3", "x/c", tmp_path / "parent"),
     ]
 
 
@@ -146,7 +146,7 @@ def test_a_real_image(tmp_path: Path, stock: Stock) -> None:
         "  not in the image: taken out by",
         "    strip.paths (profiles/one/quern.conf:6): /usr/share/l*/leaf",
         "lab/leaf-1: in the image for",
-        "  tree/profiles/image/packages:1: lab/top",
+        "  tree/profiles/image/packages:1: lab/top (inherited by profiles/one/parent:1)",
         "    lab/top-1 needs lab/leaf-1",
         "    lab/top-1 needs lab/leaf-1 because USE flag leaf is on (tree/profiles/image/package.use:2)",
         "without tree/profiles/image/packages:1: lab/leaf-1, lab/top-1 would leave",
@@ -154,7 +154,7 @@ def test_a_real_image(tmp_path: Path, stock: Stock) -> None:
     assert ask("--package=base") == [
         "lab/base-1: in the image for",
         "  profiles/one/packages:1: lab/base",
-        "  tree/profiles/image/packages:1: lab/top",
+        "  tree/profiles/image/packages:1: lab/top (inherited by profiles/one/parent:1)",
         "    lab/top-1 needs lab/base-1",
         "without profiles/one/packages:1: nothing would leave",
         "without tree/profiles/image/packages:1: lab/leaf-1, lab/top-1 would leave",
@@ -173,7 +173,9 @@ def test_a_real_image(tmp_path: Path, stock: Stock) -> None:
     answer = json.loads(project.doit("-r", "zero", "why:one", "--path=/usr/share/lab/top", "--json"))
     assert answer["current"] is True
     assert answer["path"]["in_image"] is True
-    assert answer["packages"][0]["reasons"][0]["leaving"] == ["lab/leaf-1", "lab/top-1"]
+    (reason,) = answer["packages"][0]["reasons"]
+    assert reason["inherited"] == ["profiles/one/parent:1"]
+    assert reason["leaving"] == ["lab/leaf-1", "lab/top-1"]
     assert snapshot(tmp_path / "build") == before
     project.edit("profiles/one/packages", "lab/base", "lab/other")
     assert ask("--package=lab/base")[-1].startswith("This is the last build; the profile has changed since")

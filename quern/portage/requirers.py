@@ -12,10 +12,11 @@ from quern.portage.lockfile import Locked
 
 
 class Request(NamedTuple):
-    """A line that asks for a package: its place (FILE:LINE), and the atom there."""
+    """A line that asks for a package: its place (FILE:LINE), the atom there, and the folder of the profile, if any."""
 
     place: str
     atom: str
+    folder: Path | None = None
 
 
 class Chain(NamedTuple):
@@ -66,7 +67,7 @@ class Requirers(NamedTuple):
 def requests(folders: Sequence[Path], atoms: Collection[str]) -> list[Request]:
     """The lines of `packages` files that ask for `atoms`; `folders` are those of the profile, parents first.
 
-    Lines that a later one takes back are left out (PMS 5.2.5).
+    Lines that a later one takes back are left out (PMS 5.2).
     """
     found: dict[str, list[Request]] = {}
     for folder in dict.fromkeys(folders):
@@ -76,7 +77,7 @@ def requests(folders: Sequence[Path], atoms: Collection[str]) -> list[Request]:
             elif line.text.startswith("-"):
                 found.pop(line.text[1:], None)
             else:
-                found.setdefault(line.text, []).append(Request(line.place, line.text.removeprefix("*")))
+                found.setdefault(line.text, []).append(Request(line.place, line.text.removeprefix("*"), folder))
     return [request for text, lines in found.items() if text.removeprefix("*") in atoms for request in lines]
 
 

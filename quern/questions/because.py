@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from quern.errors import BuildError, ConfigError, hint
 from quern.portage import lockfile, places, provenance, requirers, root_plan, use_conditions
 from quern.portage.plan import package_name
-from quern.portage.requirers import Request, Requirers
+from quern.portage.profile import parent_lines
+from quern.portage.requirers import Chain, Request, Requirers
 from quern.project import Image
 from quern.questions.base import read_tree
 from quern.steps import receipt as receipts
@@ -48,11 +49,13 @@ class Condition(NamedTuple):
 class Reason(NamedTuple):
     """A line that a package is in the image for, the packages from that to it, and the USE flags on the way.
 
-    `leaving` are the packages that would not be in the image without this one line.
+    `inherited` are the lines of `parent` files by which the line's profile is one of the image's. `leaving` are the
+    packages that would not be in the image without this one line.
     """
 
     place: str
     atom: str
+    inherited: list[str]
     packages: list[str]
     conditions: list[Condition]
     leaving: list[str]
@@ -156,11 +159,17 @@ class Records:
         if cpv not in self.installed:
             return Because(cpv, False, [], [], self._built_with(cpv))
         chains = self.requirers.chains(cpv)
-        reasons = [
-            Reason(*each.request, each.packages, self._conditions(each.packages), self._leaving([each.request.place]))
-            for each in chains
-        ]
+        reasons = [self._reason(chain) for chain in chains]
         return Because(cpv, True, reasons, self._leaving([reason.place for reason in reasons]), [])
+
+    def _reason(self, chain: Chain) -> Reason:
+        place, atom, folder = chain.request
+        inherited = self._parents.get(folder, []) if folder else []
+        return Reason(place, atom, inherited, chain.packages, self._conditions(chain.packages), self._leaving([place]))
+
+    @cached_property
+    def _parents(self) -> dict[Path, list[str]]:
+        return parent_lines(self._folders[-1], self._setup.repositories())
 
     def _leaving(self, lines: Iterable[str]) -> list[str]:
         return self.requirers.leaving(set(lines))

@@ -89,7 +89,8 @@ def _of_package(because: Because) -> Iterator[str]:
         return
     yield f"{because.package}: in the image for"
     for reason in because.reasons[:SHOWN]:
-        yield f"  {reason.place}: {reason.atom}"
+        inherited = f" (inherited by {', '.join(reason.inherited)})" if reason.inherited else ""
+        yield f"  {reason.place}: {reason.atom}{inherited}"
         if len(reason.packages) > 1:
             yield f"    {' needs '.join(reason.packages)}"
         yield from (f"    {_condition(each)}" for each in reason.conditions)
