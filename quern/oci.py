@@ -63,6 +63,7 @@ class ImageConfig:
     user: str | None = None
     env: Pairs = ()
     labels: Pairs = ()
+    stop_signal: str | None = None
     author: str | None = None
     architecture: str = "amd64"  # Go's name for it (OCI image-spec, config.md)
     variant: str | None = None  # of the architecture: v7 of arm, say
@@ -112,14 +113,17 @@ def image_labels(own: Pairs, *, name: str, tag: str, profile: str, author: str |
     return tuple(sorted({**{key: value for key, value in labels.items() if value}, **dict(own)}.items()))
 
 
-def write_archive(target: Path, layer: Layer, config: ImageConfig, reference: str, epoch: int) -> ArchiveInfo:
+def write_archive(
+    target: Path, layer: Layer, config: ImageConfig, reference: str, epoch: int, annotations: Pairs = ()
+) -> ArchiveInfo:
     """Write the new file `target`, and to the disk.
 
-    `reference` is NAME:TAG, which the archive carries; `epoch`, in seconds, is the time of the image and of all in it.
+    `reference` is NAME:TAG, which the archive carries; `epoch`, in seconds, is the time of the image and of all in it;
+    `annotations` are those of the manifest (OCI image-spec, annotations.md), which the configuration does not have.
     BuildError if the layer is not what its digest says.
     """
     settings = _encode(image_json(config, layer.diff_id, epoch))
-    manifest = _encode(_manifest(layer, settings))
+    manifest = _encode(_manifest(layer, settings, annotations))
     small = {
         _blob(_digest(settings)): settings,
         _blob(_digest(manifest)): manifest,
@@ -166,6 +170,7 @@ def image_json(config: ImageConfig, diff_id: str, epoch: int) -> Json:
         "User": config.user,
         "Env": [f"{name}={value}" for name, value in config.env],
         "Labels": dict(config.labels),
+        "StopSignal": config.stop_signal,
     }
     image: Json = {
         "architecture": config.architecture,
@@ -182,13 +187,14 @@ def image_json(config: ImageConfig, diff_id: str, epoch: int) -> Json:
     return image
 
 
-def _manifest(layer: Layer, settings: bytes) -> Json:
-    return {
+def _manifest(layer: Layer, settings: bytes, annotations: Pairs) -> Json:
+    manifest: Json = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "config": _described(CONFIG_TYPE, settings),
         "layers": [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}],
     }
+    return {**manifest, "annotations": dict(annotations)} if annotations else manifest
 
 
 def _artifact(document: Document, image: Json, epoch: int) -> Json:

@@ -32,6 +32,7 @@ from quern.interrupts import Interrupted, listen
 if get_initial_workdir():  # doit reads a dodo.py: for Ctrl-C while the rest is imported Python would print a traceback
     listen()
 
+from quern import command_line
 from quern.encoding import take_all, use_utf8
 from quern.errors import PackageError, QuernError, of_the_machine, removed_meanwhile
 from quern.project import Image, project_images
@@ -113,6 +114,8 @@ def _nothing_collected() -> Iterator[None]:
 
 
 def _project_tasks(dodo_file: Path) -> Iterator[dict[str, Any]]:
+    if refusal := command_line.taken(sys.argv[1:], QUESTIONS):
+        raise InvalidDodoFile(refusal)
     try:
         use_utf8(get_initial_workdir())
         take_all(sys.__stdout__)
@@ -180,8 +183,8 @@ def _chore(images: list[Image], chore: Chore, names: str) -> dict[str, Any]:
 
 
 def _parameter(option: Switch | Text) -> dict[str, Any]:
-    short = {"short": option.short} if isinstance(option, Text) else {}
-    kind = str if short else bool
+    short = {"short": option.short} if isinstance(option, Text) and option.short else {}
+    kind = str if isinstance(option, Text) else bool
     return {"name": option.name, "long": option.name, **short, "type": kind, "default": kind(), "help": option.doc}
 
 

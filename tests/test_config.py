@@ -212,6 +212,8 @@ def test_every_option_can_be_set_by_its_variable(option: object) -> None:
         "dockergen.workdir": "/data",
         "dockergen.env": "A=b",
         "dockergen.labels": "A=b",
+        "dockergen.stop_signal": "SIGINT",
+        "dockergen.annotations": "A=b",
     }
     chosen = next(item for item in OPTIONS if item is option)
     by_kind = {"bool": "off" if chosen.default == "on" else "on", "int": "7"}
@@ -269,6 +271,8 @@ INJECTED = {
     "user": ["nobody\nUSER root", "nobody:\nUSER root"],
     "env": ["A='b\nUSER root'", "'A\nUSER'=root"],
     "labels": ["a='b\nUSER root'", "'a\nUSER'=root"],
+    "stop_signal": ["SIGINT\nUSER root"],
+    "annotations": ["a='b\nUSER root'", "'a\nUSER'=root"],
 }
 
 

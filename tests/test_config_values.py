@@ -53,6 +53,11 @@ NOWHERE = Context(Path("/project"), None)
         (container.env, "A=1 B='x y' C=", (("A", "1"), ("B", "x y"), ("C", ""))),
         (container.labels, 'org.opencontainers.image.title="A b"', (("org.opencontainers.image.title", "A b"),)),
         (container.labels, "note=a=b", (("note", "a=b"),)),
+        (container.manifest_annotations, "org.example/a='1 2' b=", (("org.example/a", "1 2"), ("b", ""))),
+        (container.stop_signal, "SIGINT", "SIGINT"),
+        (container.stop_signal, "quit", "SIGQUIT"),
+        (container.stop_signal, "SIGRTMIN+15", "SIGRTMIN+15"),
+        (container.stop_signal, "rtmax-14", "SIGRTMAX-14"),
         (portage.repositories, "r, a/", (RepositoryRef("r", None), RepositoryRef(None, Path("/project/a")))),
         (portage.repositories, "~/r", (RepositoryRef(None, Path("/home/someone/r")),)),
         (portage.profile, "gentoo:default/linux/amd64/23.0", "gentoo:default/linux/amd64/23.0"),
@@ -89,6 +94,8 @@ def test_what_is_understood(parse: Parser, text: str, value: object) -> None:
         (container.user, ["a b", ":0", "a:", "a:b:c", "$(id)", "-u"]),
         (container.env, ["A", "1A=b", "A B=c", "=x", "A=1 A=2", "A='x\ny'", "A-B=c"]),
         (container.labels, ["a", "-a=b", "a b=c d", "a =b", "'a\n'=b", "a=1 a=2"]),
+        (container.manifest_annotations, ["a", "-a=b", "=b", "a=1 a=2", "a='x\ny'"]),
+        (container.stop_signal, ["2", "SIG", "SIGFOO", "SIGRTMIN+16", "SIGRTMAX-0", "SIGINT SIGTERM", "SIGİNT"]),
         (portage.repositories, ["two words", "a:b", "-x", "a, a", "x-1.2", "gentoo\0"]),
         (portage.repository_names, ["a/b", "-a", "a a", "x-1"]),
         (portage.profile, ["x", ":x", "a:", "a:/x", "a:x/../y", "a:x//y", "-a:x", "a:./x"]),
@@ -152,3 +159,10 @@ def test_no_text_breaks_a_parser(text: str) -> None:
     for option in OPTIONS:
         with contextlib.suppress(Unfit):
             option.parse(text, HERE)
+
+
+def test_the_nearest_signal_is_named() -> None:
+    with pytest.raises(Unfit, match=r"the name of a signal \(the nearest is SIGINT\)"):
+        container.stop_signal("SIGITN", HERE)
+    with pytest.raises(Unfit, match=r"SIGRTMIN\+3\)$"):
+        container.stop_signal("whenever", HERE)

@@ -211,7 +211,9 @@ def test_a_real_daemon(tmp_path: Path, dockerd: Dockerd, small_layer: oci.Layer)
     import docker
 
     engine.ping(dockerd.address)
-    config = oci.ImageConfig(entrypoint=("/echo", "a b", 'q"\n'), command=("$HOME",), user="70:70", author="é")
+    config = oci.ImageConfig(
+        entrypoint=("/echo", "a b", 'q"\n'), command=("$HOME",), user="70:70", author="é", stop_signal="SIGINT"
+    )
     info = oci.write_archive(tmp_path / "x.tar", small_layer, config, "quern-test/echo:1", 0)
     assert engine.tagged_image_id(dockerd.address, "quern-test/echo:1") is None
     for _ in range(2):
@@ -222,6 +224,7 @@ def test_a_real_daemon(tmp_path: Path, dockerd: Dockerd, small_layer: oci.Layer)
     assert engine.tagged_image_id(dockerd.address, "quern-test/echo:1", timeout=5) in info.ids
     assert engine.tagged_image_id(dockerd.address, "other:latest", timeout=5) in info.ids
     with closing(docker.DockerClient(base_url=dockerd.address)) as client:
+        assert client.images.get("quern-test/echo:1").attrs["Config"]["StopSignal"] == "SIGINT"
         container = client.containers.create("quern-test/echo:1", network_mode="none")
         try:
             container.start()

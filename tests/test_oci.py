@@ -102,6 +102,29 @@ def test_what_is_not_said_is_not_there() -> None:
     assert "author" not in image
 
 
+def test_stop_signal_and_annotations(tmp_path: Path, layer: oci.Layer) -> None:
+    """The one is of the configuration, the others are of the manifest alone, which the image's id does not have."""
+    plain = oci.write_archive(tmp_path / "a", layer, oci.ImageConfig(), "name:1", EPOCH)
+    annotated = oci.write_archive(
+        tmp_path / "b", layer, oci.ImageConfig(), "name:1", EPOCH, (("org.example.b", "2"), ("org.example.a", 'x"\n'))
+    )
+    stopped = oci.write_archive(tmp_path / "c", layer, oci.ImageConfig(stop_signal="SIGINT"), "name:1", EPOCH)
+    found = read(tmp_path / "b")
+    manifest = found["blobs/" + annotated.manifest_digest.replace(":", "/")]
+    assert manifest["annotations"] == {"org.example.a": 'x"\n', "org.example.b": "2"}
+    assert annotated.config_digest == plain.config_digest
+    assert annotated.manifest_digest != plain.manifest_digest
+    assert found["index.json"]["manifests"][0]["digest"] == annotated.manifest_digest
+    config = read(tmp_path / "c")["blobs/" + stopped.config_digest.replace(":", "/")]
+    assert config["config"] == {"StopSignal": "SIGINT"}
+
+
+def test_without_them_the_bytes_are_those_of_before(tmp_path: Path, layer: oci.Layer) -> None:
+    oci.write_archive(tmp_path / "a", layer, CONFIG, "name:1", EPOCH)
+    files = [text for name, text in read(tmp_path / "a").items() if name.startswith("blobs/")]
+    assert {key for text in files for key in (*text, *text.get("config", {}))}.isdisjoint({"annotations", "StopSignal"})
+
+
 def test_layer_that_changed_is_refused(tmp_path: Path, layer: oci.Layer) -> None:
     broken = tmp_path / "broken"
     data = bytearray(layer.path.read_bytes())

@@ -91,6 +91,13 @@ def test_the_difference(base: Project, changed: Changed) -> None:
     assert shape(said.strip()) == shape(blocks("contents", "Differences")[0])
 
 
+def test_why_a_file_is_not_in_an_image(base: Project, changed: Changed) -> None:
+    """Of an image whose packages are there by now."""
+    command, _, shown = blocks("contents", "Why something is in it")[0].strip().removeprefix("$ ").partition("\n")
+    assert built(base.doit("strip:hello")) == []
+    assert answer(shell(base, command), "why:hello").strip() == shown
+
+
 def test_documentation_comes_back_without_emerge(base: Project, changed: Changed) -> None:
     """What `doc = on` leaves out was in the root all the time."""
     assert "``doc = off``" in sections("README")["Change something"]

@@ -23,7 +23,7 @@ from tests.projects import write
 
 NAMES = ["portage", "packages", "root", "strip", "tarball", "image"]
 TASKS = [*NAMES, "test"]
-ASKED = ["binhost", "diff", "explain", "lock", "sbom", "shell", "size", "verify"]
+ASKED = ["binhost", "diff", "explain", "lock", "sbom", "shell", "size", "try", "verify", "why"]
 CHORES = ["prune"]
 
 TREE = {  # a repository whose one package installs nothing

@@ -15,6 +15,13 @@ from quern.config.values import Context, Unfit, distinct, items, plain
 DATE = "$$DATE$$"
 LEAST_MEMORY = 6 << 20  # docker refuses less
 LEAST_CPUS = 10_000_000  # 0.01, likewise
+# Linux's, signal(7): not those of the machine that this runs on
+SIGNALS = (
+    "SIGABRT", "SIGALRM", "SIGBUS", "SIGCHLD", "SIGCONT", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT", "SIGIO", "SIGKILL",
+    "SIGPIPE", "SIGPROF", "SIGPWR", "SIGQUIT", "SIGSEGV", "SIGSTKFLT", "SIGSTOP", "SIGSYS", "SIGTERM", "SIGTRAP",
+    "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGWINCH", "SIGXCPU", "SIGXFSZ",
+)  # fmt: skip
+_REAL_TIME = r"SIGRT(?:MIN(?:\+(?:[1-9]|1[0-5]))?|MAX(?:-(?:[1-9]|1[0-4]))?)"  # the 31 that engines know by name
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST_PART = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -173,6 +180,17 @@ def user(text: str, context: Context) -> str:
     return text
 
 
+def stop_signal(text: str, context: Context) -> str:
+    """The name of a signal, SIGNAME, as the image configuration has it (OCI image-spec config.md, StopSignal)."""
+    from quern.errors import nearest
+
+    name = text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"
+    if name in SIGNALS or re.fullmatch(_REAL_TIME, name):
+        return name
+    near = nearest(name, SIGNALS)
+    raise Unfit(f"the name of a signal ({f'the nearest is {near}' if near else 'SIGTERM, SIGINT, SIGRTMIN+3'})")
+
+
 def env(text: str, context: Context) -> Pairs:
     """Environment variables: KEY=VALUE words, quoted as in a shell."""
     return _pairs(text, r"[A-Za-z_][A-Za-z0-9_]*", "a variable's name (letters, digits, _)")
@@ -181,6 +199,11 @@ def env(text: str, context: Context) -> Pairs:
 def labels(text: str, context: Context) -> Pairs:
     """Labels: KEY=VALUE words, quoted as in a shell."""
     return _pairs(text, _LABEL, "a label's key (letters, digits, with . _ - / between them)")
+
+
+def manifest_annotations(text: str, context: Context) -> Pairs:
+    """Annotations of the manifest (OCI image-spec annotations.md): KEY=VALUE words, quoted as in a shell."""
+    return _pairs(text, _LABEL, "an annotation's key (letters, digits, with . _ - / between them)")
 
 
 def _pairs(text: str, key: str, what: str) -> Pairs:

@@ -230,6 +230,19 @@ _DOCKERGEN = (
     _text("dockergen", "user", "", container.user, "User the program runs as: USER[:GROUP]"),
     _words("dockergen", "env", container.env, "Environment variables: KEY=VALUE words, quoted as in a shell"),
     _words("dockergen", "labels", container.labels, "Labels: KEY=VALUE words, quoted as in a shell"),
+    _text(
+        "dockergen",
+        "stop_signal",
+        "",
+        container.stop_signal,
+        "Signal that asks the program to end (SIGINT); engines send SIGTERM when unset, and SIGKILL ten seconds later",
+    ),
+    _words(
+        "dockergen",
+        "annotations",
+        container.manifest_annotations,
+        "Annotations of the image manifest: KEY=VALUE words, quoted as in a shell",
+    ),
 )
 
 _TESTS = (

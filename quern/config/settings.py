@@ -128,7 +128,10 @@ class Tests(NamedTuple):
 
 
 class Dockergen(NamedTuple):
-    """[dockergen]: name and run-time configuration. `tag` may hold the token $$DATE$$; `ports` are N/PROTOCOL."""
+    """[dockergen]: name and run-time configuration. `tag` may hold the token $$DATE$$; `ports` are N/PROTOCOL.
+
+    `stop_signal` is SIGNAME.
+    """
 
     name: str | None
     tag: str
@@ -141,6 +144,8 @@ class Dockergen(NamedTuple):
     user: str | None
     env: Pairs
     labels: Pairs
+    stop_signal: str | None
+    annotations: Pairs
 
 
 class Settings(NamedTuple):

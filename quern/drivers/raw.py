@@ -13,11 +13,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quern.drivers import terminal
 from quern.drivers.answers import answer_of, streamed_answer_of
 from quern.drivers.base import Command, Reach
 from quern.drivers.commands import Commands, Stopped
@@ -104,28 +103,12 @@ class RawDriver:
         """See Driver.shell."""
         if not command.terminal:
             return self.run(command, line)
-        with terminable():
-            status = self._at_terminal(command)
-        return 128 - status if status < 0 else status
+        from quern.drivers.attached import at_terminal
 
-    def _at_terminal(self, command: Command) -> int:
-        """Run a command at a terminal of its own, which the user's shows."""
-        ours, theirs = os.openpty()
-        with open(ours, "rb", buffering=0):
-            with open(theirs, "rb", buffering=0):
-                process = subprocess.Popen(
-                    self._argv(command),
-                    env=dict(command.environment),
-                    cwd="/" if self.confines else command.folder,
-                    umask=0o022,
-                    stdin=theirs,
-                    stdout=theirs,
-                    stderr=theirs,
-                    start_new_session=True,
-                )
-            with guarded(process):
-                terminal.relay(ours, partial(terminal.resize, ours), lambda: process.poll() is not None)
-                return process.wait()
+        with terminable():
+            folder = Path("/") if self.confines else command.folder
+            status = at_terminal(self._argv(command), command.environment, folder)
+        return 128 - status if status < 0 else status
 
     def call(
         self, verb: str, *, environment: Mapping[str, str] | None = None, reach: Reach | None = None, **params: object

@@ -83,6 +83,24 @@ def read_profile_stack(folder: Path, repositories: Sequence[Repository], include
     return ProfileStack(tuple(node.folder for node in nodes), profile, system, tuple(_warnings(nodes)))
 
 
+def parent_lines(folder: Path, repositories: Sequence[Repository]) -> dict[Path, list[str]]:
+    """The lines (FILE:LINE) of `parent` files by which the profile in `folder` inherits each of its other folders.
+
+    From the profile's own to the one that names that folder; where there are several ways, a shortest. Raises
+    ProfileError.
+    """
+    found: dict[Path, list[str]] = {folder: []}
+    todo = [folder]
+    for child in todo:
+        owner = _owner(child, repositories)
+        for line in profile_files.lines(child / "parent"):
+            parent = _parent(line, child, owner, repositories)
+            if parent not in found:
+                found[parent] = [*found[child], line.place]
+                todo.append(parent)
+    return found
+
+
 def _walk(
     folder: Path, repositories: Sequence[Repository], child: Repository | None, chain: tuple[Path, ...]
 ) -> Iterator[_Node]:

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 class Provenance(NamedTuple):
     """Of one package: the addresses of each of its distfiles, in SRC_URI's order, and the cpvs of what it needs to run.
 
-    Of `mirror://NAME/` it is the first server that the repositories themselves know for that name.
+    Of `mirror://NAME/` it is the first server that the repositories themselves know for that name. `wanted` says
+    whether the image itself asks for it, in a set or an atom; None in records of earlier versions.
     """
 
     sources: Mapping[str, list[str]]
     needs: list[str]
+    wanted: bool | None = None
 
 
 def write(path: Path, plan: Plan) -> None:
@@ -34,6 +36,7 @@ def write(path: Path, plan: Plan) -> None:
         package.cpv: Provenance(
             {name: first_addresses(uris, plan.mirrors) for name, uris in package.sources.items()},
             [cpv for cpv in package.run_deps if cpv in known],
+            package.wanted,
         )._asdict()
         for package in plan.packages
     }

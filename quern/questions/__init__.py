@@ -5,9 +5,23 @@ they made as it is. A chore is asked of all images of the project together: `doi
 """
 
 from quern.questions.explain import EXPLAIN
-from quern.questions.table import BINHOST, DIFF, LOCK, PRUNE, SBOM, SHELL, SIZE, VERIFY
+from quern.questions.table import BINHOST, DIFF, LOCK, PRUNE, SBOM, SHELL, SIZE, TRY, VERIFY, WHY
 
-QUESTIONS = (BINHOST, DIFF, EXPLAIN, LOCK, SBOM, SHELL, SIZE, VERIFY)
+QUESTIONS = (BINHOST, DIFF, EXPLAIN, LOCK, SBOM, SHELL, SIZE, TRY, VERIFY, WHY)
 CHORES = (PRUNE,)
 
-__all__ = ["BINHOST", "CHORES", "DIFF", "EXPLAIN", "LOCK", "PRUNE", "QUESTIONS", "SBOM", "SHELL", "SIZE", "VERIFY"]
+__all__ = [
+    "BINHOST",
+    "CHORES",
+    "DIFF",
+    "EXPLAIN",
+    "LOCK",
+    "PRUNE",
+    "QUESTIONS",
+    "SBOM",
+    "SHELL",
+    "SIZE",
+    "TRY",
+    "VERIFY",
+    "WHY",
+]

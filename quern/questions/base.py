@@ -22,11 +22,11 @@ class Switch(NamedTuple):
 
 
 class Text(NamedTuple):
-    """An option of a question, empty unless given: `--NAME=TEXT`, or `-SHORT TEXT`."""
+    """An option of a question, empty unless given: `--NAME=TEXT`, or with `short`, `-SHORT TEXT`."""
 
     name: str
     doc: str
-    short: str
+    short: str = ""
 
 
 def no_files(image: Image) -> tuple[Path, ...]:

@@ -58,12 +58,34 @@ SIZE = Question(
     answer=Later("size"),
     files=written.size,
 )
+TRY = Question(
+    name="try",
+    doc="run, as `docker run` would but without a daemon,",
+    after="tarball",
+    options=(
+        Text("command", "run this instead of entrypoint and command: split as by a shell, or a JSON list", "c"),
+        Text("arguments", "give this to the entrypoint, in place of [dockergen] command"),
+        Switch("network", "with this machine's network; otherwise there is none"),
+    ),
+    answer=Later("try_image"),
+)
 VERIFY = Question(
     name="verify",
     doc="build again from source elsewhere, and compare, for",
     after=None,
     options=(),
     answer=Later("verify"),
+)
+WHY = Question(
+    name="why",
+    doc="say what brings a file or a package into",
+    after=None,
+    options=(
+        Text("path", "a path in the image: which package owns it, or which strip rule took it out"),
+        Text("package", "a package: which lines ask for it or for what needs it"),
+        Switch("json", "one line of JSON, for machines"),
+    ),
+    answer=Later("why"),
 )
 PRUNE = Chore(
     name="prune",

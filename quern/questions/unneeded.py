@@ -2,6 +2,7 @@
 
     build/NAME/.STEP.new, .STEP.old     left by a build that failed or was killed, or
     build/NAME/verify/                  that gave something else than the first
+    build/NAME/.try.*.new               of a `doit try:NAME` that was killed
     build/NAME/                         of an image that the project no longer has
     build/binpkgs/                      packages that no image's last build has, nor its next would
     build/distfiles/                    sources of none of these that quern has fetched
@@ -22,6 +23,7 @@ from quern.portage.store import SUFFIX, Store, parse_stanza
 from quern.project import Image
 from quern.questions.needs import Needs
 from quern.questions.verify import FOLDER as VERIFY
+from quern.steps import copies
 from quern.steps import receipt as receipts
 from quern.steps.chain import TASKS
 from quern.steps.receipt import Place
@@ -59,7 +61,7 @@ def left_over(image: Image) -> Iterator[Unneeded]:
     places = [Place(image.work, name) for name in (*(step.name for step in TASKS), "resolve")]
     paths = [path for place in places for path in (place.staging, place.aside)]
     paths += [path for place in places for path in sorted(image.work.glob(f".{place.step}.*.new"))]
-    paths += [image.work / name for name in (VERIFY, CHECKPOINTS)]
+    paths += [*(image.work / name for name in (VERIFY, CHECKPOINTS)), *copies.left(image.work)]
     for path in paths:
         if os.path.lexists(path):
             yield Unneeded(str(path), LEFT, [path], image.work, image)

@@ -73,7 +73,9 @@ class ImageStep(Step):
         root, strip = (self.place.beside(name).output / "image" for name in ("root", "strip"))
         start.check(self.setup.image, strip, root, run)
         epoch, reference, config = packed["epoch"], self._reference(packed["date"]), self._config(packed["epoch"])
-        archive = oci.write_archive(staging / FILE, layer, config, reference, epoch)
+        archive = oci.write_archive(
+            staging / FILE, layer, config, reference, epoch, self.setup.image.settings.dockergen.annotations
+        )
         inventory.write(
             staging / INVENTORY,
             inventory.Inventory(
@@ -130,6 +132,7 @@ class ImageStep(Step):
             user=said.user,
             env=said.env,
             labels=labels,
+            stop_signal=said.stop_signal,
             author=said.maintainer,
             architecture=platform.architecture,
             variant=platform.variant,

@@ -8,21 +8,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from quern.drivers import containers, seccomp
 from quern.drivers.confinement import WORKER, worker
 from quern.drivers.limit import limited, run_for
-from quern.drivers.raw import RawDriver
 from quern.engine import DEFAULT_ADDRESS, tagged_image_id
 from quern.errors import DriverError, EngineError
 from quern.portage.tracebacks import condensed
 from quern.project import Image
 from quern.steps import receipt as receipts
-from quern.steps.tarball import tarball_of
+from quern.steps.copies import unpacked
 from quern.worker import IMPOSSIBLE
 from quern.worker.guard import DONE, ask
 from quern.worker.inside import NOBODY
@@ -135,13 +135,13 @@ class InNamespaces(NamedTuple):
 
     def run(self, name: str, write: Callable[[bytes], None]) -> int | None:
         """See Trial.run."""
-        with self._unpacked():
+        with unpacked(self.image, self.root):
             return run_for(self.image.settings.tests.timeout, self._command(f"{FOLDER}/{name}"), write)
 
     def check(self) -> None:
         """Raises DriverError if nothing can be run here."""
         said: list[bytes] = []
-        with self._unpacked():
+        with unpacked(self.image, self.root):
             status = run_for(0, self._command(), said.append)
         reason = b"".join(said).decode(errors="replace").strip()
         if status == IMPOSSIBLE:
@@ -149,30 +149,37 @@ class InNamespaces(NamedTuple):
         if status:
             raise DriverError(condensed(reason))
 
-    @contextmanager
-    def _unpacked(self) -> Iterator[None]:
-        """While inside, a copy is there."""
-        here = RawDriver()
-        try:
-            here.call("unpack", archive=str(tarball_of(self.image)[0]), target=str(self.root))
-            yield
-        finally:
-            here.call("remove", path=str(self.root), within=str(self.root.parent))
-
     def _command(self, *argv: str) -> list[str]:
-        said = self.image.settings.dockergen
-        request = {
-            "root": str(self.root.resolve()),
-            "shown": str(self.tests),
-            "at": FOLDER,
-            "network": self.image.settings.tests.network,
-            "user": said.user or "",
-            "environment": {**ENVIRONMENT, **dict(said.env)},
-            "folders": said.volumes,
-            "folder": said.workdir or "/",
-            "filter": seccomp.encoded(),
-        }
-        return worker("inside", json.dumps(request), *argv)
+        network = self.image.settings.tests.network
+        return inside(self.image, self.root, argv, network=network, shown=self.tests)
+
+
+def inside(
+    image: Image,
+    root: Path,
+    argv: Sequence[str],
+    *,
+    network: bool,
+    shown: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
+    """The command line that runs `argv` in the copy of the image at `root` as a container of it would.
+
+    The folder `shown` is at FOLDER in there; `environment` is added to the image's.
+    """
+    said = image.settings.dockergen
+    request = {
+        "root": str(root.resolve()),
+        "shown": str(shown or ""),
+        "at": FOLDER if shown else "",
+        "network": network,
+        "user": said.user or "",
+        "environment": {**ENVIRONMENT, **dict(said.env), **environment},
+        "folders": said.volumes,
+        "folder": said.workdir or "/",
+        "filter": seccomp.encoded(),
+    }
+    return worker("inside", json.dumps(request), *argv)
 
 
 def trial_of(image: Image, tests: Path, root: Path) -> InContainer | InNamespaces:

@@ -29,6 +29,7 @@ VERBS = {
     "remove": "trees",
     "inventory": "inventory",
     "sizes": "inventory",
+    "whose": "whose",
     "described": "vdb",
     "keyring": "signatures",
     "verify": "signatures",

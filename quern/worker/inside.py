@@ -30,9 +30,10 @@ NOBODY = "[dockergen] user = {user}: the image's /etc/passwd and /etc/group do n
 def inside(request: str, *argv: str) -> int:
     """Run `argv`; returns its exit status, 128 + N for signal N.
 
-    `request` is JSON: {"root": the tree, which is written to, "shown": a folder, "at": its path in there, "network":
-    bool, "user": USER[:GROUP] or "", "environment": all of it but HOME, "folders": those that must be there, "folder":
-    where to run, "filter": see confine}. Without a command everything else is done: that it can be.
+    `request` is JSON: {"root": the tree, which is written to, "shown": a folder, "at": its path in there, or "" for
+    none of both, "network": bool, "user": USER[:GROUP] or "", "environment": all of it but HOME, "folders": those that
+    must be there, "folder": where to run, "filter": see confine}. A program without a slash in its name is looked for
+    in PATH of that environment. Without a command everything else is done: that it can be.
     """
     asked = json.loads(request)
     try:
@@ -67,7 +68,7 @@ def inside(request: str, *argv: str) -> int:
                 os.setgid(user.gid)
                 os.setuid(user.uid)
             os.chdir(asked["folder"])
-            os.execve(argv[0], argv, {"HOME": user.home, **asked["environment"]})
+            _execute(argv, {"HOME": user.home, **asked["environment"]})
         except OSError as error:
             print(f"exec {argv[0]}: {str(error.strerror).lower()}", file=sys.stderr, flush=True)
             os._exit(NOT_FOUND)
@@ -75,13 +76,25 @@ def inside(request: str, *argv: str) -> int:
     return isolated(begin, arrange, become if argv else None)
 
 
+def _execute(argv: tuple[str, ...], environment: dict[str, str]) -> NoReturn:
+    """Become the command. Raises OSError; os.execvpe would import a module, which it could not any more."""
+    folders = environment.get("PATH", "").split(":") if "/" not in argv[0] else [""]
+    for folder in folders:
+        try:
+            os.execve(os.path.join(folder, argv[0]), argv, environment)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            if folder == folders[-1]:
+                raise
+    raise AssertionError  # either of the two has happened
+
+
 def furnish(root: str, at: str, folders: Iterable[str], files: Mapping[str, str]) -> str:
     """Make what a container has in the tree `root`: its folders, `at` with them, and files with their texts.
 
-    Links are followed within the tree; what is in the place of a file is replaced. Returns where `at` really is. Raises
-    WorkerError, which names the path in the image, where there can be no such folder or file.
+    `at` may be empty. Links are followed within the tree; what is in the place of a file is replaced. Returns where
+    `at` really is. Raises WorkerError, which names the path in the image, where there can be no such folder or file.
     """
-    for folder in ("/dev", "/proc", at, *folders):
+    for folder in filter(None, ("/dev", "/proc", at, *folders)):
         _make_folder(root, folder, folder)
     for path, text in files.items():
         _make_folder(root, os.path.dirname(path), path)
@@ -95,7 +108,7 @@ def furnish(root: str, at: str, folders: Iterable[str], files: Mapping[str, str]
         with suppress(FileNotFoundError):
             os.unlink(target)
         _write(target, text)
-    return "/" + os.path.relpath(_make_folder(root, at, at), root)
+    return "/" + os.path.relpath(_make_folder(root, at, at), root) if at else ""
 
 
 def _make_folder(root: str, folder: str, path: str) -> str:

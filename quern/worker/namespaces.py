@@ -143,21 +143,23 @@ def _attach_all(trees: Mapping[str, int]) -> None:
 def enter(root: str, shown: str, at: str, folders: Iterable[str]) -> None:
     """Make the tree `root` this process's `/`, with devices, processes, and the folder `shown` at the path `at`.
 
-    What is shown is read-only; `folders` are made where there are none. Of the rest of this machine nothing is left
-    to be seen, nor to be imported.
+    What is shown is read-only, and nothing if `at` is empty; `folders` are made where there are none. Of the rest of
+    this machine nothing is left to be seen, nor to be imported.
     """
     _set("/", propagation=MS_PRIVATE)
     devices = _devices()
-    brought, processes = _copy(shown, RDONLY | NOSUID | NODEV), _copy("/proc", RDONLY | NOSUID | NODEV | NOEXEC)
+    brought = _copy(shown, RDONLY | NOSUID | NODEV) if at else None
+    processes = _copy("/proc", RDONLY | NOSUID | NODEV | NOEXEC)
     tree = _copy(root, NOSUID | NODEV)
     _set("/", RDONLY)  # until it is gone, a link in the tree may lead there
     _attach(tree, root)
     os.chdir(root)
     _check("pivot_root", _libc.pivot_root(b".", b"."))  # the former root is upon it now (pivot_root(2))
     os.chdir("/")
-    for folder in ("/dev", "/proc", at, *folders):
+    for folder in filter(None, ("/dev", "/proc", at, *folders)):
         os.makedirs(os.path.realpath(folder), exist_ok=True)  # a link may lead to where nothing is yet
-    _attach(brought, at)
+    if brought is not None:
+        _attach(brought, at)
     _mount("tmpfs", "/dev", NOSUID | NODEV, "mode=755")
     _fill_dev()
     for path, tree in devices.items():

@@ -101,8 +101,10 @@ int main(int count, char **words)
 	FILE *script;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (count == 3)
+	if (count == 3) {
 		act(words[1], words[2]);
+		return 0;
+	}
 	script = fopen(words[1], "r");
 	check(script ? 0 : -1, words[1]);
 	while (fgets(line, sizeof line, script)) {
