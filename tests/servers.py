@@ -29,12 +29,21 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """A server that says nothing of what went wrong with a connection."""
+
+    daemon_threads = True  # a page that never ends
+
+    def handle_error(self, *args: object) -> None:
+        """The other end has gone."""
+
+
 @contextmanager
 def serving(
     folder: Path, tls: ssl.SSLContext | None = None, cut: Sequence[bytes] = ()
 ) -> Iterator[tuple[str, list[str]]]:
     """The address of a server of `folder`, and the targets that it answered for; `cut` as the handler has it."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
+    with Server(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
         server.asked = asked = list[str]()  # type: ignore[attr-defined]
         server.cut = list(cut)  # type: ignore[attr-defined]
         if tls:
@@ -75,13 +84,7 @@ def answering(pages: Mapping[str, Page]) -> Iterator[tuple[str, list[Asked]]]:
         def log_message(self, *args: object) -> None:
             pass
 
-    class Quiet(http.server.ThreadingHTTPServer):
-        daemon_threads = True  # a page that never ends
-
-        def handle_error(self, *args: object) -> None:
-            """The other end has gone."""
-
-    with Quiet(("127.0.0.1", 0), Scripted) as server:
+    with Server(("127.0.0.1", 0), Scripted) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
