@@ -15,6 +15,7 @@ import pytest
 from tests.building import CHECKOUT, Project, built, linked_store, make_project, ran, snapshot
 from tests.conftest import needs_root
 from tests.dockerd import Dockerd
+from tests.left import within
 from tests.readme import blocks, docker_command, sections
 from tests.reproduce import LATER, differences, digests, elsewhere, package_files
 
@@ -89,6 +90,14 @@ def test_runs_in_docker(project: Project, dockerd: Dockerd) -> None:
         printed = docker_command(dockerd, blocks("README", "Start")[2], project.folder)
         assert printed is None or re.fullmatch(r"OpenSSL 3\.0\.20 .* 3\.46\.1\n", printed)
         assert client.images.get(IMAGE).attrs["Config"]["Entrypoint"] == ["/usr/bin/python3"]
+        sleeping = ["-c", "import time; print('up', flush=True); time.sleep(60)"]
+        container = client.containers.run(IMAGE, sleeping, network_mode="none", detach=True)
+        with within(60):
+            while container.logs() != b"up\n":
+                time.sleep(0.1)
+        container.stop()
+        assert container.wait()["StatusCode"] == 130  # by KeyboardInterrupt; 137 is SIGKILL, after ten seconds
+        container.remove()
         assert ran(project.doit(f"image:{IMAGE}", variables=docker_there)) == []
         output = project.doit(f"test:{IMAGE}", variables=docker_there)
         assert "Testing in containers" in output
