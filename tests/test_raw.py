@@ -212,7 +212,7 @@ def test_quern_killed_ends_the_family(tmp_path: Path) -> None:
 
 
 def test_what_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quern.drivers.raw.PATIENCE", 0.2)
+    monkeypatch.setattr("quern.drivers.processes.PATIENCE", 0.2)
 
     def line(text: str) -> None:
         raise KeyError(text)

@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from quern.drivers import terminal
+from quern.drivers.processes import guarded, terminable
 from quern.interrupts import heard
-
-if TYPE_CHECKING:
-    import subprocess
 
 PIECE = select.PIPE_BUF  # bytes that a pipe which can be written to takes at once (pipe(7))
 
 
 def attached(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run a command in `/` with the user's terminal or streams; returns its exit status, 128 + N for signal N."""
-    from quern.drivers.raw import terminable
-
     with terminable():
         status = at_terminal(argv, environment, Path("/")) if terminal.is_there() else _piped(argv, environment)
     return 128 - status if status < 0 else status
@@ -32,10 +28,6 @@ def attached(argv: Sequence[str], environment: Mapping[str, str]) -> int:
 
 def at_terminal(argv: Sequence[str], environment: Mapping[str, str], folder: Path) -> int:
     """Run a command at a terminal of its own, which the user's shows; returns its status as Popen has it."""
-    import subprocess
-
-    from quern.drivers.raw import guarded
-
     ours, theirs = os.openpty()
     with open(ours, "rb", buffering=0):
         with open(theirs, "rb", buffering=0):
@@ -56,8 +48,6 @@ def at_terminal(argv: Sequence[str], environment: Mapping[str, str], folder: Pat
 
 def _piped(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     import subprocess
-
-    from quern.drivers.raw import guarded
 
     process = subprocess.Popen(
         argv,

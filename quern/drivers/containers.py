@@ -13,7 +13,7 @@ from typing import Any
 
 from quern.config.settings import Docker, Storage
 from quern.drivers import terminal
-from quern.drivers.raw import undisturbed
+from quern.drivers.processes import undisturbed
 from quern.drivers.stream import Attached
 from quern.engine import DEFAULT_ADDRESS, connect, field
 from quern.errors import ConfigError, DriverError, EngineUnavailable, one_line

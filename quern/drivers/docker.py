@@ -35,7 +35,8 @@ from quern.drivers.builder import builder_id
 from quern.drivers.commands import Commands, Stopped
 from quern.drivers.confinement import WORKER, no_network
 from quern.drivers.containers import Container
-from quern.drivers.raw import RawDriver, terminable
+from quern.drivers.processes import terminable
+from quern.drivers.raw import RawDriver
 from quern.drivers.stream import STDOUT, Lines
 from quern.errors import DriverError, EngineUnavailable, naming
 from quern.portage.repository import main_repository

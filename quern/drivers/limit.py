@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from io import BufferedReader
 
-from quern.drivers.raw import guarded, terminable
+from quern.drivers.processes import guarded, terminable
 
 
 def run_for(seconds: int, argv: Sequence[str], write: Callable[[bytes], None]) -> int | None:

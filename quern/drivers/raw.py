@@ -5,31 +5,27 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from quern.drivers.answers import answer_of, streamed_answer_of
+from quern.drivers.attached import at_terminal
 from quern.drivers.base import Command, Reach
 from quern.drivers.commands import Commands, Stopped
 from quern.drivers.confinement import OPTION, WORKER, confined, hint, is_possible, unlike, worker
+from quern.drivers.processes import end_group, guarded, terminable, undisturbed
 from quern.drivers.shown import copy_lines
 from quern.errors import DriverError, naming
 from quern.worker import IMPOSSIBLE
 
-if TYPE_CHECKING:
-    from types import FrameType
-
 PIECE = 1 << 20  # bytes that a verb's output is read in
-PATIENCE = 10  # seconds a stopped command has to end by itself; emerge's group needs 0.3
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class RawDriver:
     say: Callable[[str], None] = print
     throwaway: bool = False
     streams: bool = False
-    _running: Commands[subprocess.Popen[bytes]] = field(default_factory=lambda: Commands(_end_group), compare=False)
+    _running: Commands[subprocess.Popen[bytes]] = field(default_factory=lambda: Commands(end_group), compare=False)
 
     @property
     def offline(self) -> str:
@@ -103,8 +99,6 @@ class RawDriver:
         """See Driver.shell."""
         if not command.terminal:
             return self.run(command, line)
-        from quern.drivers.attached import at_terminal
-
         with terminable():
             folder = Path("/") if self.confines else command.folder
             status = at_terminal(self._argv(command), command.environment, folder)
@@ -128,7 +122,7 @@ class RawDriver:
                 output, noise = process.communicate(json.dumps(params).encode())
             except BaseException:
                 with undisturbed():
-                    _end_group(process)
+                    end_group(process)
                 raise
         if reach is not None and self.confines and process.returncode == IMPOSSIBLE:
             raise DriverError(unlike(noise))
@@ -157,7 +151,7 @@ class RawDriver:
                 status = process.wait()
             except BaseException:
                 with undisturbed():
-                    _end_group(process)
+                    end_group(process)
                 raise
             noise.seek(0)
             return streamed_answer_of(verb, status, noise.read())
@@ -180,81 +174,3 @@ class RawDriver:
     def outside(self, path: str) -> str:
         """See Driver.outside."""
         return path
-
-
-@contextmanager
-def guarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """While inside, what ends quern ends the command and all that it has started.
-
-    The kernel's signal for a dead parent reaches the command alone: without the guard, what emerge had started would
-    go on writing where the next run builds. The guard reads from us; that we are gone, or could not end the group, is
-    the end of its input.
-    """
-    guard, ended = None, False
-    try:
-        guard = _start_guard(process.pid)
-        yield
-        ended = True
-    except BaseException:
-        with undisturbed():
-            _end_group(process)
-            ended = True
-        raise
-    finally:
-        if guard:
-            guard.communicate(b"done\n" if ended else b"")
-
-
-def _start_guard(group: int) -> subprocess.Popen[bytes]:
-    """Start what kills a process group unless told that it is done."""
-    return subprocess.Popen(
-        ["/bin/sh", "-c", 'read -r done || kill -KILL "-$0"', str(group)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a command and what it started: SIGTERM, then SIGKILL for what is left."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(PATIENCE)
-        except ProcessLookupError:
-            process.wait()
-            return
-        except subprocess.TimeoutExpired:
-            continue
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """While inside, SIGINT and SIGTERM wait."""
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """While inside, SIGTERM to quern raises SystemExit(143), so that a running command is ended before we go.
-
-    Not where the caller has a handler of its own.
-    """
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    former = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
