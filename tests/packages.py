@@ -9,7 +9,8 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from quern.portage.store import digests, read_index, write_index
+from quern.portage.package_index import read_index, write_index
+from quern.portage.store import digests
 
 Member = tuple[tarfile.TarInfo, bytes]
 

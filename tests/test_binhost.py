@@ -13,7 +13,7 @@ import pytest
 
 from quern.drivers.confinement import obstacle
 from quern.errors import BuildError
-from quern.portage import binhost, lockfile, store
+from quern.portage import binhost, lockfile, package_index
 from quern.questions import LOCK
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
@@ -48,7 +48,7 @@ def test_origins_are_read_from_the_indices(tmp_path: Path) -> None:
     """The first that has a package counts; no password gets into a lock."""
     for name, digests in (("0", ("aa", "bb")), ("1", ("aa", "cc"))):
         (tmp_path / name).mkdir()
-        store.write_index(tmp_path / name, [{**STANZA, "SHA1": digest} for digest in digests])
+        package_index.write_index(tmp_path / name, [{**STANZA, "SHA1": digest} for digest in digests])
     binhosts = ["https://me:secret@packages.example:8080/amd64/", "file:///srv/packages", "ssh://absent/x"]
     assert binhost.origins((tmp_path / str(number), url) for number, url in enumerate(binhosts)) == {
         ("lab/top-1", "aa"): "https://packages.example:8080/amd64",
@@ -114,8 +114,8 @@ def test_the_lock_says_where_packages_come_from(tmp_path: Path, stock: Stock) ->
 
     # a package that is not as the index says, or not there
     view = one.folder / "work/packages/view"
-    stanzas = store.read_index(view)
-    store.write_index(view, [{**stanza, "SIZE": "5"} for stanza in stanzas])
+    stanzas = package_index.read_index(view)
+    package_index.write_index(view, [{**stanza, "SIZE": "5"} for stanza in stanzas])
     assert refusal(tmp_path / "size", f"file://{view}")[0].endswith(
         "of lab/base-1 is not the file that the index of its binhost describes"
     )
@@ -138,7 +138,9 @@ def test_nothing_but_quern_asks_a_binhost(tmp_path: Path, stock: Stock) -> None:
     for step in steps_of(one.image)[:2]:
         run_step(step, run())
     view = one.folder / "work/packages/view"
-    store.write_index(view, [stanza for stanza in store.read_index(view) if stanza["CPV"] == "lab/base-1"])
+    package_index.write_index(
+        view, [stanza for stanza in package_index.read_index(view) if stanza["CPV"] == "lab/base-1"]
+    )
     with servers.serving(view) as (address, asked):
         library = thief(lab.tree, address)
         write(lab.tree, {DEFAULTS: f'{TREE[DEFAULTS]}LD_PRELOAD="{library}"\n'})
@@ -151,7 +153,7 @@ def test_nothing_but_quern_asks_a_binhost(tmp_path: Path, stock: Stock) -> None:
 
 def package(view: Path) -> str:
     """The path of the only package."""
-    (stanza,) = store.read_index(view)
+    (stanza,) = package_index.read_index(view)
     return stanza["PATH"]
 
 

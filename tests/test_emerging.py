@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from quern.errors import BuildError
-from quern.portage.store import read_index
+from quern.portage.package_index import read_index
 from quern.project import Image
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of

@@ -13,8 +13,9 @@ import pytest
 from quern.errors import of_the_machine
 from quern.fetching.folder import RECORD, Partial
 from quern.fetching.manifest import Expected
-from quern.portage import refusals, store
-from quern.portage.store import Store, harvest, read_index
+from quern.portage import package_index, refusals, store
+from quern.portage.package_index import read_index
+from quern.portage.store import Store, harvest
 from quern.steps.capsule import _text
 from quern.worker import host, regular, vdb
 from quern.worker.guards import NOTES
@@ -42,7 +43,7 @@ def left(request: pytest.FixtureRequest) -> Callable[[Path], str]:
 
 
 READERS: dict[str, Callable[[Path], object]] = {
-    store.INDEX: lambda path: read_index(path.parent),
+    package_index.INDEX: lambda path: read_index(path.parent),
     "shell.json": regular.text,
     "CONTENTS": lambda path: vdb.owners(str(path.parents[5])),
     "USE": lambda path: vdb.described(str(path.parents[5]), ["USE"]),
@@ -93,7 +94,7 @@ def test_packages_that_are_elsewhere(tmp_path: Path, path: str) -> None:
         file.write_bytes(package)
     (folder / "out").symlink_to(tmp_path)
     described = store.digests(tmp_path / "secret")
-    store.write_index(folder, [{"CPV": CPV, "PATH": path.format(folder=tmp_path), **described}])
+    package_index.write_index(folder, [{"CPV": CPV, "PATH": path.format(folder=tmp_path), **described}])
     expected = [CPV] if path.startswith("lab/one") else []
     assert harvest(folder, packages, {CPV: KEY}, [CPV]) == expected
 
@@ -102,7 +103,7 @@ def test_packages_that_are_none(tmp_path: Path, left: Callable[[Path], str]) -> 
     folder, packages = tmp_path / "view", Store(tmp_path / "store")
     (folder / "lab").mkdir(parents=True)
     left(folder / "lab/one")
-    store.write_index(folder, [{"CPV": CPV, "PATH": "lab/one", "SIZE": str(40 << 30)}])
+    package_index.write_index(folder, [{"CPV": CPV, "PATH": "lab/one", "SIZE": str(40 << 30)}])
     with within(30):
         assert harvest(folder, packages, {CPV: KEY}, [CPV]) == []
 

@@ -15,7 +15,7 @@ from quern.config import portage as options
 from quern.config import values
 from quern.config.values import Context, Unfit, plain
 from quern.errors import BuildError
-from quern.portage import configroot, profile_files, store
+from quern.portage import configroot, package_index, profile_files
 from quern.portage.emerge import Surroundings
 from quern.portage.repository import Repository, repos_conf
 from quern.steps.work import check_sources
@@ -143,14 +143,14 @@ def test_index(tmp_path_factory: pytest.TempPathFactory, found: list[dict[str, s
 
     folder = tmp_path_factory.getbasetemp()
     stanzas = [{**stanza, "CPV": f"a/b-{number}"} for number, stanza in enumerate(found)]
-    store.write_index(folder, stanzas)
+    package_index.write_index(folder, stanzas)
     index = PackageIndex()
-    with (folder / store.INDEX).open(encoding="utf-8") as file:
+    with (folder / package_index.INDEX).open(encoding="utf-8") as file:
         index.read(file)
     assert [
         {name: each[name] for name in stanza} for each, stanza in zip(index.packages, stanzas, strict=True)
     ] == stanzas
-    assert store.read_index(folder) == stanzas
+    assert package_index.read_index(folder) == stanzas
 
 
 @given(LINE.map(str.strip).filter(bool))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from quern.errors import BuildError, DriverError
-from quern.portage import store
+from quern.portage import package_index, store
 from quern.portage.signing import Key, sign
 from quern.questions import BINHOST
 from quern.questions.base import clear
@@ -80,13 +80,13 @@ def served(lab: Lab) -> Path:
 
 
 def head(lab: Lab) -> dict[str, str]:
-    return store.read_head(served(lab))
+    return package_index.read_head(served(lab))
 
 
 @pytest.mark.emerge
 def test_the_packages_of_an_image(lab: Lab) -> None:
     assert answer(lab) == "is written: 4 packages"
-    assert [stanza["CPV"] for stanza in store.read_index(served(lab))] == sorted(ALL)
+    assert [stanza["CPV"] for stanza in package_index.read_index(served(lab))] == sorted(ALL)
     store.check_view(served(lab), ALL)
     before = head(lab)
     assert answer(lab) == "is up to date"

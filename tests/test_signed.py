@@ -18,7 +18,7 @@ import pytest
 
 from quern.drivers.raw import RawDriver
 from quern.errors import BuildError, ConfigError, QuernError
-from quern.portage import store
+from quern.portage import package_index
 from quern.steps.base import run_step
 from quern.steps.chain import steps_of
 from tests.conftest import Stock, tool
@@ -83,13 +83,13 @@ class Signer:
 
 def describe(view: Path) -> None:
     """Write the index of what there is now."""
-    stanzas = store.read_index(view)
+    stanzas = package_index.read_index(view)
     for stanza in stanzas:
         data = (view / stanza["PATH"]).read_bytes()
         stanza["SIZE"] = str(len(data))
         stanza["SHA1"] = hashlib.sha1(data, usedforsecurity=False).hexdigest()
         stanza["MD5"] = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    store.write_index(view, stanzas)
+    package_index.write_index(view, stanzas)
 
 
 class Signed(Lab):
@@ -139,7 +139,7 @@ def pristine(built: Path, signer: Signer, tmp_path_factory: pytest.TempPathFacto
     """The same, signed."""
     view = tmp_path_factory.mktemp("signed") / "view"
     shutil.copytree(built, view)
-    signer.sign([view / stanza["PATH"] for stanza in store.read_index(view)])
+    signer.sign([view / stanza["PATH"] for stanza in package_index.read_index(view)])
     describe(view)
     return view
 

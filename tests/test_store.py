@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quern.errors import BuildError
+from quern.portage import package_index
 from quern.portage import store as stores
-from quern.portage.store import INDEX, Store, check_view, harvest, link_view, make_view, read_index, write_index
+from quern.portage.package_index import INDEX, read_index, write_index
+from quern.portage.store import Store, check_view, harvest, link_view, make_view
 from tests.packages import build, gpkg, member
 from tests.projects import write
 
@@ -335,4 +337,4 @@ def test_index_is_read_back_as_written(tmp_path_factory: pytest.TempPathFactory,
 
 @given(st.dictionaries(st.from_regex(r"\A[A-Z_0-9]+\Z"), line))
 def test_stanza_is_read_back_as_written(stanza: dict[str, str]) -> None:
-    assert stores.parse_stanza(stores.format_stanza(stanza)) == stanza
+    assert package_index.parse_stanza(package_index.format_stanza(stanza)) == stanza

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from quern.fetching.folder import RECORD
-from quern.portage.store import Store, read_index
+from quern.portage.package_index import read_index
+from quern.portage.store import Store
 from quern.project import Image, project_images
 from quern.questions import unneeded
 from quern.questions.needs import Needs

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from quern.fetching import uris
-from quern.portage.store import read_index
+from quern.portage.package_index import read_index
 
 Origins = dict[tuple[str, str], str]
 

@@ -27,17 +27,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from quern.errors import BuildError, naming
 from quern.portage.emerge import PACKAGE_EPOCH
+from quern.portage.package_index import CONSTANT, format_stanza, parse_stanza, read_index, write_index
 from quern.portage.plan import package_name
 from quern.worker import WorkerError, gpkg, gpkg_write, metadata, regular
 
 if TYPE_CHECKING:
     from quern.worker.accounts import Numbers
 
-INDEX = "Packages"
 SUFFIX = ".gpkg.tar"
 BINHOST = "BINHOST"  # in a stanza, ours: where a package comes from that quern did not build
 CONTENTS = "CONTENTS_DIGEST"  # in a record, ours: see `Ingredients.contents_digest`
-CONSTANT = {"TIMESTAMP": "0"}  # the head of an index that only one emerge will read
 LARGEST = 32 << 30  # bytes of a package; a file with holes may say that it has any number
 KEY_DIGITS = 32  # of the 64 in a file's name
 _OURS = re.compile(rf"\.?(.+-[0-9a-f]{{{KEY_DIGITS}}})(?:{re.escape(SUFFIX)}|\.index)(?:(?:\.\d+)?\.new)?")
@@ -302,43 +301,6 @@ def _sha1_of(file: BinaryIO) -> str:
     while block := file.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
-
-
-def write_index(folder: Path, stanzas: Iterable[Mapping[str, str]], head: Mapping[str, str] = CONSTANT) -> None:
-    """Write a `Packages` index (Portage's binary package index, version 0), with `head` in its head."""
-    stanzas = list(stanzas)
-    text = "\n".join(
-        format_stanza(stanza) for stanza in ({"PACKAGES": str(len(stanzas)), "VERSION": "0", **head}, *stanzas)
-    )
-    (folder / INDEX).write_text(text, encoding="utf-8")
-
-
-def read_index(folder: Path) -> list[dict[str, str]]:
-    """The package stanzas of a view's index; none where it is missing."""
-    return [stanza for stanza in _parts(folder) if "CPV" in stanza]
-
-
-def read_head(folder: Path) -> dict[str, str]:
-    """The head of a view's index; empty where it is missing."""
-    return next(iter(_parts(folder)), {})
-
-
-def _parts(folder: Path) -> list[dict[str, str]]:
-    try:
-        text = regular.text(folder / INDEX)  # bytes that are no UTF-8 must not stop a build
-    except FileNotFoundError:
-        return []
-    return [parse_stanza(part) for part in text.split("\n\n")]
-
-
-def parse_stanza(text: str) -> dict[str, str]:
-    """`KEY: value` lines to a mapping."""
-    return dict(line.split(": ", 1) for line in text.split("\n") if ": " in line)  # as Portage: no other line ends
-
-
-def format_stanza(stanza: Mapping[str, str]) -> str:
-    """A mapping to `KEY: value` lines, sorted."""
-    return "".join(f"{name}: {value}\n" for name, value in sorted(stanza.items()))
 
 
 def _replace_by_link(source: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from quern.drivers.raw import RawDriver
 from quern.errors import BuildError, display
-from quern.portage import store
+from quern.portage import package_index, store
 from quern.portage.signing import Key, sign
 from quern.project import Image
 from quern.questions import written
@@ -33,11 +33,11 @@ def answer(image: Image, run: Run) -> None:
     (folder,) = written.binhost(image)
     check_outdir(image)
     with locked(image.work / "lock", run.say):
-        stanzas = store.read_index(view)
+        stanzas = package_index.read_index(view)
         if not stanzas:
             raise BuildError(f"{image.name} has no packages yet; `doit packages:{image.name}` builds them")
         store.check_view(view, [stanza["CPV"] for stanza in stanzas])
-        made_of = hashlib.sha256((view / store.INDEX).read_bytes() + f"\n{signer}".encode()).hexdigest()
+        made_of = hashlib.sha256((view / package_index.INDEX).read_bytes() + f"\n{signer}".encode()).hexdigest()
         head = _head(folder)
         if head.get(OF) == made_of and _is_whole(folder):
             run.say(f"{display(folder)} is up to date")
@@ -50,7 +50,7 @@ def answer(image: Image, run: Run) -> None:
 
 def _head(folder: Path) -> dict[str, str]:
     """The head of the index that is there. Raises BuildError if what is there is not ours to replace."""
-    head = store.read_head(folder)
+    head = package_index.read_head(folder)
     if not is_own(folder) and (folder.is_symlink() or folder.exists()):
         raise BuildError(f"{display(folder)} was not made by quern; move it away")
     return head
@@ -58,14 +58,15 @@ def _head(folder: Path) -> dict[str, str]:
 
 def is_own(folder: Path) -> bool:
     """Whether quern has made the folder."""
-    return not folder.is_symlink() and OF in store.read_head(folder)
+    return not folder.is_symlink() and OF in package_index.read_head(folder)
 
 
 def _is_whole(folder: Path) -> bool:
     """Whether every package is there, as far as that can be told at a glance."""
     try:
         return all(
-            (folder / stanza["PATH"]).stat().st_size == int(stanza["SIZE"]) for stanza in store.read_index(folder)
+            (folder / stanza["PATH"]).stat().st_size == int(stanza["SIZE"])
+            for stanza in package_index.read_index(folder)
         )
     except OSError:
         return False
@@ -97,9 +98,9 @@ def _fill(folder: Path, view: Path, signer: str | None, head: dict[str, str]) ->
         return
 
     stanzas = []
-    for stanza in store.read_index(view):
+    for stanza in package_index.read_index(view):
         package = folder / stanza["PATH"]
         package.parent.mkdir(parents=True, exist_ok=True)
         sign(view / stanza["PATH"], package, Key(signer))
         stanzas.append({**stanza, **store.digests(package)})
-    store.write_index(folder, stanzas, head)
+    package_index.write_index(folder, stanzas, head)

@@ -199,7 +199,7 @@ def _stanzas(
     keys: Mapping[str, str], store: Store, view: Path, former: Mapping[str, str]
 ) -> dict[str, Mapping[str, str]]:
     """The index stanzas of the packages that are there, in the store or in the image's own view."""
-    from quern.portage.store import read_index
+    from quern.portage.package_index import read_index
 
     own = {stanza["CPV"]: stanza for stanza in read_index(view) if former.get(stanza["CPV"]) == keys.get(stanza["CPV"])}
     found = {cpv: store.stanza(cpv, key) or own.get(cpv) for cpv, key in keys.items()}

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from quern.portage.keys import read_ingredients
-from quern.portage.store import KEY_DIGITS, read_index
+from quern.portage.package_index import read_index
+from quern.portage.store import KEY_DIGITS
 from quern.project import Image
 from quern.questions.foresight import Foresight
 from quern.steps import receipt as receipts

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from quern.fetching.folder import PARTIAL, RECORD
-from quern.portage.store import SUFFIX, Store, parse_stanza
+from quern.portage.package_index import parse_stanza
+from quern.portage.store import SUFFIX, Store
 from quern.project import Image
 from quern.questions.needs import Needs
 from quern.questions.verify import FOLDER as VERIFY

@@ -28,8 +28,8 @@ from quern.fetching.sources import Progress, Source, Unfetched
 from quern.fetching.uris import Place, Places, public
 from quern.fetching.web import NotHad, Web
 from quern.portage import emerge
+from quern.portage.package_index import INDEX
 from quern.portage.plan import from_answer
-from quern.portage.store import INDEX
 from quern.steps import capsule, signed
 from quern.steps.base import counted, megabytes
 from quern.terminal import harmless

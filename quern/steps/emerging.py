@@ -23,10 +23,10 @@ from quern.errors import BuildError, DriverError
 from quern.portage import configroot, emerge, installation, refusals
 from quern.portage.emerge import Machine, Surroundings
 from quern.portage.failures_ebuilds import left_out
+from quern.portage.package_index import INDEX
 from quern.portage.plan import Plan, from_answer
 from quern.portage.repository import Repository, repos_conf
 from quern.portage.setup import Setup
-from quern.portage.store import INDEX
 from quern.portage.tally import Tally
 from quern.portage.tools import Tool, missing_message, not_usable
 from quern.steps import capsule, signed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from quern.drivers.base import Command
 from quern.drivers.confinement import WORKER
 from quern.errors import BuildError
-from quern.portage import emerge, refusals, store
+from quern.portage import emerge, package_index, refusals
 from quern.steps import capsule
 from quern.steps.work import check_folders
 from quern.terminal import harmless
@@ -54,7 +54,7 @@ def merge(build: Build, plan: RootPlan) -> None:
 
 def request_of(build: Build, plan: RootPlan, view: Path, scratch: Path) -> Request:
     """The request to merge the packages of `plan` from `view` into the root of `build`, with room in `scratch`."""
-    paths = {stanza["CPV"]: stanza["PATH"] for stanza in store.read_index(view)}
+    paths = {stanza["CPV"]: stanza["PATH"] for stanza in package_index.read_index(view)}
     return Request(
         root=str(build.inside(build.root)),
         scratch=str(build.inside(scratch)),

@@ -117,7 +117,7 @@ class PackagesStep(Step):
 
     def build(self, staging: Path, run: Run) -> Made:
         """Resolve, build what the store lacks, and lay out the view."""
-        from quern.portage import ledger, lockfile, provenance, root_plan, store
+        from quern.portage import ledger, lockfile, package_index, provenance, root_plan
         from quern.portage.keys import ingredients, write_ingredients
         from quern.portage.platform import platform_of
         from quern.steps.confirm import check_terminal
@@ -143,7 +143,7 @@ class PackagesStep(Step):
             build.forsake()
             raise
         why = self._fill_view(build, plan, machine, made_of)
-        stanzas = store.read_index(build.view)
+        stanzas = package_index.read_index(build.view)
         lock = lockfile.with_origins(lock, stanzas)
         text = lockfile.text(lock)
         for name in (
@@ -165,7 +165,7 @@ class PackagesStep(Step):
         self.linked.write(staging / LINKED)
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
-        stanzas += store.read_index(staging / ON_HOST)
+        stanzas += package_index.read_index(staging / ON_HOST)
         info = {"packages": len(plan.packages), "built": len(why), "platform": platform}
         return Made(info, digest_of(stanzas, text + installed), {"repositories": watched}, build.tally.shares)
 
@@ -335,10 +335,10 @@ def host_keys(made_of: Ingredients, work: Path, system: bool) -> dict[str, str]:
 
 def digest_in(output: Path) -> str:
     """The digest of what is in the step's output now."""
-    from quern.portage import store
+    from quern.portage import package_index
 
     texts = [(output / name).read_text(encoding="utf-8", errors="replace") for name in (LOCK, ROOT_PLAN)]
-    stanzas = [*store.read_index(output / "view"), *store.read_index(output / ON_HOST)]
+    stanzas = [*package_index.read_index(output / "view"), *package_index.read_index(output / ON_HOST)]
     return digest_of(stanzas, "".join(texts))
 
 

@@ -71,14 +71,14 @@ class RootStep(Step):
 
     def _take_view(self, view: Path) -> None:
         """Copy the packages; if they are not what `packages` made, have that step run again at the next occasion."""
-        from quern.portage import lockfile, store
+        from quern.portage import lockfile, package_index, store
         from quern.steps import merging
 
         packages = self.place.beside("packages")
         try:
             store.check_view(packages.output / "view", lockfile.cpvs(packages.output / lockfile.NAME))
             on_host = packages.output / ON_HOST
-            store.check_view(on_host, [stanza["CPV"] for stanza in store.read_index(on_host)])
+            store.check_view(on_host, [stanza["CPV"] for stanza in package_index.read_index(on_host)])
             if digest_in(packages.output) != packages.digest_text():
                 raise BuildError(f"{packages.output} was damaged; run it again, and it is made anew")
         except BuildError:

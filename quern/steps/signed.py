@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quern.errors import BuildError, display
-from quern.portage.store import read_index
+from quern.portage.package_index import read_index
 from quern.worker.walk import walk
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from itertools import cycle
 from os import environ
 from pathlib import Path
 
-from quern.portage import store
+from quern.portage import package_index, store
 from quern.portage.root_plan import RootPlan, read
 from quern.portage.setup import Setup
 from quern.steps import merging
@@ -77,13 +77,13 @@ def _large(made: Lab, folder: Path, size: int) -> tuple[Build, RootPlan]:
     """A root that is to be filled with so many copies of two lab packages, of which one has phases."""
     root = next(step for step in steps_of(made.image) if step.name == "root")
     packages, portage = root.place.beside("packages").output, root.place.beside("portage").output
-    stanzas = {stanza["CPV"]: stanza for stanza in store.read_index(packages / "view")}
+    stanzas = {stanza["CPV"]: stanza for stanza in package_index.read_index(packages / "view")}
     view, copies = folder / "scratch/view", list[dict[str, str]]()
     for number in range(size):
         kind = "phase" if number % EVERY == 0 else "plain"
         old, new = f"{kind}-a00{3 if kind == 'phase' else 0}", f"{kind}-b{number:03}"
         copies.append(_copy(packages / "view", stanzas[f"lab/{old}-1"], view, old, new))
-    store.write_index(view, copies, store.CONSTANT)
+    package_index.write_index(view, copies, package_index.CONSTANT)
     build = Build(Setup(made.image, environ["PATH"]), run(), folder, portage, folder / "merge.log", view)
     build.prepare()
     return build, read(packages / ROOT_PLAN)._replace(packages=[[stanza["CPV"], "lab"] for stanza in copies])
