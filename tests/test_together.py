@@ -69,8 +69,8 @@ def test_what_images_share_is_built_once_and_the_rest_at_once(folder: Path) -> N
             time.sleep(0.1)
         output = ran.result()
     assert begun(output) == ["base", "one", "two"]
-    for name in ("one", "two"):
-        assert f"   packages:{name} is finished: 2 packages, 2 built" in output
+    built = re.findall(r" packages:(?:one|two) is finished: 2 packages, (\d) built", output)
+    assert sorted(built) == ["1", "2"]  # what the other has built is not counted
     assert "Waiting for" not in output
     assert len(re.findall(r"Built [12] packages? in [\d.]+ s", output)) == 2
     assert "Built 1 package in " in output
@@ -88,7 +88,7 @@ def test_a_failure_is_that_of_the_images_that_have_it(folder: Path) -> None:
     assert begun(output) == ["broken", "well"]
     assert output.count("lab/broken-1 failed in its install phase\n  not today") == 2
     assert re.search(r"\nIt was built for the image (one|two), which has it too: doit shell:\1\n", output)
-    assert "packages:three is finished: 1 package, 1 built" in output
+    assert re.search(r"packages:three is finished: 1 package, [01] built", output)
     assert "Traceback" not in output
     write(folder, {"tree/lab/broken/broken-1.ebuild": ebuild()})
     assert begun(project.doit("packages:one", "packages:two", "packages:three")) == ["broken"]

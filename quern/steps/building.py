@@ -79,11 +79,8 @@ class Builder:
         self._failures: list[QuernError] = []
         self._lost: dict[str, list[str]] = {}  # by what failed: what was not built for that
 
-    def build(self, packages: Sequence[Package]) -> set[str]:
-        """Build packages, each of which is listed after those that it is built with. Raises BuildError.
-
-        Returns those (ids) that are the same as before, as what they are built with turned out to be.
-        """
+    def build(self, packages: Sequence[Package]) -> Summary:
+        """Build packages, each of which is listed after those that it is built with. Raises BuildError."""
         names = [package.id for package in packages]
         todo = schedule.Schedule(names, self._order.plan.closures.inside, self._expected(packages))
         around, self._total, since = self._order.around, len(packages), monotonic()
@@ -106,7 +103,7 @@ class Builder:
             self._common.leave(self)
         self._summarise(packages, monotonic() - since, len(todo.left) + sum(map(len, self._lost.values())))
         self._report([ledger.name_of(self._order.plan[name]) for name in todo.left])
-        return self._summary.same
+        return self._summary
 
     def _expected(self, packages: Sequence[Package]) -> dict[str, float]:
         """The seconds that each package may take, by id: as before, or by the size of its sources."""

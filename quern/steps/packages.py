@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # what only a build needs is imported there: an up-to-date st
     from quern.portage.tools import MachineIdentity
     from quern.steps.emerging import Build
     from quern.steps.package_build import Order
+    from quern.steps.summary import Summary
 
 LOCK = "packages.lock"
 WATCH = "watch.json"
@@ -142,7 +143,7 @@ class PackagesStep(Step):
         except (BuildError, ProfileError):
             build.forsake()
             raise
-        why = self._fill_view(build, plan, machine, made_of)
+        why, elsewhere = self._fill_view(build, plan, machine, made_of)
         stanzas = package_index.read_index(build.view)
         lock = lockfile.with_origins(lock, stanzas)
         text = lockfile.text(lock)
@@ -166,7 +167,7 @@ class PackagesStep(Step):
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
         stanzas += package_index.read_index(staging / ON_HOST)
-        info = {"packages": len(plan.packages), "built": len(why), "platform": platform}
+        info = {"packages": len(plan.packages), "built": len(why) - elsewhere, "platform": platform}
         return Made(info, digest_of(stanzas, text + installed), {"repositories": watched}, build.tally.shares)
 
     def made(self, receipt: Receipt) -> str:
@@ -191,8 +192,11 @@ class PackagesStep(Step):
 
     def _fill_view(
         self, build: Build, plan: Plan, machine: MachineIdentity, made_of: Ingredients
-    ) -> dict[str, list[Change]]:
-        """Lay out the view, building what the store lacks; returns why that was built, by cpv."""
+    ) -> tuple[dict[str, list[Change]], int]:
+        """Lay out the view, building what the store lacks.
+
+        Returns why that was built, by cpv, and how many of these another run or image has built.
+        """
         from quern.portage import store
         from quern.portage.keys import read_ingredients
         from quern.portage.reasons import Reasons
@@ -209,13 +213,14 @@ class PackagesStep(Step):
             self._keep_former(build, packages, keys, former)
             missing = store.make_view(build.view, packages, keys)
             reasons = Reasons(former, made_of)
-            why = {cpv: reasons.of(cpv) for cpv in missing}
+            why, elsewhere = {cpv: reasons.of(cpv) for cpv in missing}, 0
             every = {**keys, **host_keys(made_of, self.work, plan.system)}
             if order := self._to_build(plan, packages, made_of, every, missing):
                 self._announce(build, plan, {each.id: reasons.of(each.id) for each in order})
                 now = self._machine_now(machine, build.run.driver)
-                for name in self._build_missing(Order(build, plan, packages, made_of, every, now), order):
-                    why.pop(name, None)
+                summary = self._build_missing(Order(build, plan, packages, made_of, every, now), order)
+                why = {cpv: reason for cpv, reason in why.items() if cpv not in summary.same}
+                elsewhere = len(summary.elsewhere & why.keys())
                 receipts.sync_file_system(packages.folder)  # it may be on another disk than the work folder
                 discard(build.view, build.staging, build.run)
                 missing = store.make_view(build.view, packages, keys)
@@ -223,7 +228,7 @@ class PackagesStep(Step):
             if missing:
                 raise BuildError(f"{packages.folder}: {', '.join(missing)} was removed while others were built")
         store.check_view(build.view, keys)
-        return why
+        return why, elsewhere
 
     def _lay_out_host(self, build: Build, plan: Plan, packages: Store, keys: Mapping[str, str]) -> list[str]:
         """Lay out the packages that phases need where they run, for the root step; returns what the store lacks."""
@@ -275,8 +280,8 @@ class PackagesStep(Step):
             confirm("Build these packages?")
         history.plan(self.place.times, [package.name for package in found])
 
-    def _build_missing(self, order: Order, packages: list[Package]) -> set[str]:
-        """Get the packages into the store; returns those (ids) that need not be built after all."""
+    def _build_missing(self, order: Order, packages: list[Package]) -> Summary:
+        """Get the packages into the store; returns what became of each."""
         from quern.steps import history
         from quern.steps.building import Builder
 
