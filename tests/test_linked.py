@@ -20,9 +20,9 @@ NOTHING = Path("/nonexistent")
 @pytest.mark.parametrize("name", ["bash", "tar", "ld", "perl", "file"])
 def test_as_ldd_says(name: str) -> None:
     """ldd(1) has the loader itself say it."""
-    program = Path(shutil.which(name) or pytest.skip(f"no {name}")).resolve()
+    program = os.path.realpath(shutil.which(name) or pytest.skip(f"no {name}"))
     said = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
-    expected = {Path(os.path.realpath(path)) for path in re.findall(r"(/\S+) \(0x", said)}
+    expected = {os.path.realpath(path) for path in re.findall(r"(/\S+) \(0x", said)}
     assert expected
     assert Linked(NOTHING).of([program]) == expected
 
@@ -39,13 +39,16 @@ def test_a_search_path_of_its_own(tmp_path: Path) -> None:
         subprocess.run(command, cwd=tmp_path, check=True)
     (tmp_path / "main.c").write_text("int a(void); int main(void) { return a(); }")
     subprocess.run([gcc, "-o", "main", "main.c", "-Llib", "-la", f"{own}/lib"], cwd=tmp_path, check=True)
-    found = Linked(NOTHING).of([tmp_path / "main"])
-    assert {path.name for path in found if path.is_relative_to(tmp_path)} == {"liba.so", "libb.so"}
+    found = Linked(NOTHING).of([str(tmp_path / "main")])
+    assert {path for path in found if "/lib/lib" in path and path.startswith(str(tmp_path))} == {
+        f"{tmp_path}/lib/liba.so",
+        f"{tmp_path}/lib/libb.so",
+    }
 
 
 def test_scripts_and_what_is_not_there_have_none(tmp_path: Path) -> None:
     (tmp_path / "script").write_text("#!/bin/sh\n")
-    assert Linked(NOTHING).of([tmp_path / "script", tmp_path / "absent"]) == set()
+    assert Linked(NOTHING).of([str(tmp_path / "script"), str(tmp_path / "absent")]) == set()
 
 
 def test_what_is_known_is_used_as_long_as_nothing_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,19 +56,19 @@ def test_what_is_known_is_used_as_long_as_nothing_is_installed(tmp_path: Path, m
     bash = shutil.which("bash") or pytest.skip("no bash")
     shutil.copyfile(bash, program)
     cache.write_text("1")
-    monkeypatch.setattr(linked, "CACHE", cache)
+    monkeypatch.setattr(linked, "CACHE", str(cache))
     first = Linked(known)
-    libraries = first.of([program])
+    libraries = first.of([str(program)])
     first.write(known)
     assert libraries
     monkeypatch.setattr(linked, "_libraries", lambda program: {b"/looked/up"})
-    assert Linked(known).of([program]) == libraries
+    assert Linked(known).of([str(program)]) == libraries
     cache.write_text("22")
-    assert Linked(known).of([program]) == {Path("/looked/up")}
+    assert Linked(known).of([str(program)]) == {"/looked/up"}
     cache.write_text("1")
     first.write(known)
     program.write_text("another one")
-    assert Linked(known).of([program]) == {Path("/looked/up")}
+    assert Linked(known).of([str(program)]) == {"/looked/up"}
     for damaged in ("", "[]", '{"cache": 1}', '{"cache": [], "found": 3}'):
         known.write_text(damaged)
-        assert Linked(known).of([program]) == {Path("/looked/up")}
+        assert Linked(known).of([str(program)]) == {"/looked/up"}

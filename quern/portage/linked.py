@@ -16,7 +16,7 @@ from pathlib import Path
 from quern.worker import elf, loader
 from quern.worker.loader import Loaded
 
-CACHE = Path("/etc/ld.so.cache")
+CACHE = "/etc/ld.so.cache"
 
 
 class Linked:
@@ -32,14 +32,14 @@ class Linked:
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             pass  # it is not there, or was damaged
 
-    def of(self, programs: Iterable[Path]) -> set[Path]:
-        """The files of the libraries that these programs (real paths) load, and of the loaders; none of a script."""
-        found: set[Path] = set()
+    def of(self, programs: Iterable[str]) -> set[str]:
+        """The libraries that these programs load, and their loaders; none of a script. All are real paths."""
+        found: set[str] = set()
         for program in programs:
             key = f"{program} {_state(program)}"
             if key not in self._found:
                 self._found[key] = sorted(map(os.fsdecode, _libraries(program)))
-            found.update(map(Path, self._found[key]))
+            found.update(self._found[key])
         return found
 
     def write(self, known: Path) -> None:
@@ -47,16 +47,16 @@ class Linked:
         known.write_text(json.dumps({"cache": self._state, "found": self._found}, indent=1), encoding="utf-8")
 
 
-def _state(path: Path) -> list[int]:
+def _state(path: str) -> list[int]:
     """What tells a file from another one in its place: its inode, size in bytes and time; empty if there is none."""
     try:
-        found = path.stat()
+        found = os.stat(path)
     except OSError:
         return []
     return [found.st_ino, found.st_size, found.st_mtime_ns]
 
 
-def _libraries(program: Path) -> set[bytes]:
+def _libraries(program: str) -> set[bytes]:
     """The real paths of what a program loads, breadth first, as its loader does."""
     name = os.fsencode(program)
     read = _read(name)

@@ -130,23 +130,23 @@ def identity(tools: Iterable[Tool], found: Mapping[str, Path], linked: Linked) -
 
     The libraries of a program, which are looked up in `linked`, are part of it.
     """
-    common, special = set[Path](), dict[str, set[Path]]()
+    common, special = set[str](), dict[str, set[str]]()  # paths: making Path objects of all costs more than stat(2)
     for tool in tools:
-        file = found[tool.name].resolve()
+        file = os.path.realpath(found[tool.name])
         for name in tool.packages:
             special.setdefault(name, set()).add(file)
         if not tool.packages:
             common.add(file)
     compiler = ("cc1", "collect2", "lto1", "libgcc*.a", "crt*.o")
     found_there = (file for folder in COMPILER for name in compiler for file in Path(folder).glob(f"*/*/{name}"))
-    common.update(file.resolve() for file in found_there)
+    common.update(map(os.path.realpath, found_there))
     common |= linked.of(common)
     return MachineIdentity(
         _rows(common), {name: _rows(files | linked.of(files) - common) for name, files in special.items()}
     )
 
 
-def _rows(files: Iterable[Path]) -> list[str]:
+def _rows(files: Iterable[str]) -> list[str]:
     """Path, size in bytes and time of each file, sorted.
 
     A distribution's package fixes all three, and reading 40 MB of compiler at every no-op would cost more than
@@ -154,6 +154,6 @@ def _rows(files: Iterable[Path]) -> list[str]:
     """
     rows = []
     for file in sorted(files):
-        stat = file.stat()
+        stat = os.stat(file)
         rows.append(f"{file} {stat.st_size} {int(stat.st_mtime)}")
     return rows
