@@ -167,7 +167,7 @@ def test_the_template_names_every_option_and_variable() -> None:
         assert f"\n;{option.key} =" in text
     assert all(f"\n;{option.key} =" in text for option in REPOSITORY_OPTIONS)
     assert (
-        "; QUERN_EMERGE_JOBS - type=int - Processes that build packages at once; 0 means one per core\n;jobs = 0\n"
+        "; QUERN_EMERGE_JOBS - type=int - Processors that all builds together may keep busy; 0: all\n;jobs = 0\n"
         in text
     )
 

@@ -114,7 +114,13 @@ _DOCKER = (
         container.daemon,
         shown="unix://var/run/docker.sock",
     ),
-    _text("docker", "image", "", container.docker_reference, "Docker base image for building"),
+    _text(
+        "docker",
+        "image",
+        "",
+        container.docker_reference,
+        "Builder image: the containers in which packages are built start from it",
+    ),
     _text(
         "docker",
         "network",
@@ -142,7 +148,7 @@ _DOCKER = (
 
 _EMERGE = (
     _switch("emerge", "ask", "off", "Ask at the terminal before packages are built"),
-    Option("emerge", "jobs", "int", "0", "Processes that build packages at once; 0 means one per core", values.count),
+    Option("emerge", "jobs", "int", "0", "Processors that all builds together may keep busy; 0: all", values.count),
     _text(
         "emerge",
         "memory_per_job",
