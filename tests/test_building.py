@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,11 +13,15 @@ import pytest
 
 from quern.drivers.confinement import obstacle
 from quern.errors import BuildError
+from quern.portage import claims
+from quern.portage.keys import read_ingredients
+from quern.portage.store import Store
 from quern.questions.explain import explain
 from quern.steps.building import AS_BEFORE
 from quern.steps.undeclared import HINT
 from quern.worker import gpkg
 from tests.conftest import tool
+from tests.left import within
 from tests.projects import write
 from tests.test_emerging import TREE, Lab, ebuild
 
@@ -300,3 +305,30 @@ def test_what_is_built_with_the_same_content_is_kept(lab: Lab) -> None:
     assert lab.build() == ["packages", "root", "strip", "tarball"]
     assert lab.emerged() == ["lab/low-1", "lab/mid-1"]
     assert [line for line in lab.said if line in kept] == kept[1:]
+
+
+def test_a_run_that_gives_up_a_package_is_not_waited_for(tmp_path: Path) -> None:
+    """The others are built meanwhile, and then that package too; it is the one for which most of the rest waits."""
+    if obstacle():
+        pytest.skip(obstacle())
+    tool("scanelf", "pax-utils")
+    first, lab = Lab(tmp_path / "first"), Lab(tmp_path / "second")
+    ebuilds = {"aaa": ebuild(), "top": ebuild('DEPEND="lab/aaa"'), "bbb": ebuild(), "ccc": ebuild(), "ddd": ebuild()}
+    for each in (first, lab):
+        image(each, *ebuilds, **ebuilds)
+    first.build()
+    made_of = read_ingredients(first.folder / "work/packages/ingredients.json")
+    assert made_of
+    lab.image.binpkgs.mkdir(parents=True)
+    keys, packages = made_of.keys(), Store(lab.image.binpkgs)
+    held = claims.claim(packages.folder, "lab/aaa-1", keys["lab/aaa-1"])
+    assert held
+    others = [packages.record(packages.path(cpv, keys[cpv])) for cpv in ("lab/bbb-1", "lab/ccc-1")]
+    with ThreadPoolExecutor() as pool, within(120):
+        built = pool.submit(lab.build)
+        while not all(path.exists() for path in others):
+            time.sleep(0.1)
+        held.give_up()
+        built.result()
+    assert lab.emerged() == [f"lab/{name}-1" for name in sorted(ebuilds)]
+    assert any(line.startswith("Waiting for process ") for line in lab.said)

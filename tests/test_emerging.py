@@ -162,7 +162,8 @@ def built(tmp_path_factory: pytest.TempPathFactory, stock: Stock) -> Lab:
 def test_nothing_of_the_build_is_left(built: Lab) -> None:
     work = built.folder / "work"
     assert sorted(path.name for path in (work / "packages").iterdir()) == [
-        "ingredients.json", "ledger.txt", "packages.lock", "provenance.json", "root-plan.json", "view", "watch.json",
+        "ingredients.json", "ledger.txt", "linked.json", "packages.lock", "provenance.json", "root-plan.json", "view",
+        "watch.json",
     ]  # fmt: skip
     assert sorted(path.name for path in (work / "root").iterdir()) == ["image", "made.json"]
     found = {str(path.relative_to(work / "root/image")) for path in (work / "root/image").rglob("*")}

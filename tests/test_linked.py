@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from quern.portage import linked
 from quern.portage.linked import Linked
 from tests.conftest import tool
+from tests.projects import write
 
 NOTHING = Path("/nonexistent")
 
@@ -51,24 +53,55 @@ def test_scripts_and_what_is_not_there_have_none(tmp_path: Path) -> None:
     assert Linked(NOTHING).of([str(tmp_path / "script"), str(tmp_path / "absent")]) == set()
 
 
-def test_what_is_known_is_used_as_long_as_nothing_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program, cache, known = tmp_path / "program", tmp_path / "ld.so.cache", tmp_path / "known"
-    bash = shutil.which("bash") or pytest.skip("no bash")
-    shutil.copyfile(bash, program)
-    cache.write_text("1")
-    monkeypatch.setattr(linked, "CACHE", str(cache))
-    first = Linked(known)
-    libraries = first.of([str(program)])
-    first.write(known)
-    assert libraries
-    monkeypatch.setattr(linked, "_libraries", lambda program: {b"/looked/up"})
-    assert Linked(known).of([str(program)]) == libraries
-    cache.write_text("22")
-    assert Linked(known).of([str(program)]) == {"/looked/up"}
-    cache.write_text("1")
-    first.write(known)
-    program.write_text("another one")
-    assert Linked(known).of([str(program)]) == {"/looked/up"}
-    for damaged in ("", "[]", '{"cache": 1}', '{"cache": [], "found": 3}'):
-        known.write_text(damaged)
-        assert Linked(known).of([str(program)]) == {"/looked/up"}
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What was found for a program that needs one library, by the loader's cache; looking it up now gives another."""
+    for name in ("program", "libs/libx.so.1.0", "more/liby.so"):
+        write(tmp_path, {name: name})
+    (tmp_path / "libs/libx.so.1").symlink_to("libx.so.1.0")
+    cached(tmp_path, "libs/libx.so.1")
+    monkeypatch.setattr(linked, "CACHE", str(tmp_path / "cache"))
+    found = {str(tmp_path / "libs/libx.so.1"): str(tmp_path / "libs/libx.so.1.0")}
+    monkeypatch.setattr(linked, "_libraries", lambda program: found)
+    first = Linked(tmp_path / "known")
+    assert first.of([str(tmp_path / "program")]) == set(found.values())
+    first.write(tmp_path / "known")
+    monkeypatch.setattr(linked, "_libraries", lambda program: {"/another": "/another"})
+    return tmp_path / "known"
+
+
+def cached(folder: Path, *names: str) -> None:
+    """Write a cache of the loader's that names libraries."""
+    (folder / "cache").write_bytes(b"glibc-ld.so.cache\0" + b"".join(f"{folder / name}\0".encode() for name in names))
+
+
+def lead_elsewhere(folder: Path) -> None:
+    (folder / "libs/libx.so.1").unlink()
+    (folder / "libs/libx.so.1").symlink_to("../more/liby.so")
+
+
+UNCHANGED: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda folder: None,
+    "another library is installed": lambda folder: cached(folder, "more/liby.so", "libs/libx.so.1"),
+    "the library itself": lambda folder: write(folder, {"libs/libx.so.1.0": "a newer one"}),
+}
+CHANGED: dict[str, Callable[[Path], object]] = {
+    "the program": lambda folder: write(folder, {"program": "another one"}),
+    "a library of the name, before": lambda folder: cached(folder, "more/libx.so.1", "libs/libx.so.1"),
+    "the library is gone": lambda folder: (folder / "libs/libx.so.1.0").unlink(),
+    "the link leads elsewhere": lead_elsewhere,
+    "what was known is damaged": lambda folder: (folder / "known").write_text('{"cache": 1, "found": 3}'),
+    "what was known is empty": lambda folder: (folder / "known").write_text(""),
+}
+
+
+@pytest.mark.parametrize("what", UNCHANGED)
+def test_what_is_known_is_used(known: Path, what: str) -> None:
+    UNCHANGED[what](known.parent)
+    assert Linked(known).of([str(known.parent / "program")]) == {str(known.parent / "libs/libx.so.1.0")}
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_what_is_looked_up_anew(known: Path, what: str) -> None:
+    CHANGED[what](known.parent)
+    assert Linked(known).of([str(known.parent / "program")]) == {"/another"}

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -122,10 +123,10 @@ def test_the_same_content_under_another_key(store: Store, tmp_path: Path) -> Non
     index.write_text(index.read_text().replace("CPV:", f"{stores.CONTENTS}: {'e' * 64}\nCPV:"))
     harvest(tmp_path / "built", store, KEYS, [ZLIB], contents="c" * 64)
     harvest(tmp_path / "built", store, KEYS, [MUSL])
-    assert not store.adopt(ZLIB, "d" * 64, "e" * 64)
-    assert not store.adopt(MUSL, "d" * 64, "e" * 64)
-    assert not store.adopt(ZLIB, "d" * 64, "")
-    assert store.adopt(ZLIB, "d" * 64, "c" * 64)
+    assert store.same(ZLIB, "e" * 64) is store.same(MUSL, "e" * 64) is store.same(ZLIB, "d" * 64) is None
+    former = store.same(ZLIB, "c" * 64)
+    assert former == store.path(ZLIB, KEYS[ZLIB])
+    store.adopt(ZLIB, "d" * 64, former)
     assert store.stanza(ZLIB, "d" * 64) == store.stanza(ZLIB, KEYS[ZLIB]) is not None
     assert store.path(ZLIB, "d" * 64).samefile(store.path(ZLIB, KEYS[ZLIB]))
     folder, missing = view(tmp_path, store, {ZLIB: "d" * 64})
@@ -137,8 +138,50 @@ def test_what_is_damaged_is_given_no_other_key(store: Store, tmp_path: Path) -> 
     harvest(tmp_path / "built", store, KEYS, [ZLIB], contents="c" * 64)
     path = store.path(ZLIB, KEYS[ZLIB])
     path.write_bytes(b"x" * path.stat().st_size)
-    assert not store.adopt(ZLIB, "d" * 64, "c" * 64)
-    assert not store.path(ZLIB, "d" * 64).exists()
+    assert store.same(ZLIB, "c" * 64) is None
+
+
+def test_a_kill_while_a_package_gets_another_key(store: Store, tmp_path: Path) -> None:
+    """The package is there, its record is not: the next run finishes that, and writes into no file that is linked."""
+    build(tmp_path / "built", ZLIB)
+    harvest(tmp_path / "built", store, KEYS, [ZLIB], contents="c" * 64)
+    former, path = store.path(ZLIB, KEYS[ZLIB]), store.path(ZLIB, "d" * 64)
+    before = former.read_bytes()
+    path.hardlink_to(former)
+    store.adopt(ZLIB, "d" * 64, former)
+    assert former.read_bytes() == path.read_bytes() == before
+    assert store.sound(ZLIB, "d" * 64) == store.sound(ZLIB, KEYS[ZLIB]) is not None
+
+
+def test_many_at_once_give_a_package_another_key(store: Store, tmp_path: Path) -> None:
+    build(tmp_path / "built", ZLIB)
+    harvest(tmp_path / "built", store, KEYS, [ZLIB], contents="c" * 64)
+    former = store.path(ZLIB, KEYS[ZLIB])
+    before = former.read_bytes()
+    for number in range(50):
+        key = f"{number:064x}"[::-1]
+        with ThreadPoolExecutor(4) as pool:
+            for ended in [pool.submit(store.adopt, ZLIB, key, former) for _ in range(4)]:
+                ended.result()
+        assert store.path(ZLIB, key).read_bytes() == before
+    assert not list(store.folder.rglob("*.new"))
+
+
+def test_a_build_writes_no_line_of_its_record(store: Store, tmp_path: Path) -> None:
+    """To Python a carriage return ends a line as well, unless told otherwise."""
+    build(tmp_path / "built", ZLIB)
+    index = tmp_path / "built" / INDEX
+    forged = f"SLOT: 0\rSHA256: {'a' * 64}\r{stores.CONTENTS}: {'e' * 64}\x0bSIZE: 1\n"
+    index.write_bytes(index.read_bytes().replace(b"CPV:", f"{forged}CPV:".encode()))
+    harvest(tmp_path / "built", store, KEYS, [ZLIB], contents="c" * 64)
+    stanza = store.stanza(ZLIB, KEYS[ZLIB])
+    assert stanza
+    assert (stanza["SHA256"], stanza[stores.CONTENTS]) == (_sha256(store.path(ZLIB, KEYS[ZLIB])), "c" * 64)
+    assert "\r" not in store.record(store.path(ZLIB, KEYS[ZLIB])).read_bytes().decode()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_only_what_was_wanted_is_taken(store: Store, tmp_path: Path) -> None:

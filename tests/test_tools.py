@@ -9,7 +9,7 @@ import pytest
 from quern.errors import DriverError, RepositoryError
 from quern.portage.linked import Linked
 from quern.portage.setup import STARTER
-from quern.portage.tools import MachineIdentity, Tool, declared_tools, found_tools, identity, usable
+from quern.portage.tools import MachineIdentity, Tool, declared_tools, found_tools, identity, not_usable, usable
 from tests.projects import write
 
 NOTHING_KNOWN = Linked(Path("/nonexistent"))
@@ -139,3 +139,13 @@ def test_a_declaration_that_is_not_utf8(tmp_path: Path) -> None:
 def test_the_starter_says_what_needs_each_tool() -> None:
     for tool in declared_tools([STARTER]):
         assert all(tool), tool
+
+
+def test_what_quern_runs_on_is_not_hidden(tmp_path: Path) -> None:
+    path = programs(tmp_path, "gcc", "perl", "python3")
+    (tmp_path / "link").symlink_to("python3")
+    python = Tool("python3", "python3", "lab/one")
+    tools = [GCC, PERL._replace(needed_by="lab/one"), python]
+    assert not_usable(tools, [GCC], path, []) == [tmp_path / "perl", tmp_path / "python3"]
+    assert not_usable(tools, [GCC], path, [tmp_path / "link"]) == [tmp_path / "perl"]
+    assert not_usable(tools, tools, path, []) == []

@@ -21,6 +21,10 @@ from tests.test_plan import entry, plan
         ("Package 'zlib', required by 'virtual:world', not found", "zlib", "/usr/share/pkgconfig/zlib.pc"),
         ("No package 'zlib' found", "zlib", "/usr/lib/pkgconfig/zlib.pc"),
         ("./x.sh: line 3: gen: command not found", "gen", "/usr/bin/gen"),
+        ("sh: 1: gen: not found", "gen", "/usr/bin/gen"),
+        ("env: \u2018gen\u2019: No such file or directory", "gen", "/usr/bin/gen"),
+        ("env: 'gen': Permission denied", "gen", "/usr/bin/gen"),
+        ("bash: ./x: /usr/bin/gen: bad interpreter: Permission denied", "gen", "/usr/bin/gen"),
         ("make[1]: gen: No such file or directory", "gen", "/usr/sbin/gen"),
     ],
 )

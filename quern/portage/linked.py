@@ -1,15 +1,16 @@
 """The shared libraries that programs of this machine load when they start: ld.so(8), as far as the files say it.
 
-What a program does depends on them as well. They are looked up anew when a program or the loader's cache, which
-ldconfig(8) writes whenever libraries are installed, is another file than before.
+What a program does depends on them as well. What was found is looked up anew when the program is another file, a
+library is another one or gone, or the loader's cache, which ldconfig(8) writes, names others for these libraries.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -18,17 +19,19 @@ from quern.worker.loader import Loaded
 
 CACHE = "/etc/ld.so.cache"
 
+Found = dict[str, dict[str, str]]  # by program and its state: real paths, by the path at which a library was found
+
 
 class Linked:
     """The libraries of programs, of which the file `known` may have some from an earlier run (see `write`)."""
 
     def __init__(self, known: Path) -> None:
-        self._found: dict[str, list[str]] = {}
-        self._state = _state(CACHE)
+        self._found: Found = {}
+        self._real: dict[str, str] = {}
         try:
             data = json.loads(known.read_bytes())
-            if data["cache"] == self._state:
-                self._found = {str(key): [str(path) for path in paths] for key, paths in data["found"].items()}
+            if data["cache"] == _state(CACHE) or data["listed"] == _listed(data["found"]):
+                self._found = {str(key): dict(row) for key, row in data["found"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             pass  # it is not there, or was damaged
 
@@ -37,14 +40,21 @@ class Linked:
         found: set[str] = set()
         for program in programs:
             key = f"{program} {_state(program)}"
-            if key not in self._found:
-                self._found[key] = sorted(map(os.fsdecode, _libraries(program)))
-            found.update(self._found[key])
+            if key not in self._found or not all(self._is_there(*each) for each in self._found[key].items()):
+                self._found[key] = _libraries(program)
+            found.update(self._found[key].values())
         return found
 
     def write(self, known: Path) -> None:
         """Keep what was found."""
-        known.write_text(json.dumps({"cache": self._state, "found": self._found}, indent=1), encoding="utf-8")
+        data = {"cache": _state(CACHE), "listed": _listed(self._found), "found": self._found}
+        known.write_text(json.dumps(data, indent=1), encoding="utf-8")
+
+    def _is_there(self, name: str, real: str) -> bool:
+        """Whether a path leads to where it did; each is looked at once."""
+        if name not in self._real:
+            self._real[name] = os.path.realpath(name) if os.path.exists(name) else ""
+        return self._real[name] == real
 
 
 def _state(path: str) -> list[int]:
@@ -56,14 +66,25 @@ def _state(path: str) -> list[int]:
     return [found.st_ino, found.st_size, found.st_mtime_ns]
 
 
-def _libraries(program: str) -> set[bytes]:
-    """The real paths of what a program loads, breadth first, as its loader does."""
+def _listed(found: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What the loader's cache has, in order, of libraries with the names of those found."""
+    names = {os.path.basename(name) for row in found.values() for name in row}
+    try:
+        content = Path(CACHE).read_bytes()
+    except OSError:
+        return []
+    paths = map(os.fsdecode, re.findall(rb"\0(/[^\0]*)(?=\0)", content))
+    return [path for path in paths if os.path.basename(path) in names]
+
+
+def _libraries(program: str) -> dict[str, str]:
+    """The real paths of what a program loads, breadth first, as its loader does, by the path that is looked at."""
     name = os.fsencode(program)
     read = _read(name)
     if read is None or not read.interpreter:
-        return set()
+        return {}
     by = _loader(read.interpreter)
-    found = {os.path.realpath(read.interpreter)}
+    found = [read.interpreter]
     names, pending = {by.name}, deque([Loaded(name, read)])
     while pending:
         item = pending.popleft()
@@ -75,10 +96,10 @@ def _libraries(program: str) -> set[bytes]:
             for path in (os.path.join(folder, loader.expanded(needed, item, by)) for folder in folders):
                 library = _read(path)
                 if library and library.kind == read.kind:
-                    found.add(os.path.realpath(path))
+                    found.append(path)
                     pending.append(Loaded(path, library, item))
                     break
-    return found
+    return {os.fsdecode(path): os.fsdecode(os.path.realpath(path)) for path in found}
 
 
 @cache

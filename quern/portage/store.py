@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, BinaryIO
 
 from quern.errors import BuildError, naming
@@ -110,12 +111,13 @@ class Store:
         """
         path = self.path(stanza["CPV"], key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.new")  # another run may do the same
+        temporary = _temporary(path)
         try:
             with naming(temporary):
                 with temporary.open("wb") as copy:
                     self._write_anew(stanza["CPV"], package, copy, by_root, known)
-                described = {**metadata.stanza(stanza, PACKAGE_EPOCH), **digests(temporary), CONTENTS: contents}
+                said = {_in_one_line(name): _in_one_line(value) for name, value in stanza.items()}
+                described = {**metadata.stanza(said, PACKAGE_EPOCH), **digests(temporary), CONTENTS: contents}
                 self._put(temporary, path, described)
         finally:
             temporary.unlink(missing_ok=True)
@@ -127,26 +129,34 @@ class Store:
             return
         record.unlink(missing_ok=True)  # an old one would vouch for the new package
         temporary.replace(path)
-        temporary.write_text(format_stanza(stanza), encoding="utf-8")
+        temporary.unlink(missing_ok=True)  # of two names of one file rename(2) leaves both
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(format_stanza(stanza))
         temporary.replace(record)
 
-    def adopt(self, cpv: str, key: str, contents: str) -> bool:
-        """Take what was built from the same `contents` under another key for the package with this key, if there is."""
+    def same(self, cpv: str, contents: str) -> Path | None:
+        """Find the package that was built from the same `contents`, under whatever key; None if there is none."""
+        folder, name = self.path(cpv, "").parent, cpv.split("/")[1]
+        for record in sorted(folder.glob(f"{name}-{'?' * KEY_DIGITS}.index")):
+            path = record.with_name(record.name.removesuffix(".index") + SUFFIX)
+            stanza = _read_record(path, record, cpv)
+            if stanza and stanza.get(CONTENTS) == contents and _sha1(path) == stanza.get("SHA1"):
+                return path
+        return None
+
+    def adopt(self, cpv: str, key: str, former: Path) -> None:
+        """Give a package of the store, the file `former`, another key as well. The claim to that is the caller's."""
         path = self.path(cpv, key)
-        for record in sorted(path.parent.glob(f"{cpv.split('/')[1]}-{'?' * KEY_DIGITS}.index")):
-            former = record.with_name(record.name.removesuffix(".index") + SUFFIX)
-            stanza = _read_record(former, record, cpv)
-            if not stanza or stanza.get(CONTENTS) != contents or _sha1(former) != stanza.get("SHA1"):
-                continue
-            temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-            try:
-                with naming(temporary):
-                    _link_or_copy(former, temporary)
-                    self._put(temporary, path, stanza)
-            finally:
+        stanza = _read_record(former, self.record(former), cpv)
+        temporary = _temporary(path)
+        try:
+            with naming(temporary):
                 temporary.unlink(missing_ok=True)
-            return True
-        return False
+                _link_or_copy(former, temporary)
+                if stanza:  # else it was removed meanwhile
+                    self._put(temporary, path, stanza)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _write_anew(self, cpv: str, package: BinaryIO, copy: BinaryIO, by_root: bool, known: Numbers | None) -> None:
         try:
@@ -159,10 +169,20 @@ class Store:
             raise BuildError(f"the binary package of {cpv}: {error}") from None
 
 
+def _temporary(path: Path) -> Path:
+    """A name beside `path` that no other thread or run uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}{get_ident()}.new")
+
+
+def _in_one_line(text: str) -> str:
+    """A text of an index that a build has written, which may be anything, without what could end a line."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def _read_record(path: Path, record: Path, cpv: str) -> dict[str, str] | None:
     """The stanza in the record of the package `cpv` at `path`, if it is there and whole (by its size), else None."""
     try:
-        stanza = parse_stanza(record.read_text("utf-8"))
+        stanza = parse_stanza(record.read_bytes().decode())  # as Portage: no other line ends
         is_whole = path.stat().st_size == int(stanza["SIZE"]) and stanza["CPV"] == cpv and "BUILD_ID" in stanza
         return stanza if is_whole else None
     except (OSError, KeyError, ValueError):

@@ -84,14 +84,14 @@ def usable(tools: Iterable[Tool], names: Collection[str]) -> list[Tool]:
     return [tool for tool in tools if not tool.packages or not tool.packages.isdisjoint(names)]
 
 
-def not_usable(tools: Iterable[Tool], usable: Collection[Tool], path: str) -> list[Path]:
+def not_usable(tools: Iterable[Tool], usable: Collection[Tool], path: str, spared: Iterable[Path]) -> list[Path]:
     """The files of those `tools` that are not among the `usable` ones, unless one of these is the same file.
 
-    Raises DriverError as `found_tools`.
+    Nor is a file of `spared` among them. Raises DriverError as `found_tools`.
     """
     found = {name: file.resolve() for name, file in found_tools(tools, path).items()}
     names = {tool.name for tool in usable}
-    return sorted(set(found.values()) - {found[name] for name in names})
+    return sorted(set(found.values()) - {found[name] for name in names} - {file.resolve() for file in spared})
 
 
 def found_tools(tools: Iterable[Tool], path: str) -> dict[str, Path]:

@@ -88,9 +88,10 @@ class Builder:
         self._note(f"{BUILDING} {counted(len(packages), 'package')}")
         self._common.join(self, lambda: self._events.put(None))
         try:
+            self._begin(todo)
             while self._running or not (todo.is_over or self._is_stopped):
-                self._begin(todo)
                 self._take(todo)
+                self._begin(todo)
         except BaseException:
             self._order.stopped.set()
             around.run.driver.stop()
@@ -116,29 +117,36 @@ class Builder:
 
     def _begin(self, todo: schedule.Schedule) -> None:
         """Begin what can be begun now."""
-        ready = [] if self._is_stopped else todo.ready
-        could_begin = [name for name in ready if not self._is_taken(name) and (self._order.apart or not self._running)]
-        self._common.could_begin(self, {self._order.keys[name]: todo.behind(name) for name in could_begin})
-        while ready:
-            name = ready[0]
-            if outcome := self._outcome(name):
-                todo.begin(name)
-                self._begun += 1
-                self._end(todo, outcome)
-                ready = [] if self._is_stopped else todo.ready
-            elif self._common.builds(self._order.keys[name]):
-                ready.pop(0)
-            elif jobs := self._room(name):
-                ready = self._claim(todo, ready, jobs)
-            else:
+        while not self._is_stopped:
+            if self._take_over(todo):
+                continue
+            free = [name for name in todo.ready if not self._is_taken(name)]
+            could_begin = free if self._order.apart or not self._running else []
+            self._common.could_begin(self, {self._order.keys[name]: todo.behind(name) for name in could_begin})
+            jobs = self._room(could_begin[0]) if could_begin else 0
+            if not jobs:
                 return
+            self._claim(todo, could_begin[0], jobs)
+        self._common.could_begin(self, {})
+
+    def _take_over(self, todo: schedule.Schedule) -> bool:
+        """See to what need not be built here any more; returns whether there was something."""
+        ended = [(name, outcome) for name in todo.ready if (outcome := self._outcome(name))]
+        for name, outcome in ended:
+            todo.begin(name)
+            self._begun += 1
+            self._end(todo, outcome)
+        return bool(ended)
 
     def _outcome(self, name: str) -> Ended | None:
         """What became of a package that need not be built here: another builder had it, or it is as before."""
         key, package = self._order.keys[name], self._order.plan[name]
         if self._order.packages.stanza(package.cpv, key) is not None:
+            if key in self._common.kept:
+                self._summary.same.add(name)
             return Ended(name, {}, None)
         if self._is_as_before(package):
+            self._common.kept.add(key)
             self._summary.same.add(name)
             self._order.around.run.say(AS_BEFORE.format(name=ledger.name_of(package)))
             return Ended(name, {}, None)
@@ -151,14 +159,32 @@ class Builder:
         """Whether it was built from the same content under another key: then it is taken from there."""
         if package.id in self._looked_for:
             return False
-        self._looked_for.add(package.id)
+        packages, key = self._order.packages, self._order.keys[package.id]
         contents = self._order.contents_digest(package.id)
-        key = self._order.keys[package.id]
-        return bool(contents) and self._order.packages.adopt(package.cpv, key, contents)
+        former = packages.same(package.cpv, contents) if contents else None
+        claim = claims.claim(packages.folder, package.cpv, key) if former else None
+        if former and not claim:
+            return False  # another builder has it, and may do the same
+        self._looked_for.add(package.id)
+        if former and claim:
+            try:
+                packages.adopt(package.cpv, key, former)
+            finally:
+                claim.give_up()
+        return packages.stanza(package.cpv, key) is not None
 
     def _is_taken(self, name: str) -> bool:
-        """Whether another builder, of this run or of another, was last seen at work on it."""
-        return name in self._waited_for or self._common.builds(self._order.keys[name])
+        """Whether another builder, of this run or of another, is at work on it."""
+        package, key = self._order.plan[name], self._order.keys[name]
+        if self._common.builds(key):
+            return True
+        if name in self._waited_for:
+            claim = claims.claim(self._order.packages.folder, package.cpv, key)
+            if claim is None:
+                return True
+            claim.give_up()  # whoever had it has ended, well or not
+            self._waited_for.discard(name)
+        return False
 
     @property
     def _is_stopped(self) -> bool:
@@ -173,20 +199,19 @@ class Builder:
             return 0
         return self._processors
 
-    def _claim(self, todo: schedule.Schedule, ready: list[str], jobs: int) -> list[str]:
-        """Begin the first that is ready, if no other run has it; returns what else can be begun."""
-        package = self._order.plan[ready[0]]
-        claim = claims.claim(self._order.packages.folder, package.cpv, self._order.keys[package.id])
-        if claim and not self._outcome(package.id):
-            todo.begin(package.id)
+    def _claim(self, todo: schedule.Schedule, name: str, jobs: int) -> None:
+        """Begin a package, if no other run has it."""
+        package = self._order.plan[name]
+        claim = claims.claim(self._order.packages.folder, package.cpv, self._order.keys[name])
+        if claim and not self._outcome(name):
+            todo.begin(name)
             self._start(package, jobs, claim)
-            return ready[1:]
-        self._common.give_back(self, self._order.keys[package.id])
+            return
+        self._common.give_back(self, self._order.keys[name])
         if claim:  # whoever had it has just ended
             claim.give_up()
-            return ready
-        self._wait_for(package)
-        return ready[1:]
+        else:
+            self._wait_for(package)
 
     def _wait_for(self, package: Package) -> None:
         """Say once that another run builds this package."""

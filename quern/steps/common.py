@@ -33,6 +33,7 @@ class Common:
 
     def __init__(self, images: Iterable[str] = ()) -> None:
         self.failed: dict[str, Failed] = {}  # by key
+        self.kept: set[str] = set()  # keys of packages that are as before
         self._lock = Lock()
         self._unresolved = set(images)
         self._until = monotonic() + PATIENCE

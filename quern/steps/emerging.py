@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -145,7 +146,10 @@ class Build:
         """The programs of this machine that the repositories declare, but not for this package; see `tools`."""
         if self.tools is None or self.setup.in_container:
             return []
-        return not_usable(self.setup.tools(), self.tools, self.setup.path)
+        runs = [Path(sys.executable)]  # quern, and Portage
+        if found := installation.find(self.setup.path):
+            runs.append(found.python)
+        return not_usable(self.setup.tools(), self.tools, self.setup.path, runs)
 
     @cached_property
     def names(self) -> Names:

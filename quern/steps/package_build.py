@@ -82,7 +82,8 @@ class Order:
         found = dict[str, bytes]()
         for other in self.plan.closures.inside[name]:
             stanza = self.packages.stanza(self.plan[other].cpv, self.keys[other]) or {}
-            found[other] = bytes.fromhex(stanza.get("SHA256", ""))
+            digest = stanza.get("SHA256", "")
+            found[other] = bytes.fromhex(digest) if re.fullmatch("[0-9a-f]{64}", digest) else b""
         return self.made_of.contents_digest(name, found) if self.apart and all(found.values()) else ""
 
     def check(self) -> None:

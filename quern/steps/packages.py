@@ -20,7 +20,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -86,11 +85,6 @@ class PackagesStep(Step):
             "baselayout": settings.build.baselayout_atoms,
         }
 
-    @cached_property
-    def linked(self) -> Linked:
-        """The libraries of the machine's tools."""
-        return Linked(self.place.output / LINKED)
-
     def machine(self) -> MachineIdentity:
         """What identifies where the packages come from, besides their recipes. Raises QuernError."""
         binhosts = self.setup.image.settings.portage.binhost
@@ -98,13 +92,18 @@ class PackagesStep(Step):
             from quern.portage.binhost import public
 
             binhosts = tuple(f"binhost {public(url)}" for url in binhosts) + self._keys()
-        found = self.setup.machine_identity(self.linked)
+        found = self.setup.machine_identity(Linked(self.place.output / LINKED))
         return found._replace(rows=[*found.rows, *binhosts])
 
     def machine_of(self, driver: Driver) -> MachineIdentity:
-        """The same, and that builds are not confined, where `driver` does not: they find more, under other paths."""
+        """The same, and that builds are not confined, where `driver` does not.
+
+        They find more, tools that are for others too, under other paths.
+        """
         found = self.machine()
-        return found if driver.confines else found._replace(rows=[*found.rows, f"{UNCONFINED}{self.work}"])
+        if driver.confines:
+            return found
+        return found._replace(rows=[*found.every_row(), f"{UNCONFINED}{self.work}"], tools={})
 
     def _keys(self) -> tuple[str, ...]:
         """What identifies the keys that must have signed a binhost's packages. Raises ConfigError."""
@@ -163,7 +162,9 @@ class PackagesStep(Step):
         provenance.write(staging / PROVENANCE, plan)
         installed = root_plan.text(root_plan.of_plan(plan))
         (staging / ROOT_PLAN).write_text(installed, encoding="utf-8")
-        self.linked.write(staging / LINKED)
+        linked = Linked(self.place.output / LINKED)
+        self.setup.machine_identity(linked)
+        linked.write(staging / LINKED)
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
         stanzas += package_index.read_index(staging / ON_HOST)

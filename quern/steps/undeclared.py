@@ -28,6 +28,7 @@ NOT_FOUND = (
     (r"(?<![\w.+-])([\w.+-]{1,100}): command not found", "/s?bin/{0}"),
     (r"(?<![\w.+-])([\w.+-]{1,100}): not found$", "/s?bin/{0}"),
     (r"/([\w.+-]{1,100}): (?:bad interpreter: )?Permission denied$", "/s?bin/{0}"),
+    (r"env: \W?([\w.+-]{1,100})\W?: (?:No such file or directory|Permission denied)$", "/s?bin/{0}"),
     (r"^make(?:\[\d+\])?: ([\w.+-]+): No such file or directory", "/s?bin/{0}"),
 )
 SHOWN = 3  # hints
