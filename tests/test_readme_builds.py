@@ -301,7 +301,12 @@ def test_an_image_that_does(clock: Project) -> None:
 
 
 ELSEWHERE = {"doit verify:NAME"}  # tested above
-FAILING = {"doit shell:NAME": "no package of clock has failed"}
+FAILING = {
+    "doit shell:NAME": "no package of clock has failed",
+    "doit try:NAME": "[dockergen] of clock has no entrypoint and no command",
+    "doit why:NAME": "one of the two: doit why:clock --path=",
+}
+WORDS = {"TASK": "size:clock", "=PATH": "=/usr", "=PACKAGE": "=app-misc/clock"}
 PLACEHOLDER = re.compile(rf"NAME|\bhello\b|{IMAGE}")
 
 
@@ -312,7 +317,9 @@ COMMANDS.sort(key=lambda command: command.startswith("doit clean"))  # what it r
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command(clock: Project, command: str) -> None:
     """Each does something, for an image that was built and changed before."""
-    script = PLACEHOLDER.sub("clock", command).replace("TASK", "size:clock")
+    script = PLACEHOLDER.sub("clock", command)
+    for word, value in WORDS.items():
+        script = script.replace(word, value)
     output = shell(clock, script, status=1 if command in FAILING else 0)
     assert FAILING.get(command, "") in output
     if "--json" in command:
