@@ -85,22 +85,25 @@ class PackagesStep(Step):
             "baselayout": settings.build.baselayout_atoms,
         }
 
-    def machine(self) -> MachineIdentity:
-        """What identifies where the packages come from, besides their recipes. Raises QuernError."""
+    def machine(self, linked: Linked | None = None) -> MachineIdentity:
+        """What identifies where the packages come from, besides their recipes. Raises QuernError.
+
+        The libraries of its tools are looked up in `linked`, by default in what the last build has found.
+        """
         binhosts = self.setup.image.settings.portage.binhost
         if binhosts:  # what one gave is not what our own recipe gives
             from quern.portage.binhost import public
 
             binhosts = tuple(f"binhost {public(url)}" for url in binhosts) + self._keys()
-        found = self.setup.machine_identity(Linked(self.place.output / LINKED))
+        found = self.setup.machine_identity(linked or Linked(self.place.output / LINKED))
         return found._replace(rows=[*found.rows, *binhosts])
 
-    def machine_of(self, driver: Driver) -> MachineIdentity:
+    def machine_of(self, driver: Driver, linked: Linked | None = None) -> MachineIdentity:
         """The same, and that builds are not confined, where `driver` does not.
 
         They find more, tools that are for others too, under other paths.
         """
-        found = self.machine()
+        found = self.machine(linked)
         if driver.confines:
             return found
         return found._replace(rows=[*found.every_row(), f"{UNCONFINED}{self.work}"], tools={})
@@ -133,7 +136,8 @@ class PackagesStep(Step):
         build.prepare()
         plan, seen, now = resolve(build, self.targets())
         lay_out_shared(build, plan, seen)
-        machine = self.machine_of(run.driver)
+        linked = Linked(self.place.output / LINKED)
+        machine = self.machine_of(run.driver, linked)
         made_of = ingredients(plan, machine)
         lock = [lockfile.of_recipe(made_of.recipes[package.id]) for package in plan.packages]
         try:
@@ -162,8 +166,6 @@ class PackagesStep(Step):
         provenance.write(staging / PROVENANCE, plan)
         installed = root_plan.text(root_plan.of_plan(plan))
         (staging / ROOT_PLAN).write_text(installed, encoding="utf-8")
-        linked = Linked(self.place.output / LINKED)
-        self.setup.machine_identity(linked)
         linked.write(staging / LINKED)
         watched = watch.write(staging / WATCH, seen, now)
         build.clear()
